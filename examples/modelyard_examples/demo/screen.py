@@ -1,0 +1,104 @@
+"""What a person sees: acts with a line of explanation, live progress, tables, and a checked list at the end."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+WIDTH_MAX = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Something that the demo says of Modelyard, whether it held, and what was seen."""
+
+    text: str
+    held: bool
+    seen: str
+
+
+@dataclass(slots=True)
+class Screen:
+    """Tells the story on a console and keeps the list of claims."""
+
+    console: Console = field(default_factory=lambda: Console(highlight=False))
+    claims: list[Claim] = field(default_factory=list)
+    _acts: int = 0
+
+    def __post_init__(self) -> None:
+        self.console.width = min(self.console.width, WIDTH_MAX)
+
+    def act(self, title: str, lead: str) -> None:
+        """Begin an act."""
+        self._acts += 1
+        self.console.print()
+        self.console.rule(f"[bold]{self._acts}. {title}", align="left", style="cyan")
+        self.console.print(lead, style="dim")
+
+    def say(self, text: str) -> None:
+        """One line of what happens."""
+        self.console.print(f"  {text}")
+
+    @contextmanager
+    def waiting(self, text: str) -> Iterator[Callable[[str], None]]:
+        """A spinner while something goes on; the given function changes its text."""
+        with self.console.status(f"{text} …") as status:
+            yield lambda step: status.update(f"{text}: {step} …")
+
+    @contextmanager
+    def counting(self, text: str, *, total: int) -> Iterator[Callable[[], None]]:
+        """A progress bar; the given function advances it by one."""
+        columns = (
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(),
+            MofNCompleteColumn(), TimeElapsedColumn(),
+        )  # fmt: skip
+        with Progress(*columns, console=self.console, transient=True) as progress:
+            task = progress.add_task(text, total=total)
+            yield lambda: progress.advance(task)
+
+    def table(self, *columns: str, rows: Sequence[Sequence[object]], title: str | None = None) -> None:
+        """A table; columns whose cells are all numbers are set to the right."""
+        table = Table(title=title, title_justify="left", header_style="bold", border_style="dim")
+        for number, column in enumerate(columns):
+            is_numeric = bool(rows) and all(_is_numeric(str(row[number])) for row in rows)
+            table.add_column(column, justify="right" if is_numeric else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(str(cell) for cell in row))
+        self.console.print(table)
+
+    def claim(self, text: str, *, held: bool, seen: str) -> None:
+        """Check a claim now; it stands in the list at the end."""
+        self.claims.append(Claim(text=text, held=held, seen=seen))
+        self.console.print(Padding(f"{_mark(held)} {text}\n  [dim]{escape(seen)}[/]", (0, 0, 0, 2)))
+
+    def finale(self, *, seconds: float, next_steps: str) -> bool:
+        """The list of what was proved; answers whether every claim held."""
+        self.act("What was proved", f"Every line was measured in this run, which took {seconds:.0f} s.")
+        for claim in self.claims:
+            self.console.print(f"  {_mark(claim.held)} {claim.text}")
+        failed = [claim for claim in self.claims if not claim.held]
+        for claim in failed:
+            self.console.print(f"  [red]did not hold:[/] {claim.text}: {claim.seen}")
+        self.console.print(Panel(next_steps, title="Where to look next", title_align="left", border_style="dim"))
+        return bool(self.claims) and not failed
+
+
+def _mark(held: bool) -> str:
+    return "[bold green]✔[/]" if held else "[bold red]✘[/]"
+
+
+def _is_numeric(text: str) -> bool:
+    return text.replace(",", "").replace(".", "").replace("%", "").replace("+", "").replace("-", "").strip().isdigit()

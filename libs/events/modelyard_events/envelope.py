@@ -1,0 +1,40 @@
+"""The frame around a fact: CloudEvents 1.0 attributes, with the extensions Modelyard uses."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """Who said what about which subject, and when.
+
+    `id` is a UUIDv7 and the dedupe key. `subject` is what the event is about and also the Kafka key.
+    `sequence` is gapless per topic and key on the registry's topics; order is (`generation`,
+    `sequence`), and the generation rises when the database was restored to an earlier point or failed
+    over. `correlation_id` names the whole story, `causation_id` the direct cause.
+    """
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    occurred_at: datetime
+    sequence: int | None = None
+    generation: int | None = None
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    traceparent: str | None = None
+    actor: str | None = None
+
+    def is_newer_than(self, other: "Envelope | None") -> bool:
+        """Whether this envelope comes after `other` about the same subject on the same topic.
+
+        A missing generation counts as 1 and a missing sequence as 0, so an unordered event is never
+        newer than an ordered one.
+        """
+        return other is None or self.order > other.order
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """(`generation`, `sequence`), comparable between envelopes of one topic and key."""
+        return (self.generation or 1, self.sequence or 0)

@@ -1,0 +1,53 @@
+"""Which variant a unit gets, when there are two: one threshold, treatment at the low end.
+
+Raising the treatment's share only moves the threshold up: units move from control to treatment and
+never the other way, and lowering it again brings the same units back.
+"""
+
+from dataclasses import dataclass, field
+
+from modelyard_routing.bucketing import BUCKETS, Domain, draw, prefix, threshold_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A share of all units, drawn in one domain with one salt: `share_bp` basis points, 0 to 10,000.
+
+    Raises ValueError when `share_bp` is no such number.
+    """
+
+    domain: Domain
+    salt: str
+    share_bp: int
+    drawn_from: bytes = field(init=False)
+    threshold: int = field(init=False)
+    is_whole: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_whole", self.share_bp == BUCKETS)
+        object.__setattr__(self, "drawn_from", prefix(self.domain, salt=self.salt))
+        object.__setattr__(self, "threshold", threshold_of(self.share_bp))
+
+    def takes(self, unit: bytes) -> bool:
+        """Whether this `unit_key` (or other `part`) is in the share."""
+        return self.is_whole or draw(self.drawn_from, unit) < self.threshold
+
+    @property
+    def propensity(self) -> float:
+        """The chance of a unit to be in the share."""
+        return self.share_bp / BUCKETS
+
+
+def traffic(*, salt: str, traffic_bp: int) -> Share:
+    """The units that take part in an experiment at all."""
+    return Share(domain=Domain.EXPOSE, salt=salt, share_bp=traffic_bp)
+
+
+def treatment(*, salt: str, share_bp: int) -> Share:
+    """The units, of those that take part, that get the treatment; the others get the control."""
+    return Share(domain=Domain.ARM, salt=salt, share_bp=share_bp)
+
+
+def shadow_sample(*, salt: str, sample_bp: int) -> Share:
+    """The requests that are copied to the shadow."""
+    return Share(domain=Domain.SHADOW, salt=salt, share_bp=sample_bp)

@@ -1,0 +1,90 @@
+"""Where a unit falls: the same place in every process, for ever.
+
+`H(domain, salt, unit) = xxh3_64(parts)`, where the parts are the domain, the salt and the unit's own
+parts (tenant, unit type, unit id), each written as its length in bytes (4 bytes, big-endian) followed
+by its NFC-normalised UTF-8. An absent part is the length `FFFFFFFF` alone, so that absent and empty
+differ. A draw falls into bucket `(H * 10_000) >> 64` of 10,000, one for each basis point.
+
+Golden vectors in `tests/vectors/` hold all of this; they are never edited.
+"""
+
+from enum import StrEnum
+from functools import lru_cache
+from hashlib import blake2b
+from unicodedata import normalize
+
+from xxhash import xxh3_64_intdigest
+
+BUCKETS = 10_000
+"""One bucket for each basis point."""
+
+UNIT_TYPE_DEFAULT = "user"
+
+_ABSENT = b"\xff\xff\xff\xff"
+_LENGTHS = tuple(length.to_bytes(4, "big") for length in range(512))
+_UNIT_HASH_BYTES = 16
+
+
+class Domain(StrEnum):
+    """What a draw is for. Draws of different domains are independent."""
+
+    HOLDOUT = "holdout"
+    LAYER = "layer"
+    EXPOSE = "expose"
+    ARM = "arm"
+    SHADOW = "shadow"
+    ENDPOINT = "endpoint"
+
+
+def part(text: str | None) -> bytes:
+    """One hashed part: length, then NFC UTF-8. Raises UnicodeEncodeError for a lone surrogate."""
+    if text is None:
+        return _ABSENT
+    raw = text.encode() if text.isascii() else normalize("NFC", text).encode()
+    length = len(raw)
+    return (_LENGTHS[length] if length < 512 else length.to_bytes(4, "big")) + raw
+
+
+def unit_key(*, tenant: str | None, unit_id: str, unit_type: str = UNIT_TYPE_DEFAULT) -> bytes:
+    """The hashed parts of a unit. The same id means another unit for another tenant or unit type."""
+    return _owner(tenant, unit_type) + part(unit_id)
+
+
+def prefix(domain: Domain, *, salt: str) -> bytes:
+    """The hashed parts that come before the unit; the same for all units of one draw."""
+    return part(domain.value) + part(salt)
+
+
+def bucket_of(drawn_from: bytes, *, unit: bytes) -> int:
+    """The bucket, 0 to 9,999, of a `unit_key` (or other `part`) in the draw with this `prefix`."""
+    return (xxh3_64_intdigest(drawn_from + unit) * BUCKETS) >> 64
+
+
+def draw(drawn_from: bytes, unit: bytes) -> int:
+    """The draw itself, 0 to 2^64 - 1; compare it with `threshold_of` a share."""
+    return xxh3_64_intdigest(drawn_from + unit)
+
+
+def threshold_of(share_bp: int) -> int:
+    """The draw below which a bucket is below `share_bp`: exactly `bucket_of(...) < share_bp`.
+
+    (H * 10_000) >> 64 < s  <=>  H * 10_000 < s * 2^64  <=>  H < ceil(s * 2^64 / 10_000); one comparison
+    for each request instead of a multiplication beyond 64 bits. Raises ValueError for no basis points.
+    """
+    if not 0 <= share_bp <= BUCKETS:
+        raise ValueError(f"a share is 0 to {BUCKETS} basis points, not {share_bp}")
+    return -((-share_bp << 64) // BUCKETS)
+
+
+def unit_hash(unit: bytes, *, secret: bytes = b"") -> str:
+    """What stands for a unit outside the router: 32 hexadecimal digits, keyed by its tenant.
+
+    The tenant is part of `unit`. With a `secret` (64 bytes at most) nobody who lacks it can find
+    guessable ids by hashing candidates.
+    """
+    return blake2b(unit, digest_size=_UNIT_HASH_BYTES, key=secret).hexdigest()
+
+
+@lru_cache(maxsize=4_096)
+def _owner(tenant: str | None, unit_type: str) -> bytes:
+    return part(tenant) + part(unit_type)

@@ -1,0 +1,147 @@
+"""What a decision is, and what a refusal is: values, compiled once per route and shared by all requests."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from modelyard_events.registry import ExperimentVariant
+from modelyard_events.routes import FeatureSource, RoutableVersion, RunningExperiment
+from modelyard_events.values import Endpoint
+
+from modelyard_routing.allocation import Share
+from modelyard_routing.bucketing import UNIT_TYPE_DEFAULT
+
+
+class Reason(StrEnum):
+    """Why this version answers."""
+
+    FORCED_VERSION = "forced_version"
+    FORCED_ALIAS = "forced_alias"
+    KILL_SWITCH = "kill_switch"
+    EXPERIMENT = "experiment"
+    NO_UNIT = "no_unit"
+    TENANT_CHAMPION = "tenant_champion"
+    INDUSTRY_CHAMPION = "industry_champion"
+    GLOBAL_CHAMPION = "global_champion"
+    FELL_BACK = "fell_back"
+
+
+class RefusalCode(StrEnum):
+    """Why no version answers."""
+
+    NO_ROUTE = "no_route"
+    VERSION_NOT_ROUTABLE = "version_not_routable"
+    UNKNOWN_ALIAS = "unknown_alias"
+    VERSION_QUARANTINED = "version_quarantined"
+    ENDPOINT_MISSING = "endpoint_missing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """No version may answer. `detail` says why, `fix` what the caller or an operator can do."""
+
+    code: RefusalCode
+    detail: str
+    fix: str
+
+
+class Request(NamedTuple):
+    """What a caller says about itself and about the version that it wants.
+
+    `project` with `model_type`, or with `model`, names the route. `version` (a number or a semantic
+    version) and `alias` belong to `model`. A unit without an id is no unit. A tuple, because one is made
+    for every request and a frozen dataclass takes three times as long.
+    """
+
+    project: str
+    model_type: str | None = None
+    model: str | None = None
+    tenant: str | None = None
+    industry: str | None = None
+    unit_id: str | None = None
+    unit_type: str = UNIT_TYPE_DEFAULT
+    version: int | str | None = None
+    alias: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServableVersion:
+    """A routable version that is not quarantined and has an endpoint.
+
+    `cache_identity` names everything that this version's answers depend on besides the inputs.
+    """
+
+    version: RoutableVersion
+    endpoint: Endpoint
+    cache_identity: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteFacts:
+    """Which document a decision came from, and what that says about all of the route's versions.
+
+    `generation` and `revision` order the documents of a route.
+    """
+
+    project: str
+    model_type: str
+    generation: int
+    revision: int
+    feature_source: FeatureSource | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Decision:
+    """The version that answers, and all that is known about it before the request is looked at.
+
+    Compiled once: requests that are answered alike get the same object, so that identity is equality
+    and a reader may keep what it derives from one. `variant` and `propensity` are set when an
+    experiment assigned a unit; `experiment` also when its control answers a request without a unit.
+    `shadow` is the version that may get a copy, subject to the route's sampling.
+    """
+
+    route: RouteFacts
+    served: ServableVersion
+    reason: Reason
+    experiment: RunningExperiment | None = None
+    variant: ExperimentVariant | None = None
+    propensity: float | None = None
+    fallback: ServableVersion | None = None
+    shadow: ServableVersion | None = None
+    shadow_sample: Share
+    receipt_facts: "ReceiptFacts" = field(init=False)
+
+    def __post_init__(self) -> None:
+        experiment, fallback = self.experiment, self.fallback
+        facts = (
+            self.reason,
+            self.route.project,
+            self.route.model_type,
+            self.route.revision,
+            self.route.generation,
+            self.served.version.version_id,
+            self.served.cache_identity,
+            experiment.key if experiment is not None else None,
+            experiment.experiment_id if experiment is not None else None,
+            self.variant.name if self.variant is not None else None,
+            self.propensity,
+            fallback.version.version_id if fallback is not None else None,
+        )
+        object.__setattr__(self, "receipt_facts", facts)
+
+
+ReceiptFacts = tuple[
+    Reason,
+    str,
+    str,
+    int,
+    int,
+    str,
+    str,
+    str | None,
+    str | None,
+    str | None,
+    float | None,
+    str | None,
+]
+"""The members of a receipt that do not depend on the request, in its order."""

@@ -1,0 +1,60 @@
+"""The receipt: why this version answered this request, flat, so that it fits a log line or a table row."""
+
+from typing import NamedTuple
+
+from modelyard_routing.bucketing import part, unit_hash, unit_key
+from modelyard_routing.decision import Decision, Reason, Request, ServableVersion
+
+
+class Receipt(NamedTuple):
+    """Why, from which document, for whom. Absent when it does not apply: None.
+
+    `propensity` is the chance, for a unit that takes part in the experiment, of getting this variant.
+    `variant` is absent when an experiment's control answers without a unit: such an answer stays out of
+    the analysis. `cache_identity` is what cached answers of this version depend on besides their inputs.
+    """
+
+    reason: Reason
+    project: str
+    model_type: str
+    route_revision: int
+    generation: int
+    version_id: str
+    cache_identity: str
+    experiment: str | None
+    experiment_id: str | None
+    variant: str | None
+    propensity: float | None
+    fallback_version_id: str | None
+    shadow_version_id: str | None
+    unit_hash: str | None
+
+
+def receipt_of(decision: Decision, request: Request, *, request_id: str, secret: bytes = b"") -> Receipt:
+    """The receipt of a decision for one request.
+
+    `request_id` decides, together with the route's sampling, whether the shadow gets a copy; `secret`
+    keys the unit's hash.
+    """
+    shadow = shadow_of(decision, request_id=request_id)
+    return Receipt(
+        *decision.receipt_facts,
+        shadow.version.version_id if shadow is not None else None,
+        hash_of_unit(request, secret=secret),
+    )
+
+
+def hash_of_unit(request: Request, *, secret: bytes = b"") -> str | None:
+    """The hash that stands for the request's unit, or None when it names none."""
+    if not request.unit_id:
+        return None
+    unit = unit_key(tenant=request.tenant, unit_id=request.unit_id, unit_type=request.unit_type)
+    return unit_hash(unit, secret=secret)
+
+
+def shadow_of(decision: Decision, *, request_id: str) -> ServableVersion | None:
+    """The version that gets a copy of this request, if any: the same one however often it is asked."""
+    sample = decision.shadow_sample
+    if decision.shadow is None or not (sample.is_whole or sample.takes(part(request_id))):
+        return None
+    return decision.shadow

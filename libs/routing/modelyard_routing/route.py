@@ -1,0 +1,252 @@
+"""One route, compiled: every choice that does not depend on the request is made when a document arrives.
+
+What is left for a request is a few look-ups and, in an experiment, one hash per draw.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from modelyard_events.routes import (
+    Champion,
+    RoutableVersion,
+    RouteChanged,
+    RunningExperiment,
+    SelectionPolicy,
+)
+from modelyard_events.values import Scope, Stage
+
+from modelyard_routing.allocation import Share, shadow_sample, traffic, treatment
+from modelyard_routing.decision import Decision, Reason, Refusal, RefusalCode, RouteFacts, ServableVersion
+
+ROUTABLE_STAGES = frozenset({Stage.CANARY, Stage.PRODUCTION})
+
+Answer = Decision | Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledExperiment:
+    """A running experiment. Empty `tenants` or `industries` cover everyone."""
+
+    tenants: frozenset[str]
+    industries: frozenset[str]
+    traffic: Share
+    treated: Share
+    treatment: Decision
+    control: Decision
+    without_unit: Decision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """The compiled document of one project and model type.
+
+    `skipped` says which parts of the document could not be used, and why: sentences for the operator.
+    """
+
+    document: RouteChanged
+    order: tuple[int, int]
+    models: frozenset[str]
+    forced_numbers: Mapping[tuple[str, int], Answer]
+    forced_semvers: Mapping[tuple[str, str], Answer]
+    forced_aliases: Mapping[tuple[str, str], Answer]
+    is_killed: bool
+    killed_tenants: frozenset[str]
+    killed: Answer
+    experiments: tuple[CompiledExperiment, ...]
+    tenant_champions: Mapping[str, Answer]
+    industry_champions: Mapping[str, Answer]
+    global_champion: Answer
+    skipped: tuple[str, ...]
+
+
+def compile_route(document: RouteChanged, *, order: tuple[int, int]) -> Route:
+    """The route that a document describes. Never fails: what cannot be used is left out and told."""
+    return _Compiler(document, order).route()
+
+
+class _Compiler:
+    def __init__(self, document: RouteChanged, order: tuple[int, int]) -> None:
+        self.document = document
+        self.order = order
+        self.facts = RouteFacts(
+            project=document.project,
+            model_type=document.model_type,
+            generation=order[0],
+            revision=document.revision,
+            feature_source=document.feature_source,
+        )
+        self.versions = {(version.model, version.number): version for version in document.versions}
+        self.servable = {key: _servable(document.project, version) for key, version in self.versions.items()}
+        self.shadow_sample = shadow_sample(
+            salt=f"{document.project}/{document.model_type}", sample_bp=document.shadow_sample_bp
+        )
+        self.skipped: list[str] = []
+        self.global_version = self._global_version()
+
+    def route(self) -> Route:
+        document = self.document
+        tenants = self._champions(Scope.TENANT, Reason.TENANT_CHAMPION)
+        industries = self._champions(Scope.INDUSTRY, Reason.INDUSTRY_CHAMPION)
+        forced = self._forced(Reason.FORCED_VERSION)
+        return Route(
+            document=document,
+            order=self.order,
+            models=frozenset(version.model for version in document.versions),
+            forced_numbers=forced,
+            forced_semvers={
+                (model, self.versions[model, number].semver): answer for (model, number), answer in forced.items()
+            },
+            forced_aliases={
+                (model, alias): answer
+                for (model, number), answer in self._forced(Reason.FORCED_ALIAS).items()
+                for alias in self.versions[model, number].aliases
+            },
+            is_killed=any(switch.tenant is None for switch in document.kill_switches),
+            killed_tenants=frozenset(switch.tenant for switch in document.kill_switches if switch.tenant),
+            killed=self._global(Reason.KILL_SWITCH),
+            experiments=tuple(self._experiments()),
+            tenant_champions=tenants,
+            industry_champions=industries,
+            global_champion=self._global(Reason.GLOBAL_CHAMPION),
+            skipped=tuple(self.skipped),
+        )
+
+    def _global_version(self) -> RoutableVersion | None:
+        for champion in self.document.champions:
+            if champion.scope is Scope.GLOBAL:
+                return self._version_of(champion)
+        return None
+
+    def _version_of(self, champion: Champion) -> RoutableVersion | None:
+        version = self.versions.get((champion.model, champion.number))
+        if version is None or version.quarantined:
+            why = "is not in the document" if version is None else "is quarantined"
+            self.skipped.append(f"champion {champion.model}/{champion.number} {why}")
+            return None
+        return version
+
+    def _global(self, reason: Reason) -> Answer:
+        if self.global_version is None:
+            return no_route(
+                f"Project {self.facts.project} has no global champion of model type {self.facts.model_type}.",
+            )
+        return self._answer(self.global_version, reason)
+
+    def _champions(self, scope: Scope, reason: Reason) -> dict[str, Answer]:
+        answers: dict[str, Answer] = {}
+        for champion in self.document.champions:
+            whose = champion.tenant if scope is Scope.TENANT else champion.industry
+            if champion.scope is not scope or whose is None:
+                continue
+            version = self._version_of(champion)
+            if version is None:
+                continue
+            if scope is Scope.INDUSTRY and not _is_worth_it(version, self.document.policy):
+                continue
+            answers[whose] = self._answer(version, reason)
+        return answers
+
+    def _forced(self, reason: Reason) -> dict[tuple[str, int], Answer]:
+        named = {
+            (variant.model, variant.number)
+            for experiment in self.document.experiments
+            for variant in experiment.variants
+        }
+        return {
+            key: self._answer(version, reason)
+            for key, version in self.versions.items()
+            if version.stage in ROUTABLE_STAGES or key in named or version.quarantined
+        }
+
+    def _answer(self, version: RoutableVersion, reason: Reason) -> Answer:
+        servable = self.servable[version.model, version.number]
+        return servable if isinstance(servable, Refusal) else self._decision(servable, reason)
+
+    def _decision(self, served: ServableVersion, reason: Reason) -> Decision:
+        champion = self._servable_global()
+        other = champion if champion is not None and champion is not served else None
+        is_shadowed = other is not None and served.version.scope is Scope.INDUSTRY
+        return Decision(
+            route=self.facts,
+            served=served,
+            reason=reason,
+            fallback=other,
+            shadow=other if is_shadowed else None,
+            shadow_sample=self.shadow_sample,
+        )
+
+    def _servable_global(self) -> ServableVersion | None:
+        if self.global_version is None:
+            return None
+        servable = self.servable[self.global_version.model, self.global_version.number]
+        return None if isinstance(servable, Refusal) else servable
+
+    def _experiments(self) -> Iterable[CompiledExperiment]:
+        for experiment in self.document.experiments:
+            compiled = self._experiment(experiment)
+            if isinstance(compiled, str):
+                self.skipped.append(f"experiment {experiment.key} {compiled}")
+            else:
+                yield compiled
+
+    def _experiment(self, experiment: RunningExperiment) -> CompiledExperiment | str:
+        """The compiled experiment, or why all of it steps aside: serving one arm only would bias it."""
+        controls = [variant for variant in experiment.variants if variant.role == "control"]
+        treatments = [variant for variant in experiment.variants if variant.role == "treatment"]
+        if len(controls) != 1 or len(treatments) != 1:
+            return "does not have one control and one treatment"
+        arms: list[Decision] = []
+        for variant in (controls[0], treatments[0]):
+            servable = self.servable.get((variant.model, variant.number))
+            if servable is None:
+                return f"names {variant.model}/{variant.number}, which is not in the document"
+            if isinstance(servable, Refusal):
+                return f"cannot serve {variant.model}/{variant.number}: {servable.code}"
+            arms.append(replace(self._decision(servable, Reason.EXPERIMENT), experiment=experiment))
+        taken = traffic(salt=experiment.salt, traffic_bp=experiment.traffic_bp)
+        treated = treatment(salt=experiment.salt, share_bp=treatments[0].share_bp)
+        return CompiledExperiment(
+            tenants=frozenset(experiment.tenants),
+            industries=frozenset(experiment.industries),
+            traffic=taken,
+            treated=treated,
+            treatment=replace(arms[1], variant=treatments[0], propensity=treated.propensity, fallback=arms[0].served),
+            control=replace(arms[0], variant=controls[0], propensity=1 - treated.propensity),
+            without_unit=replace(arms[0], reason=Reason.NO_UNIT),
+        )
+
+
+def no_route(detail: str) -> Refusal:
+    """The refusal when nothing serves a request."""
+    return Refusal(
+        code=RefusalCode.NO_ROUTE,
+        detail=detail,
+        fix="Check project and model_type, or promote a version of a model with scope global to production.",
+    )
+
+
+def _servable(project: str, version: RoutableVersion) -> ServableVersion | Refusal:
+    name = f"{version.model}/{version.number}"
+    if version.quarantined:
+        return Refusal(
+            code=RefusalCode.VERSION_QUARANTINED,
+            detail=f"{name} is quarantined and never served.",
+            fix="Ask for another version, or release this one from quarantine in the registry.",
+        )
+    if version.endpoint is None:
+        return Refusal(
+            code=RefusalCode.ENDPOINT_MISSING,
+            detail=f"{name} has no endpoint to answer at.",
+            fix="Record a deployment of this version with its endpoint in the registry.",
+        )
+    identity = f"{project}/{version.version_id}/{version.digest}/{version.endpoint.revision}"
+    return ServableVersion(version=version, endpoint=version.endpoint, cache_identity=identity)
+
+
+def _is_worth_it(version: RoutableVersion, policy: SelectionPolicy) -> bool:
+    return (
+        version.training_examples is not None
+        and version.training_examples > policy.training_examples_min
+        and version.improvement is not None
+        and version.improvement > policy.improvement_min
+    )

@@ -1,0 +1,46 @@
+"""The router's immutable picture of all routes. Applying a document gives a new picture, or the same one."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from modelyard_events.routes import RouteChanged
+
+from modelyard_routing.route import Route, compile_route
+
+Order = tuple[int, int]
+"""(`generation`, `sequence`) of the envelope that brought a document."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingTable:
+    """Every route by (project, model type), and which model type a registered model belongs to."""
+
+    routes: Mapping[tuple[str, str], Route] = field(default_factory=dict)
+    model_types: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    def apply(self, document: RouteChanged, *, order: Order) -> "RoutingTable":
+        """The picture with this document in it, or this very picture when it already has a newer one."""
+        return self.apply_all([(order, document)])
+
+    def apply_all(self, arrivals: Iterable[tuple[Order, RouteChanged]]) -> "RoutingTable":
+        """The picture after several documents, in the order given. One copy for all of them."""
+        routes: dict[tuple[str, str], Route] = {}
+        for order, document in arrivals:
+            key = (document.project, document.model_type)
+            known = routes.get(key) or self.routes.get(key)
+            if known is not None and order <= known.order:
+                continue  # A redelivery, or a late record: the newer one already won.
+            routes[key] = compile_route(document, order=order)
+        if not routes:
+            return self
+        return RoutingTable({**self.routes, **routes}, self._model_types_with(routes))
+
+    def _model_types_with(self, changed: Mapping[tuple[str, str], Route]) -> dict[tuple[str, str], str]:
+        kept = {
+            (project, model): model_type
+            for (project, model), model_type in self.model_types.items()
+            if (project, model_type) not in changed
+        }
+        for (project, model_type), route in changed.items():
+            kept.update({(project, model): model_type for model in route.models})
+        return kept

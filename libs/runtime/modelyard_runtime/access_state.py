@@ -1,0 +1,94 @@
+"""Who may do what, kept from the compacted access topic: tokens are judged here without asking the registry.
+
+A token's newest document decides, and a revoked one never works again: no older document, however late it
+comes, brings it back. Expiry is judged by the clock at each look-up.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from modelyard_events.access import ApiTokenChanged
+from modelyard_events.codec import Poison, Received, Record, decode
+from modelyard_events.topics import ACCESS
+
+from modelyard_runtime.clock import Clock
+from modelyard_runtime.permissions import Permission, Role
+from modelyard_runtime.principals import Principal
+from modelyard_runtime.state_tail import Seconds, StateTail
+
+log = structlog.get_logger()
+
+Order = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    order: Order
+    token_hash: bytes
+    principal: Principal
+    expires_at: datetime
+    revoked: bool
+
+
+class AccessState(StateTail):
+    """The API tokens that this process knows, by their hashes."""
+
+    name = "access"
+
+    def __init__(self, *, bootstrap: str, prefix: str, seconds: Seconds, clock: Clock) -> None:
+        super().__init__(bootstrap=bootstrap, topic=f"{prefix}{ACCESS.name}", seconds=seconds)
+        self._clock = clock
+        self._by_id: dict[str, _Known] = {}
+        self._by_hash: dict[bytes, _Known] = {}
+
+    def find(self, token_hash: bytes) -> Principal | None:
+        """Whom a token proves, by its hash; None when nobody, no longer, or not any more."""
+        known = self._by_hash.get(token_hash)
+        if known is None or known.revoked or known.expires_at <= self._clock():
+            return None
+        return known.principal
+
+    def holding(self) -> str:
+        """How many tokens there are."""
+        return f"{len(self._by_id)} tokens"
+
+    def apply(self, records: list[Any]) -> None:
+        """Take in token documents; other records are somebody else's business."""
+        for record in records:
+            decoded = decode(Record(key=record.key, value=record.value, headers=tuple(record.headers)))
+            match decoded:
+                case Received(envelope=envelope, event=ApiTokenChanged() as document):
+                    self._take_in(document, order=(envelope.generation or 1, envelope.sequence or 0))
+                case Poison(reason=reason, detail=detail):
+                    log.warning("access_record_ignored", key=repr(record.key), reason=reason, detail=detail)
+                case _:
+                    pass
+
+    def _take_in(self, document: ApiTokenChanged, *, order: Order) -> None:
+        before = self._by_id.get(document.token_id)
+        if before is not None and order <= before.order:
+            return
+        known = _Known(
+            order=order,
+            token_hash=bytes.fromhex(document.token_hash.removeprefix("sha256:")),
+            principal=principal_of(document),
+            expires_at=document.expires_at,
+            revoked=document.revoked or (before is not None and before.revoked),
+        )
+        if before is not None and before.token_hash != known.token_hash:
+            self._by_hash.pop(before.token_hash, None)
+        self._by_id[document.token_id] = known
+        self._by_hash[known.token_hash] = known
+
+
+def principal_of(document: ApiTokenChanged) -> Principal:
+    """Whom a token proves, and what it carries. A role or permission that this build does not know grants nothing."""
+    roles = frozenset(Role(role) for role in document.roles if role in set(Role))
+    scopes = document.scopes
+    return Principal(
+        actor=document.actor,
+        roles={document.project: roles},
+        scopes=None if scopes is None else frozenset(Permission(each) for each in scopes if each in set(Permission)),
+    )

@@ -1,0 +1,23 @@
+"""The one consumer policy: every subscription goes through `consume` or `consume_batches`."""
+
+from modelyard_runtime.consume.broker import build_broker
+from modelyard_runtime.consume.consumption import Consumption
+from modelyard_runtime.consume.dead_letters import DeadLetters
+from modelyard_runtime.consume.delivery import Batch, BatchHandler, Delivery, Handler, Position, RawRecord
+from modelyard_runtime.consume.policy import ConsumePolicy
+from modelyard_runtime.consume.subscription import consume, consume_batches
+
+__all__ = [
+    "Batch",
+    "BatchHandler",
+    "ConsumePolicy",
+    "Consumption",
+    "DeadLetters",
+    "Delivery",
+    "Handler",
+    "Position",
+    "RawRecord",
+    "build_broker",
+    "consume",
+    "consume_batches",
+]

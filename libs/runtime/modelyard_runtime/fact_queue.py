@@ -1,0 +1,169 @@
+"""Facts for observers leave through a bounded queue: the caller never waits, and losses can be counted.
+
+Each offered fact gets the next number of its source before anything is dropped, so that a gap in
+`sequence` tells an observer how many facts are missing.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from itertools import count
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from modelyard_events.codec import Record, encode
+from modelyard_events.envelope import Envelope
+from modelyard_events.event import Event
+from modelyard_events.topics import Topic
+
+from modelyard_runtime.clock import Clock
+from modelyard_runtime.consume.metrics import FACTS_DROPPED, FACTS_PUBLISHED, FACTS_WAITING
+from modelyard_runtime.health import HealthCheck
+from modelyard_runtime.ids import NewId
+
+log = structlog.get_logger()
+
+_Fact = tuple[Topic, Event, str, datetime, int]
+_Encoded = tuple[str, str, Record]
+
+
+class FactQueue:
+    """A bounded queue in front of a producer. `source` names the instance: `/modelyard/router/<instance>`.
+
+    `take_sequence` gives the next number of this source, from 1 when it is left out.
+
+    At most `queue_max` facts wait or are under way; then new ones are dropped and counted by type, the
+    older ones are kept. During an outage of the broker nothing else is lost.
+    """
+
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        *,
+        source: str,
+        prefix: str,
+        clock: Clock,
+        new_id: NewId,
+        take_sequence: Callable[[], int] | None = None,
+        queue_max: int = 10_000,
+        in_flight_max: int = 1_000,
+        retry_wait_s: float = 0.5,
+    ) -> None:
+        self.name = f"facts:{source}"
+        self._producer = producer
+        self._source = source
+        self._prefix = prefix
+        self._clock = clock
+        self._new_id = new_id
+        self._queue_max = queue_max
+        self._in_flight_max = in_flight_max
+        self._retry_wait_s = retry_wait_s
+        self._waiting: deque[_Fact] = deque()
+        self._in_flight = 0
+        self._take_sequence = take_sequence or count(1).__next__
+        self._dropped = 0
+        self._arrived = asyncio.Event()
+        self._emptied = asyncio.Event()
+
+    @property
+    def dropped(self) -> int:
+        """Facts dropped since the start."""
+        return self._dropped
+
+    @property
+    def waiting(self) -> int:
+        """Facts that the broker has not acknowledged."""
+        return len(self._waiting) + self._in_flight
+
+    def offer(self, topic: Topic, event: Event, *, key: str, occurred_at: datetime | None = None) -> bool:
+        """Queue a fact about `key`, or drop it when the queue is full. Never waits, never raises."""
+        sequence = self._take_sequence()
+        if len(self._waiting) + self._in_flight >= self._queue_max:
+            self._drop(event.type)
+            return False
+        self._waiting.append((topic, event, key, occurred_at or self._clock(), sequence))
+        if not self._arrived.is_set():
+            self._arrived.set()
+        return True
+
+    def check(self) -> HealthCheck:
+        """Always ok, for observers never make a service unready; the detail counts."""
+        return HealthCheck(name=self.name, ok=True, detail=f"{self.waiting} waiting, {self._dropped} dropped")
+
+    async def run(self) -> None:
+        """Publish what is offered until cancelled; cancel after `drain`."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._waiting:
+                await self._publish_some()
+            self._emptied.set()
+
+    async def drain(self, timeout_s: float) -> int:
+        """Wait until the broker has everything, at most `timeout_s`. Returns how many facts it has not."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.waiting:
+                    self._emptied.clear()
+                    await self._emptied.wait()
+        except TimeoutError:
+            log.warning("facts_not_drained", source=self._source, waiting=self.waiting)
+        return self.waiting
+
+    async def _publish_some(self) -> None:
+        """Publish the oldest facts side by side, and again those that failed, until the broker has them."""
+        count = min(len(self._waiting), self._in_flight_max)
+        pending = [self._encode(*self._waiting.popleft()) for _ in range(count)]
+        try:
+            while pending:
+                self._in_flight = len(pending)
+                FACTS_WAITING.labels(self._source).set(self.waiting)
+                pending = await self._send(pending)
+                if pending:
+                    await asyncio.sleep(self._retry_wait_s)
+        finally:
+            self._in_flight = 0
+            FACTS_WAITING.labels(self._source).set(self.waiting)
+
+    def _encode(self, topic: Topic, event: Event, key: str, occurred_at: datetime, sequence: int) -> _Encoded:
+        envelope = Envelope(
+            id=self._new_id(),
+            source=self._source,
+            type=event.type,
+            subject=key,
+            occurred_at=occurred_at,
+            sequence=sequence,
+        )
+        return f"{self._prefix}{topic.name}", event.type, encode(event, envelope)
+
+    async def _send(self, facts: list[_Encoded]) -> list[_Encoded]:
+        """Send the facts in order; returns those that must be sent again, in order."""
+        acks: list[asyncio.Future[object]] = []
+        for topic, _, record in facts:
+            try:
+                ack = await self._producer.send(topic, key=record.key, value=record.value, headers=list(record.headers))
+            except MessageSizeTooLargeError as error:
+                ack = asyncio.get_running_loop().create_future()
+                ack.set_exception(error)
+            except KafkaError as error:
+                # No metadata, or the producer's buffer is full: the rest would fare no better.
+                log.warning("facts_not_sent", source=self._source, error=f"{type(error).__name__}: {error}")
+                break
+            acks.append(ack)
+        results = await asyncio.gather(*acks, return_exceptions=True)
+        again: list[_Encoded] = []
+        for fact, result in zip(facts, results, strict=False):
+            if isinstance(result, MessageSizeTooLargeError):
+                self._drop(fact[1])
+                log.error("fact_too_large", source=self._source, event_type=fact[1])
+            elif isinstance(result, BaseException):
+                again.append(fact)
+            else:
+                FACTS_PUBLISHED.labels(fact[1]).inc()
+        return again + facts[len(acks) :]
+
+    def _drop(self, event_type: str) -> None:
+        self._dropped += 1
+        FACTS_DROPPED.labels(event_type).inc()

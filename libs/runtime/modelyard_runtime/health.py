@@ -1,0 +1,71 @@
+"""Health that means something: alive is "the loop turns", ready is "every part has caught up"."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck:
+    """What one part says of itself; `detail` is a sentence for the operator."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+
+
+class Checkable(Protocol):
+    """A part of a service that can say whether it does its job. Cheap, and never raises."""
+
+    def check(self) -> HealthCheck:
+        """The part's present state."""
+        ...
+
+
+class Health:
+    """The health of a service: ready when every part says so."""
+
+    def __init__(self, parts: Sequence[Checkable] = ()) -> None:
+        self._parts: list[Checkable] = list(parts)
+
+    def add(self, part: Checkable) -> None:
+        """Count `part` in."""
+        self._parts.append(part)
+
+    def checks(self) -> tuple[HealthCheck, ...]:
+        """What each part says now."""
+        return tuple(part.check() for part in self._parts)
+
+    def report(self) -> tuple[bool, dict[str, Any]]:
+        """Whether the service is ready, and the document that says why."""
+        checks = self.checks()
+        is_ready = all(check.ok for check in checks)
+        return is_ready, {"ready": is_ready, "checks": [asdict(check) for check in checks]}
+
+
+def operations(health: Health) -> APIRouter:
+    """The routes that operators' tools ask: `/healthz`, `/readyz` and `/metrics`. They need no token."""
+    router = APIRouter(tags=["operations"])
+
+    @router.get("/healthz", summary="Whether the process is alive")
+    async def healthz() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @router.get(
+        "/readyz",
+        summary="Whether every part has caught up and does its job",
+        responses={503: {"description": "A part is not ready; `checks` says which and why"}},
+    )
+    async def readyz() -> JSONResponse:
+        is_ready, document = health.report()
+        return JSONResponse(document, status_code=200 if is_ready else 503)
+
+    @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return router

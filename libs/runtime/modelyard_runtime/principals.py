@@ -1,0 +1,156 @@
+"""Who is calling, and what they may do: bearer tokens to principals. No token, no answer."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import Annotated, Protocol
+
+from fastapi import Depends
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import SecretStr
+
+from modelyard_runtime.permissions import ALL_PROJECTS, Permission, Role, permitted_to, roles_that_may
+from modelyard_runtime.problems import ForbiddenError, UnauthenticatedError
+
+TOKEN_FIX = "Send the header `Authorization: Bearer <token>` with a token that the operators gave out."
+
+RolesByProject = Mapping[str, frozenset[Role]]
+"""The roles that somebody has in each project; `*` stands for all projects."""
+
+ADMIN_EVERYWHERE: RolesByProject = {ALL_PROJECTS: frozenset({Role.ADMIN})}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Principal:
+    """A person or machine that has proved who it is, with its roles.
+
+    `scopes` narrow what the roles permit; None leaves everything that they do.
+    """
+
+    actor: str
+    roles: RolesByProject = field(default_factory=dict)
+    scopes: frozenset[Permission] | None = None
+
+    def may(self, permission: Permission, project: str) -> bool:
+        """Whether this principal may do such a thing in that project."""
+        by_project = self._permitted
+        return permission in by_project.get(ALL_PROJECTS, ()) or permission in by_project.get(project, ())
+
+    def may_somewhere(self, permission: Permission) -> bool:
+        """Whether there is any project in which this principal may do such a thing."""
+        return any(permission in permitted for permitted in self._permitted.values())
+
+    def roles_in(self, project: str) -> frozenset[Role]:
+        """The roles that count in that project."""
+        return self.roles.get(ALL_PROJECTS, frozenset()) | self.roles.get(project, frozenset())
+
+    def refuse_unless_may(self, permission: Permission, project: str) -> None:
+        """Raise ForbiddenError, which names the permission and who has it, unless `may` says yes."""
+        if not self.may(permission, project):
+            where = "all projects" if project == ALL_PROJECTS else f"the project {project}"
+            raise lacking(self, permission, where=where)
+
+    @cached_property
+    def _permitted(self) -> Mapping[str, frozenset[Permission]]:
+        everything = frozenset(Permission) if self.scopes is None else self.scopes
+        return {project: permitted_to(roles) & everything for project, roles in self.roles.items()}
+
+
+def lacking(principal: Principal, permission: Permission, *, where: str) -> ForbiddenError:
+    """The refusal of a known principal."""
+    roles = [str(role) for role in roles_that_may(permission)]
+    return ForbiddenError(
+        f"{principal.actor} lacks the permission {permission} in {where}.",
+        fix=f"Ask an admin for a role that has it: {', '.join(roles)}.",
+        permission=str(permission),
+        roles=roles,
+    )
+
+
+class IssuedTokens(Protocol):
+    """Whom the tokens prove that the registry has issued."""
+
+    def find(self, token_hash: bytes) -> Principal | None:
+        """Whom a token proves, by its hash."""
+        ...
+
+
+class Principals:
+    """The principals whom the settings name, by their tokens' hashes: a look-up by hash leaks no timing.
+
+    `roles` says which roles an actor has in which projects; whom it does not name is admin everywhere.
+    `issued` is asked for tokens that the settings do not name.
+    """
+
+    def __init__(
+        self,
+        tokens: Mapping[str, SecretStr],
+        *,
+        roles: Mapping[str, Mapping[str, frozenset[Role]]] | None = None,
+        issued: IssuedTokens | None = None,
+    ) -> None:
+        granted = roles or {}
+        self._issued = issued
+        self._by_hash = {
+            hash_of(token.get_secret_value()): Principal(actor=actor, roles=granted.get(actor, ADMIN_EVERYWHERE))
+            for actor, token in tokens.items()
+        }
+
+    def named(self, actor: str) -> Principal | None:
+        """Whom the settings name so, or None; nobody learns from this whether a token is theirs."""
+        return next((each for each in self._by_hash.values() if each.actor == actor), None)
+
+    def find(self, token: str) -> Principal | None:
+        """Who holds `token`, or None when it is nobody's."""
+        token_hash = hash_of(token)
+        named = self._by_hash.get(token_hash)
+        if named is None and self._issued is not None:
+            return self._issued.find(token_hash)
+        return named
+
+    def anyone_may(self, permission: Permission, project: str) -> bool:
+        """Whether the settings name anybody who may do such a thing in that project."""
+        return any(principal.may(permission, project) for principal in self._by_hash.values())
+
+    def authenticate(self, token: str | None) -> Principal:
+        """Who holds `token`. Raises UnauthenticatedError when it is missing or nobody's."""
+        if not token:
+            raise UnauthenticatedError("The request carries no bearer token.", fix=TOKEN_FIX)
+        principal = self.find(token)
+        if principal is None:
+            raise UnauthenticatedError("The bearer token is not known, has expired or was revoked.", fix=TOKEN_FIX)
+        return principal
+
+
+def hash_of(token: str) -> bytes:
+    """What is kept of a token: it is too random to be guessed, so a fast hash is enough."""
+    return sha256(token.encode()).digest()
+
+
+def bearer_of(authorization: str) -> str | None:
+    """The token in an `Authorization` header's value, or None when there is none."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+_SCHEME = HTTPBearer(auto_error=False, description="A token that the operators gave out.")
+
+
+def authenticated(
+    principals: Principals, *, permission: Permission | None = None
+) -> Callable[..., Awaitable[Principal]]:
+    """A FastAPI dependency that answers the calling principal, or refuses with 401.
+
+    With a `permission` it refuses whoever has it in no project at all, with 403.
+    """
+
+    async def principal(
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_SCHEME)],
+    ) -> Principal:
+        known = principals.authenticate(credentials.credentials if credentials else None)
+        if permission is not None and not known.may_somewhere(permission):
+            raise lacking(known, permission, where="any project")
+        return known
+
+    return principal

@@ -1,0 +1,163 @@
+"""Errors as callers see them: problem+json (RFC 9457) that names what is wrong and how to mend it.
+
+A refusal is a class that carries its status; its docstring is the title. `install_problems` makes a
+FastAPI application answer every error, its framework's own included, in this one form.
+"""
+
+import re
+from typing import Any, ClassVar
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+MEDIA_TYPE = "application/problem+json"
+
+log = structlog.get_logger()
+
+
+class ProblemError(Exception):
+    """The request could not be answered.
+
+    `detail` says what is wrong with this request, `fix` what the caller can do, `extra` are further
+    members of the answer that a program may read.
+    """
+
+    status: ClassVar[int] = 500
+    headers: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, detail: str, *, fix: str, **extra: Any) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.fix = fix
+        self.extra = extra
+
+    @property
+    def code(self) -> str:
+        """The stable name of this kind of problem, as in `registered-model-not-found`."""
+        name = type(self).__name__.removesuffix("Error")
+        return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
+
+    def body(self) -> dict[str, Any]:
+        """The problem+json document."""
+        title = (type(self).__doc__ or "").strip().splitlines()[0]
+        return {
+            "type": f"/problems/{self.code}",
+            "title": title,
+            "status": self.status,
+            "detail": self.detail,
+            "fix": self.fix,
+            **self.extra,
+        }
+
+
+class InvalidRequestError(ProblemError):
+    """The request is malformed."""
+
+    status = 422
+
+
+class UnauthenticatedError(ProblemError):
+    """The request does not say who sent it."""
+
+    status = 401
+    headers: ClassVar[dict[str, str]] = {"www-authenticate": "Bearer"}
+
+
+class ForbiddenError(ProblemError):
+    """The caller is known, and may not do this."""
+
+    status = 403
+
+
+class NotFoundError(ProblemError):
+    """There is no such thing."""
+
+    status = 404
+
+
+class ConflictError(ProblemError):
+    """The request contradicts the present state."""
+
+    status = 409
+
+
+class UnavailableError(ProblemError):
+    """A part that is needed to answer is not there at the moment."""
+
+    status = 503
+    headers: ClassVar[dict[str, str]] = {"retry-after": "1"}
+
+
+class ProblemDocument(BaseModel):
+    """An error, as every operation answers it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    fix: str
+
+
+def problem_response(problem: ProblemError) -> Response:
+    """The HTTP answer for a problem."""
+    return Response(
+        orjson.dumps(problem.body()),
+        status_code=problem.status,
+        headers=problem.headers,
+        media_type=MEDIA_TYPE,
+    )
+
+
+def install_problems(app: FastAPI) -> None:
+    """Make `app` answer every error as problem+json."""
+
+    @app.exception_handler(ProblemError)
+    async def on_problem(_: Request, error: ProblemError) -> Response:
+        return problem_response(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(_: Request, error: RequestValidationError) -> Response:
+        return problem_response(_invalid(error))
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> Response:
+        return _framework_problem(request, error)
+
+    @app.exception_handler(Exception)
+    async def on_bug(request: Request, error: Exception) -> Response:
+        log.error("request_failed", path=request.url.path, method=request.method, exc_info=error)
+        return problem_response(
+            ProblemError(
+                "An unexpected error stopped the request; nothing was changed.",
+                fix="Try again; if it happens again, tell the operators the time of the request.",
+            )
+        )
+
+
+def _invalid(error: RequestValidationError) -> InvalidRequestError:
+    errors = [
+        {"location": ".".join(str(part) for part in each["loc"]), "message": str(each["msg"])}
+        for each in error.errors()
+    ]
+    first = errors[0] if errors else {"location": "request", "message": "is malformed"}
+    return InvalidRequestError(
+        f"{first['location']}: {first['message']}",
+        fix="Correct the fields listed in `errors`; /docs shows what each operation takes.",
+        errors=errors,
+    )
+
+
+def _framework_problem(request: Request, error: HTTPException) -> Response:
+    body = {
+        "type": "/problems/http",
+        "title": str(error.detail),
+        "status": error.status_code,
+        "detail": f"{request.method} {request.url.path}: {error.detail}",
+        "fix": "Compare the path and the method with /docs.",
+    }
+    return Response(orjson.dumps(body), status_code=error.status_code, headers=error.headers, media_type=MEDIA_TYPE)

@@ -1,0 +1,18 @@
+"""`python -m modelyard_cache_invalidator`: settings, then the application, then serve."""
+
+from modelyard_runtime.lifecycle import serve
+from modelyard_runtime.logs import configure_logs
+
+from modelyard_cache_invalidator.app import build_app
+from modelyard_cache_invalidator.settings import Settings
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    settings = Settings()
+    configure_logs(service="cache_invalidator", level=settings.log_level, layout=settings.log_format)
+    serve(build_app(settings), settings=settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The cache invalidator's wiring: entity changes in, by Kafka and HTTP; purges and facts out."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from aiokafka import AIOKafkaProducer
+from fastapi import FastAPI
+from faststream.kafka import KafkaBroker
+from modelyard_events.topics import ACCESS, CACHE_INVALIDATIONS, ENTITY_CHANGES, topic_named
+from modelyard_prediction_cache import PredictionCache, connect, random_nonce
+from modelyard_runtime.access_state import AccessState
+from modelyard_runtime.clock import Clock, utc_now
+from modelyard_runtime.consume import ConsumePolicy, Consumption, DeadLetters, build_broker, consume_batches
+from modelyard_runtime.health import Health, operations
+from modelyard_runtime.ids import NewId, new_uuid7
+from modelyard_runtime.lifecycle import beside
+from modelyard_runtime.principals import Principals
+from modelyard_runtime.problems import install_problems
+from modelyard_runtime.publish import Publisher, build_producer
+from modelyard_runtime.topic_setup import ensure_topics
+
+from modelyard_cache_invalidator.cache_watch import CacheWatch
+from modelyard_cache_invalidator.handlers import Handlers
+from modelyard_cache_invalidator.http import changes
+from modelyard_cache_invalidator.settings import Settings
+
+SOURCE = "/modelyard/cache-invalidator"
+TOPICS = (ACCESS, ENTITY_CHANGES, CACHE_INVALIDATIONS, topic_named(ENTITY_CHANGES.dead_letter_name))
+STOP_MARGIN_S = 5.0
+"""What a stop may take beyond draining: the last commit, leaving the group."""
+
+
+def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new_uuid7) -> FastAPI:
+    """The service as an ASGI application; what it needs is opened by its lifespan, and closed in reverse."""
+    access = AccessState(
+        bootstrap=settings.kafka_bootstrap, prefix=settings.topic_prefix, seconds=time.monotonic, clock=clock
+    )
+    health = Health([access])
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as opened:
+            await ensure_topics(bootstrap=settings.kafka_bootstrap, prefix=settings.topic_prefix, topics=TOPICS)
+            health.add(await opened.enter_async_context(beside("access_tail", access.follow())))
+            redis = connect(settings.redis_url, timeout_s=settings.cache_timeout_s)
+            opened.push_async_callback(redis.aclose)
+            cache = PredictionCache(
+                redis,
+                new_nonce=random_nonce,
+                prefix=settings.cache_prefix,
+                timeout_s=settings.cache_timeout_s,
+                hold_off_s=settings.cache_hold_off_s,
+            )
+            watch = CacheWatch(cache)
+            health.add(watch)
+            health.add(await opened.enter_async_context(beside("cache_watch", watch.run())))
+            producer = build_producer(bootstrap=settings.kafka_bootstrap, client_id="cache-invalidator")
+            await producer.start()
+            opened.push_async_callback(producer.stop)
+            app.state.handlers = Handlers(
+                cache=cache,
+                publisher=Publisher(producer, source=SOURCE, prefix=settings.topic_prefix, clock=clock, new_id=new_id),
+                version_sources=settings.version_sources,
+                clock=clock,
+            )
+            broker = build_broker(
+                bootstrap=settings.kafka_bootstrap,
+                client_id="cache-invalidator",
+                graceful_timeout_s=settings.shutdown_grace_s + STOP_MARGIN_S,
+            )
+            health.add(_subscribe(broker, app.state.handlers, producer, settings=settings, clock=clock))
+            await broker.start()
+            opened.push_async_callback(broker.stop)
+            yield
+
+    app = FastAPI(
+        title="Modelyard cache invalidator",
+        summary="Purges cached predictions when an entity changes.",
+        version="1.0",
+        lifespan=lifespan,
+    )
+    install_problems(app)
+    app.include_router(operations(health))
+    app.include_router(changes(Principals(settings.tokens, roles=settings.token_roles, issued=access)))
+    return app
+
+
+def _subscribe(
+    broker: KafkaBroker, handlers: Handlers, producer: AIOKafkaProducer, *, settings: Settings, clock: Clock
+) -> Consumption:
+    return consume_batches(
+        broker,
+        ENTITY_CHANGES,
+        prefix=settings.topic_prefix,
+        group=f"{settings.topic_prefix}{settings.consumer_group}",
+        on_batch=handlers.on_entity_changes,
+        start_offsets=None,
+        dead_letters=DeadLetters(producer),
+        clock=clock,
+        policy=ConsumePolicy(poll_records_max=settings.purges_per_batch_max, drain_timeout_s=settings.shutdown_grace_s),
+    )

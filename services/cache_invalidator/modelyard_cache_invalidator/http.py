@@ -1,0 +1,67 @@
+"""The HTTP door for those who have no Kafka producer: a change goes in here and on to the same topic."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+from modelyard_events.entities import EntityChanged
+from modelyard_events.values import Slug
+from modelyard_runtime.errors import PublishFailedError
+from modelyard_runtime.permissions import Permission
+from modelyard_runtime.principals import Principal, Principals, authenticated
+from modelyard_runtime.problems import ProblemDocument, UnavailableError
+from pydantic import BaseModel, ConfigDict, Field
+
+from modelyard_cache_invalidator.handlers import Handlers
+
+
+class ChangeSubmission(BaseModel):
+    """An entity changed, or was deleted. `version` counts its changes in its system of record, if that counts."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"tenant": "acme", "entity_type": "loan", "entity_id": "4711", "version": 12}]},
+    )
+
+    tenant: Slug
+    entity_type: Slug
+    entity_id: Annotated[str, Field(min_length=1, max_length=200)]
+    version: Annotated[int, Field(ge=0)] | None = None
+
+
+class ChangeAccepted(BaseModel):
+    """The change is on its way; `cache-invalidations` tells its purge as `caused_by` this event id."""
+
+    event_id: str
+
+
+def changes(principals: Principals) -> APIRouter:
+    """The routes; the application's state has the handlers as `handlers` when requests come in."""
+    router = APIRouter(
+        prefix="/v1",
+        tags=["entity changes"],
+        responses={
+            401: {"model": ProblemDocument, "description": "The request does not say who sent it"},
+            403: {"model": ProblemDocument, "description": "The caller may not say that entities change"},
+            422: {"model": ProblemDocument, "description": "The change is malformed"},
+            503: {"model": ProblemDocument, "description": "Kafka did not take the change in time"},
+        },
+    )
+
+    @router.post("/entity-changes", status_code=202, summary="Purge what is cached about an entity")
+    async def submit_change(
+        submission: ChangeSubmission,
+        request: Request,
+        principal: Annotated[Principal, Depends(authenticated(principals, permission=Permission.ENTITIES_CHANGE))],
+    ) -> ChangeAccepted:
+        handlers: Handlers = request.app.state.handlers
+        change = EntityChanged(**submission.model_dump())
+        try:
+            envelope = await handlers.submit(change, actor=principal.actor)
+        except PublishFailedError as error:
+            raise UnavailableError(
+                f"Kafka did not confirm the change of {change.entity_type} {change.entity_id}.",
+                fix="Send it again: a change that arrives twice is harmless.",
+            ) from error
+        return ChangeAccepted(event_id=envelope.id)
+
+    return router

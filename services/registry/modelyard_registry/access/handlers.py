@@ -1,0 +1,131 @@
+"""Issuing and revoking tokens, granting roles: each change with its audit entry and its document for everyone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from uuid import UUID
+
+from modelyard_events.topics import ACCESS
+from modelyard_runtime.permissions import ALL_PROJECTS, Permission, Role, permitted_to
+from modelyard_runtime.principals import Principal, hash_of
+from modelyard_runtime.tokens import new_token
+
+from modelyard_registry.access import store
+from modelyard_registry.access.domain import (
+    ApiToken,
+    Grant,
+    IssueToken,
+    TokenNotFoundError,
+    TokenRevokedError,
+    refuse_more_than_own,
+    refuse_unless_issuable,
+)
+from modelyard_registry.database import Connection
+from modelyard_registry.transactions import Transaction
+
+ENDING_LETTERS = 4
+COMMON_PROJECT = "default"
+"""Where the audit log keeps what is about all projects."""
+
+
+def audited_project(project: str) -> str:
+    """The project under which the audit log has what happens to access in `project`."""
+    return COMMON_PROJECT if project == ALL_PROJECTS else project
+
+
+async def issue_token(
+    tx: Transaction, command: IssueToken, *, issuer: Principal, make: Callable[[], str] = new_token
+) -> tuple[ApiToken, str]:
+    """A new token, and the text that proves it, which is kept nowhere. Raises what `refuse_unless_issuable` does."""
+    refuse_unless_issuable(command, issuer=issuer, now=tx.now)
+    secret = make()
+    token = ApiToken(
+        id=tx.new_id(),
+        token_hash=hash_of(secret),
+        ending=secret[-ENDING_LETTERS:],
+        actor=command.actor,
+        project=command.project,
+        roles=tuple(sorted(command.roles)),
+        scopes=None if command.scopes is None else tuple(sorted(command.scopes)),
+        description=command.description,
+        created_at=tx.now,
+        created_by=tx.context.actor,
+        expires_at=command.expires_at,
+        revoked_at=None,
+        revoked_by=None,
+        last_used_at=None,
+        sequence=1,
+    )
+    await store.insert_token(tx.connection, token)
+    await tx.append_fact(ACCESS, token.document(), key=token.key, sequence=token.sequence)
+    await tx.record_audit(
+        project=audited_project(token.project),
+        action="api_token.issued",
+        subject=f"access/tokens/{token.id}",
+        after={
+            "actor": token.actor,
+            "project": token.project,
+            "roles": list(token.roles),
+            "scopes": None if token.scopes is None else list(token.scopes),
+            "expires_at": token.expires_at.isoformat(),
+        },
+    )
+    return token, secret
+
+
+async def get_manageable_token(
+    connection: Connection, token_id: UUID, *, manager: Principal, lock: bool = False
+) -> ApiToken:
+    """The token of that id. Raises TokenNotFoundError also when it is of a project that the caller does not manage."""
+    token = await store.find_token(connection, token_id, lock=lock)
+    if token is None or not manager.may(Permission.ACCESS_MANAGE, token.project):
+        raise TokenNotFoundError(
+            f"There is no token {token_id} that you manage.", fix="List tokens with GET /api/v1/access/tokens."
+        )
+    return token
+
+
+async def revoke_token(tx: Transaction, token_id: UUID, *, manager: Principal) -> ApiToken:
+    """End a token for good. Raises TokenNotFoundError, and TokenRevokedError when it is ended already."""
+    token = await get_manageable_token(tx.connection, token_id, manager=manager, lock=True)
+    if token.revoked_at is not None:
+        raise TokenRevokedError(
+            f"The token was revoked by {token.revoked_by} at {token.revoked_at.isoformat()}.",
+            fix="Nothing is left to do: a revoked token never works again.",
+        )
+    revoked = replace(token, revoked_at=tx.now, revoked_by=tx.context.actor, sequence=token.sequence + 1)
+    await store.save_revocation(tx.connection, revoked)
+    await tx.append_fact(ACCESS, revoked.document(), key=revoked.key, sequence=revoked.sequence)
+    await tx.record_audit(
+        project=audited_project(revoked.project),
+        action="api_token.revoked",
+        subject=f"access/tokens/{revoked.id}",
+        before={"revoked": False},
+        after={"revoked": True, "actor": revoked.actor},
+    )
+    return revoked
+
+
+async def set_grant(tx: Transaction, *, project: str, actor: str, roles: frozenset[Role], giver: Principal) -> Grant:
+    """Let `actor` have exactly these roles in `project`. Raises MoreThanOwnError for roles beyond the giver's own."""
+    refuse_more_than_own(permitted_to(roles), project=project, giver=giver)
+    before, sequence = await store.lock_grant(
+        tx.connection, project=project, actor=actor, now=tx.now, by=tx.context.actor
+    )
+    grant = Grant(
+        project=project,
+        actor=actor,
+        roles=tuple(sorted(roles)),
+        updated_at=tx.now,
+        updated_by=tx.context.actor,
+        sequence=sequence + 1,
+    )
+    await store.save_grant(tx.connection, grant)
+    await tx.append_fact(ACCESS, grant.document(), key=grant.key, sequence=grant.sequence)
+    await tx.record_audit(
+        project=project,
+        action="roles.granted",
+        subject=f"access/grants/{actor}",
+        before={"roles": list(before)},
+        after={"roles": list(grant.roles)},
+    )
+    return grant

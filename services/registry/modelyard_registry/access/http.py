@@ -1,0 +1,288 @@
+"""Operations on access: issue, list and revoke API tokens; grant roles in a project."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query, Response
+from fastapi import Request as HttpRequest
+from modelyard_events.access import ProjectScope
+from modelyard_runtime.permissions import ALL_PROJECTS
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from modelyard_registry.access import store
+from modelyard_registry.access.authentication import Authentication
+from modelyard_registry.access.domain import ApiToken, Grant, IssueToken
+from modelyard_registry.access.handlers import (
+    audited_project,
+    get_manageable_token,
+    issue_token,
+    revoke_token,
+    set_grant,
+)
+from modelyard_registry.access.permissions import Permission, Role
+from modelyard_registry.http import (
+    PAGE_SIZE,
+    Answer,
+    Caller,
+    PageSize,
+    PageToken,
+    Project,
+    Request,
+    carry_out,
+    decode_page_token,
+    encode_page_token,
+    problems,
+    requires,
+    requires_somewhere,
+)
+from modelyard_registry.transactions import Transaction
+
+Actor = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:+-]{0,199}$")]
+"""A person or machine, as audit entries name it."""
+
+TokenId = Annotated[UUID, Path(description="The token's id, not the token.")]
+
+tokens_router = APIRouter(prefix="/api/v1/access/tokens", tags=["access"])
+grants_router = APIRouter(prefix="/access/grants", tags=["access"])
+
+
+class NewApiToken(Request):
+    """A token to issue. `project` may be `*` for all; `scopes` narrow what the roles permit."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "actor": "scoring-gateway",
+                    "project": "default",
+                    "roles": ["gateway"],
+                    "expires_at": "2027-01-31T00:00:00Z",
+                    "description": "the gateway in Frankfurt",
+                }
+            ]
+        }
+    )
+
+    actor: Actor
+    project: ProjectScope
+    roles: Annotated[tuple[Role, ...], Field(min_length=1, max_length=20)]
+    scopes: Annotated[tuple[Permission, ...], Field(max_length=50)] | None = None
+    expires_at: AwareDatetime
+    description: Annotated[str, Field(max_length=200)] | None = None
+
+    def command(self) -> IssueToken:
+        """What is asked for."""
+        return IssueToken(
+            actor=self.actor,
+            project=self.project,
+            roles=frozenset(self.roles),
+            scopes=None if self.scopes is None else frozenset(self.scopes),
+            expires_at=self.expires_at,
+            description=self.description,
+        )
+
+
+class ApiTokenDocument(BaseModel):
+    """A token as people may see it: `ending` are its last letters. `last_used_at` is right to the hour."""
+
+    token_id: str
+    ending: str
+    actor: str
+    project: str
+    roles: list[Role]
+    scopes: list[Permission] | None
+    description: str | None
+    created_at: datetime
+    created_by: str
+    expires_at: datetime
+    revoked_at: datetime | None
+    revoked_by: str | None
+    last_used_at: datetime | None
+
+
+class IssuedApiTokenDocument(ApiTokenDocument):
+    """A token that was issued. `token` is shown this once, and is null when the request is repeated."""
+
+    token: str | None
+
+
+class ApiTokenPage(BaseModel):
+    """Some tokens, newest first."""
+
+    items: list[ApiTokenDocument]
+    next_page_token: str | None
+
+
+class NewGrant(Request):
+    """The roles that an actor is to have in the project: exactly these, or none."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"roles": ["data_scientist", "approver"]}]})
+
+    roles: Annotated[tuple[Role, ...], Field(max_length=20)]
+
+
+class GrantDocument(BaseModel):
+    """The roles of an actor in the project."""
+
+    actor: str
+    roles: list[Role]
+    updated_at: datetime
+    updated_by: str
+
+
+class GrantPage(BaseModel):
+    """Some actors and their roles, by actor."""
+
+    items: list[GrantDocument]
+    next_page_token: str | None
+
+
+@tokens_router.post(
+    "",
+    status_code=201,
+    response_model=IssuedApiTokenDocument,
+    responses=problems(409),
+    summary="Issue an API token",
+    dependencies=[requires_somewhere(Permission.ACCESS_MANAGE)],
+)
+async def post_token(body: NewApiToken, call: Caller) -> Response:
+    """Answers the token this once; the registry keeps its hash only. Nobody gives more than they may do themselves."""
+
+    async def work(tx: Transaction) -> Answer:
+        token, secret = await issue_token(tx, body.command(), issuer=call.principal)
+        facts = _document(token).model_dump()
+        return Answer(
+            status=201,
+            body=IssuedApiTokenDocument(**facts, token=secret),
+            kept=IssuedApiTokenDocument(**facts, token=None),
+        )
+
+    return await carry_out(
+        call, body, work, project=audited_project(body.project), action="api_token.issued", subject="access/tokens"
+    )
+
+
+@tokens_router.get(
+    "",
+    responses=problems(),
+    summary="List API tokens, newest first",
+    dependencies=[requires_somewhere(Permission.ACCESS_MANAGE)],
+)
+async def get_tokens(
+    call: Caller,
+    project: Annotated[ProjectScope, Query(description="Whose tokens; `*`: those for all projects.")] = ALL_PROJECTS,
+    page_size: PageSize = PAGE_SIZE,
+    page_token: PageToken = None,
+) -> ApiTokenPage:
+    """Expired and revoked ones, too. The tokens themselves are shown nowhere."""
+    call.principal.refuse_unless_may(Permission.ACCESS_MANAGE, project)
+    position = decode_page_token(page_token, shape=(UUID,))
+    async with call.services.database.reading() as connection:
+        found = await store.list_tokens(
+            connection, project=project, before=position[0] if position else None, limit=page_size + 1
+        )
+    page = found[:page_size]
+    return ApiTokenPage(
+        items=[_document(each) for each in page],
+        next_page_token=encode_page_token([page[-1].id]) if len(found) > page_size else None,
+    )
+
+
+@tokens_router.get(
+    "/{token_id}",
+    responses=problems(404),
+    summary="Get an API token's record",
+    dependencies=[requires_somewhere(Permission.ACCESS_MANAGE)],
+)
+async def get_token(token_id: TokenId, call: Caller) -> ApiTokenDocument:
+    """What the token carries, until when, and when it was last used."""
+    async with call.services.database.reading() as connection:
+        return _document(await get_manageable_token(connection, token_id, manager=call.principal))
+
+
+@tokens_router.delete(
+    "/{token_id}",
+    response_model=ApiTokenDocument,
+    responses=problems(404, 409),
+    summary="Revoke an API token",
+    dependencies=[requires_somewhere(Permission.ACCESS_MANAGE)],
+)
+async def delete_token(token_id: TokenId, call: Caller, request: HttpRequest) -> Response:
+    """Ends it for good, here at once and in every other service as soon as the news arrives."""
+    async with call.services.database.reading() as connection:
+        token = await get_manageable_token(connection, token_id, manager=call.principal)
+
+    async def work(tx: Transaction) -> Answer:
+        return Answer(status=200, body=_document(await revoke_token(tx, token_id, manager=call.principal)))
+
+    answer = await carry_out(
+        call,
+        None,
+        work,
+        project=audited_project(token.project),
+        action="api_token.revoked",
+        subject=f"access/tokens/{token_id}",
+    )
+    authentication: Authentication = request.app.state.authentication
+    authentication.forget(token.token_hash)
+    return answer
+
+
+@grants_router.get(
+    "", responses=problems(), summary="List who has which roles", dependencies=[requires(Permission.ACCESS_MANAGE)]
+)
+async def get_grants(
+    project: Project, call: Caller, page_size: PageSize = PAGE_SIZE, page_token: PageToken = None
+) -> GrantPage:
+    """The roles that were granted to actors; what tokens carry themselves is listed with the tokens."""
+    position = decode_page_token(page_token, shape=(str,)) or [""]
+    async with call.services.database.reading() as connection:
+        found = await store.list_grants(connection, project=project, after=position[0], limit=page_size + 1)
+    page = found[:page_size]
+    return GrantPage(
+        items=[_grant_document(each) for each in page],
+        next_page_token=encode_page_token([page[-1].actor]) if len(found) > page_size else None,
+    )
+
+
+@grants_router.put(
+    "/{actor}",
+    response_model=GrantDocument,
+    responses=problems(409),
+    summary="Grant an actor its roles",
+    dependencies=[requires(Permission.ACCESS_MANAGE)],
+)
+async def put_grant(project: Project, actor: Actor, body: NewGrant, call: Caller) -> Response:
+    """Replaces the roles that the actor had here. They count for whoever an identity provider says the actor is."""
+
+    async def work(tx: Transaction) -> Answer:
+        grant = await set_grant(tx, project=project, actor=actor, roles=frozenset(body.roles), giver=call.principal)
+        return Answer(status=200, body=_grant_document(grant))
+
+    subject = f"access/grants/{actor}"
+    return await carry_out(call, body, work, project=project, action="roles.granted", subject=subject)
+
+
+def _document(token: ApiToken) -> ApiTokenDocument:
+    return ApiTokenDocument(
+        token_id=token.id,
+        ending=token.ending,
+        actor=token.actor,
+        project=token.project,
+        roles=list(token.roles),
+        scopes=None if token.scopes is None else list(token.scopes),
+        description=token.description,
+        created_at=token.created_at,
+        created_by=token.created_by,
+        expires_at=token.expires_at,
+        revoked_at=token.revoked_at,
+        revoked_by=token.revoked_by,
+        last_used_at=token.last_used_at,
+    )
+
+
+def _grant_document(grant: Grant) -> GrantDocument:
+    return GrantDocument(
+        actor=grant.actor, roles=list(grant.roles), updated_at=grant.updated_at, updated_by=grant.updated_by
+    )

@@ -1,0 +1,107 @@
+"""Transition requests as callers see them."""
+
+from datetime import datetime
+from typing import Any, Self
+
+from modelyard_events.values import Stage
+from pydantic import BaseModel
+
+from modelyard_registry.access.permissions import Role
+from modelyard_registry.approvals.domain import Decision, DecisionKind, RequestState, TransitionRequest
+from modelyard_registry.lifecycle.http import VerdictDocument
+from modelyard_registry.policies.domain import Apply
+
+
+class DecisionDocument(BaseModel):
+    """What one approver said."""
+
+    actor: str
+    decision: DecisionKind
+    comment: str | None
+    decided_at: datetime
+
+    @classmethod
+    def of(cls, decision: Decision) -> Self:
+        """The document about `decision`."""
+        return cls(
+            actor=decision.actor,
+            decision=decision.kind,
+            comment=decision.comment,
+            decided_at=decision.decided_at,
+        )
+
+
+class BoundDocument(BaseModel):
+    """What is agreed to, as it was when the request was made; `champion` is `model/number` of who serves the slot."""
+
+    stage: Stage
+    digest: str
+    evidence_sha256: str
+    endpoint_url: str | None
+    endpoint_revision: int | None
+    project_policy_revision: int
+    model_policy_revision: int
+    champion: str | None
+
+
+class TransitionRequestDocument(BaseModel):
+    """A move that waits, or waited, for agreement. `verdicts` are the gates' when it was made."""
+
+    request_id: str
+    project: str
+    model: str
+    number: int
+    from_stage: Stage
+    to_stage: Stage
+    replaces: str | None
+    reason: str | None
+    state: RequestState
+    approvals_needed: int
+    approvals_given: int
+    role: Role
+    apply: Apply
+    bound: BoundDocument
+    verdicts: list[VerdictDocument]
+    decisions: list[DecisionDocument]
+    requested_at: datetime
+    requested_by: str
+    expires_at: datetime
+    ended_at: datetime | None
+    ended_by: str | None
+    end_comment: str | None
+
+    @classmethod
+    def of(cls, request: TransitionRequest, *, now: datetime) -> Self:
+        """The document about `request`, as it stands at that moment."""
+        verdicts: list[dict[str, Any]] = list(request.verdicts)
+        return cls(
+            request_id=str(request.id),
+            project=request.project,
+            model=request.model,
+            number=request.number,
+            from_stage=request.from_stage,
+            to_stage=request.to_stage,
+            replaces=request.replaces,
+            reason=request.reason,
+            state=request.state_at(now),
+            approvals_needed=request.approvals_needed,
+            approvals_given=len(request.approvals),
+            role=request.role,
+            apply=request.apply,
+            bound=BoundDocument.model_validate(request.bound.document()),
+            verdicts=[VerdictDocument.model_validate(verdict) for verdict in verdicts],
+            decisions=[DecisionDocument.of(each) for each in request.decisions],
+            requested_at=request.requested_at,
+            requested_by=request.requested_by,
+            expires_at=request.expires_at,
+            ended_at=request.ended_at,
+            ended_by=request.ended_by,
+            end_comment=request.end_comment,
+        )
+
+
+class TransitionRequestPage(BaseModel):
+    """Some transition requests, newest first."""
+
+    items: list[TransitionRequestDocument]
+    next_page_token: str | None

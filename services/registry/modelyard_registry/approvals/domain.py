@@ -1,0 +1,242 @@
+"""A transition request: its states, who may decide about it, and what exactly is agreed to.
+
+pending → approved / rejected / withdrawn / expired, approved → applied / rejected / withdrawn / expired.
+"""
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from modelyard_events.values import Stage
+from modelyard_runtime.permissions import Role
+from modelyard_runtime.problems import ConflictError
+
+from modelyard_registry.policies.domain import Apply
+
+
+class RequestClosedError(ConflictError):
+    """The transition request has come to its end."""
+
+
+class RequestStaleError(ConflictError):
+    """What was to be agreed to has changed since the request was made."""
+
+
+class SelfApprovalError(ConflictError):
+    """Nobody decides about a request of their own."""
+
+    status = 403
+
+
+class ApproverRoleMissingError(ConflictError):
+    """The caller has not the role that decides about this request."""
+
+    status = 403
+
+
+class NotRequesterError(ConflictError):
+    """Only who made a request withdraws it."""
+
+    status = 403
+
+
+class AlreadyDecidedError(ConflictError):
+    """Nobody decides twice about one request."""
+
+
+class ApprovalsMissingError(ConflictError):
+    """Not enough people who may agree have agreed."""
+
+
+class RequestState(StrEnum):
+    """Where a transition request stands."""
+
+    PENDING = "pending"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+    APPLIED = "applied"
+
+
+OPEN = frozenset({RequestState.PENDING, RequestState.APPROVED})
+
+
+class DecisionKind(StrEnum):
+    """What an approver said."""
+
+    APPROVAL = "approval"
+    REJECTION = "rejection"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One recorded decision by one approver."""
+
+    actor: str
+    kind: DecisionKind
+    comment: str | None
+    decided_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """What is agreed to, as it was when the request was made.
+
+    `champion` is the version that serves the slot (`model/number`); an endpoint that is not there has no URL.
+    """
+
+    stage: str
+    digest: str
+    evidence_sha256: str
+    endpoint_url: str | None
+    endpoint_revision: int | None
+    project_policy_revision: int
+    model_policy_revision: int
+    champion: str | None
+
+    def document(self) -> dict[str, Any]:
+        """It as JSON has it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransitionRequest:
+    """A move that waits for agreement. `state` is as recorded; `state_at` knows that time has passed."""
+
+    id: UUID
+    project: str
+    registered_model_id: UUID
+    version_id: UUID
+    model: str
+    number: int
+    from_stage: Stage
+    to_stage: Stage
+    replaces: str | None
+    reason: str | None
+    state: RequestState
+    approvals_needed: int
+    role: Role
+    apply: Apply
+    bound: Bound
+    verdicts: tuple[dict[str, Any], ...]
+    requested_at: datetime
+    requested_by: str
+    expires_at: datetime
+    ended_at: datetime | None = None
+    ended_by: str | None = None
+    end_comment: str | None = None
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        """The request's path under its project, as audit entries have it."""
+        return f"registered-models/{self.model}/versions/{self.number}/transition-requests/{self.id}"
+
+    @property
+    def approvals(self) -> tuple[Decision, ...]:
+        """Who agreed, in the order in which they did."""
+        return tuple(decision for decision in self.decisions if decision.kind is DecisionKind.APPROVAL)
+
+    def state_at(self, now: datetime) -> RequestState:
+        """Where it stands at that moment: what is open is expired from `expires_at` on."""
+        if self.state in OPEN and now >= self.expires_at:
+            return RequestState.EXPIRED
+        return self.state
+
+
+def changes(then: Bound, now: Bound) -> dict[str, dict[str, Any]]:
+    """What has changed since the request was made, each with its value `then` and `now`."""
+    before, after = then.document(), now.document()
+    return {name: {"then": before[name], "now": after[name]} for name in before if before[name] != after[name]}
+
+
+def refuse_stale(request: TransitionRequest, now: Bound) -> None:
+    """Raise RequestStaleError, which says what has changed, unless everything is as it was."""
+    changed = changes(request.bound, now)
+    if changed:
+        raise RequestStaleError(
+            f"{', '.join(changed)} changed since the request was made.",
+            fix="Look at the version as it is now, withdraw or reject this request, and make another one.",
+            changed=changed,
+        )
+
+
+def refuse_closed(request: TransitionRequest, *, now: datetime) -> None:
+    """Raise RequestClosedError unless the request is open."""
+    state = request.state_at(now)
+    if state not in OPEN:
+        raise RequestClosedError(
+            f"The request is {state}.", fix="Make another request if the move is still wanted.", state=state
+        )
+
+
+def decide_approval(
+    request: TransitionRequest, *, actor: str, roles: Collection[Role], lapsed: Collection[str], now: datetime
+) -> RequestState:
+    """Where the request stands once `actor` has agreed: `pending` or `approved`.
+
+    `roles` are the actor's own; `lapsed` the earlier approvers who may not agree any more. Raises
+    RequestClosedError, SelfApprovalError, ApproverRoleMissingError or AlreadyDecidedError.
+    """
+    refuse_closed(request, now=now)
+    _refuse_decision_of(request, actor=actor, roles=roles)
+    count = 1 + sum(approval.actor not in lapsed for approval in request.approvals)
+    return RequestState.APPROVED if count >= request.approvals_needed else RequestState.PENDING
+
+
+def decide_rejection(request: TransitionRequest, *, actor: str, roles: Collection[Role], now: datetime) -> RequestState:
+    """The request is over when one approver says no. Raises as `decide_approval` does."""
+    refuse_closed(request, now=now)
+    _refuse_decision_of(request, actor=actor, roles=roles)
+    return RequestState.REJECTED
+
+
+def decide_withdrawal(request: TransitionRequest, *, actor: str, now: datetime) -> RequestState:
+    """Who asked may take the request back. Raises RequestClosedError or NotRequesterError."""
+    refuse_closed(request, now=now)
+    if actor != request.requested_by:
+        raise NotRequesterError(
+            f"The request was made by {request.requested_by}.", fix="Reject it, if you may decide about it."
+        )
+    return RequestState.WITHDRAWN
+
+
+def decide_application(request: TransitionRequest, *, lapsed: Collection[str], now: datetime) -> RequestState:
+    """What enough people agreed to may be done. Raises RequestClosedError or ApprovalsMissingError."""
+    refuse_closed(request, now=now)
+    valid = [approval.actor for approval in request.approvals if approval.actor not in lapsed]
+    if len(valid) < request.approvals_needed:
+        raise ApprovalsMissingError(
+            f"{len(valid)} of {request.approvals_needed} approvals are given by people who may give them.",
+            fix=f"Ask people with the role {request.role} to look at it.",
+            approvers=valid,
+            lapsed=sorted(lapsed),
+        )
+    return RequestState.APPLIED
+
+
+def decide_expiry(request: TransitionRequest, *, now: datetime) -> bool:
+    """Whether the request is open, and its time is over."""
+    return request.state in OPEN and request.state_at(now) is RequestState.EXPIRED
+
+
+def is_approver(roles: Collection[Role], role: Role) -> bool:
+    """Whether somebody with `roles` may decide what people with `role` decide: an admin may."""
+    return role in roles or Role.ADMIN in roles
+
+
+def _refuse_decision_of(request: TransitionRequest, *, actor: str, roles: Collection[Role]) -> None:
+    if actor == request.requested_by:
+        raise SelfApprovalError(f"{actor} made the request.", fix="Ask somebody else; you can withdraw it.")
+    if not is_approver(roles, request.role):
+        raise ApproverRoleMissingError(
+            f"{actor} has not the role {request.role} in the project {request.project}.",
+            fix=f"Ask somebody with the role {request.role}.",
+            role=request.role,
+        )
+    if any(decision.actor == actor for decision in request.decisions):
+        raise AlreadyDecidedError(f"{actor} has decided about this request already.", fix="Ask somebody else.")

@@ -1,0 +1,205 @@
+"""The HTTP door to transition requests: ask, look, decide, apply."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response
+from modelyard_events.values import Slug, Stage
+
+from modelyard_registry.access.permissions import Permission
+from modelyard_registry.approvals import handlers, store
+from modelyard_registry.approvals.documents import TransitionRequestDocument, TransitionRequestPage
+from modelyard_registry.approvals.domain import RequestState, TransitionRequest
+from modelyard_registry.approvals.roles import roles_seen_by
+from modelyard_registry.http import (
+    PAGE_SIZE,
+    Answer,
+    Call,
+    Caller,
+    ModelName,
+    PageSize,
+    PageToken,
+    Project,
+    Reason,
+    Request,
+    carry_out,
+    decode_page_token,
+    encode_page_token,
+    problems,
+    requires,
+)
+from modelyard_registry.lifecycle.domain import parse_stage
+from modelyard_registry.lifecycle.http import VERSION_PATH, NewTransition
+from modelyard_registry.models.changes import revision_of_version
+from modelyard_registry.models.domain import parse_reference
+from modelyard_registry.models.versions_http import VersionText
+from modelyard_registry.transactions import Transaction
+
+router = APIRouter(tags=["approvals"])
+
+RequestId = Annotated[UUID, Path(description="The request's id, as its creation answered it.")]
+REQUEST_PATH = "/transition-requests/{request_id}"
+
+
+class Comment(Request):
+    """What the person who decides wants to say."""
+
+    comment: Reason | None = None
+
+
+@router.post(
+    f"{VERSION_PATH}/transition-requests",
+    status_code=201,
+    response_model=TransitionRequestDocument,
+    responses=problems(404, 409, 412),
+    summary="Ask for a move that others must agree to",
+    dependencies=[requires(Permission.VERSIONS_TRANSITION)],
+)
+async def post_transition_request(
+    project: Project, name: ModelName, reference: VersionText, body: NewTransition, call: Caller
+) -> Response:
+    """Binds the request to artifact, evidence, endpoint, policy and champion as they are: people agree to just that."""
+    command = handlers.RequestTransition(
+        project=project,
+        model=name,
+        reference=parse_reference(reference),
+        to_stage=parse_stage(body.to_stage),
+        reason=body.reason,
+        replaces=body.replaces,
+    )
+
+    async def work(tx: Transaction) -> Answer:
+        request = await handlers.request_transition(tx, command)
+        return Answer(status=201, body=TransitionRequestDocument.of(request, now=tx.now))
+
+    return await carry_out(
+        call,
+        body,
+        work,
+        project=project,
+        action="transition_request.created",
+        subject=f"registered-models/{name}/versions/{reference}",
+        revision=revision_of_version(project, name, parse_reference(reference)),
+    )
+
+
+@router.get(
+    "/transition-requests",
+    responses=problems(),
+    summary="List transition requests, newest first",
+    dependencies=[requires(Permission.MODELS_READ)],
+)
+async def get_transition_requests(
+    project: Project,
+    call: Caller,
+    state: Annotated[RequestState | None, Query(description="Only requests in this state.")] = None,
+    model: Annotated[Slug | None, Query(description="Only requests about this registered model.")] = None,
+    number: Annotated[int | None, Query(ge=1, lt=2**31, description="Only requests about this version.")] = None,
+    to_stage: Annotated[Stage | None, Query(description="Only requests for a move to this stage.")] = None,
+    requested_by: Annotated[str | None, Query(max_length=200, description="Only what this actor asked for.")] = None,
+    page_size: PageSize = PAGE_SIZE,
+    page_token: PageToken = None,
+) -> TransitionRequestPage:
+    """What waits for a decision is in state `pending`."""
+    position = decode_page_token(page_token, shape=(UUID,))
+    wanted = store.Filter(model=model, number=number, to_stage=to_stage, requested_by=requested_by, state=state)
+    now = call.services.clock()
+    async with call.services.database.reading() as connection:
+        found = await store.list_requests(
+            connection,
+            wanted,
+            project=project,
+            before=position[0] if position else None,
+            now=now,
+            limit=page_size + 1,
+        )
+    page = found[:page_size]
+    return TransitionRequestPage(
+        items=[TransitionRequestDocument.of(each, now=now) for each in page],
+        next_page_token=encode_page_token([page[-1].id]) if len(found) > page_size else None,
+    )
+
+
+@router.get(
+    REQUEST_PATH,
+    responses=problems(404),
+    summary="Get a transition request",
+    dependencies=[requires(Permission.MODELS_READ)],
+)
+async def get_transition_request(project: Project, request_id: RequestId, call: Caller) -> TransitionRequestDocument:
+    """With what it is bound to, the gates' verdicts when it was made, and every decision."""
+    async with call.services.database.reading() as connection:
+        request = await store.get_request(connection, project=project, request_id=request_id)
+    return TransitionRequestDocument.of(request, now=call.services.clock())
+
+
+@router.post(
+    f"{REQUEST_PATH}/approve",
+    response_model=TransitionRequestDocument,
+    responses=problems(404, 409),
+    summary="Agree to a transition request",
+    dependencies=[requires(Permission.VERSIONS_APPROVE)],
+)
+async def post_approve(project: Project, request_id: RequestId, body: Comment, call: Caller) -> Response:
+    """The last approval that is needed makes the move, unless policy waits for `apply`."""
+    return await _judge(call, body, handlers.approve, project=project, request_id=request_id, action="approval.given")
+
+
+@router.post(
+    f"{REQUEST_PATH}/reject",
+    response_model=TransitionRequestDocument,
+    responses=problems(404, 409),
+    summary="Say no to a transition request",
+    dependencies=[requires(Permission.VERSIONS_APPROVE)],
+)
+async def post_reject(project: Project, request_id: RequestId, body: Comment, call: Caller) -> Response:
+    """One rejection ends the request."""
+    action = "transition_request.rejected"
+    return await _judge(call, body, handlers.reject, project=project, request_id=request_id, action=action)
+
+
+@router.post(
+    f"{REQUEST_PATH}/withdraw",
+    response_model=TransitionRequestDocument,
+    responses=problems(404, 409),
+    summary="Take a transition request back",
+    dependencies=[requires(Permission.VERSIONS_TRANSITION)],
+)
+async def post_withdraw(project: Project, request_id: RequestId, body: Comment, call: Caller) -> Response:
+    """Only who made the request withdraws it."""
+    action = "transition_request.withdrawn"
+    return await _judge(call, body, handlers.withdraw, project=project, request_id=request_id, action=action)
+
+
+@router.post(
+    f"{REQUEST_PATH}/apply",
+    response_model=TransitionRequestDocument,
+    responses=problems(404, 409),
+    summary="Make the move that was agreed to",
+    dependencies=[requires(Permission.VERSIONS_TRANSITION)],
+)
+async def post_apply(project: Project, request_id: RequestId, body: Comment, call: Caller) -> Response:
+    """Gates, approvers' roles and everything that was agreed to are looked at once more, under the lock."""
+    action = "transition_request.applied"
+    return await _judge(call, body, handlers.apply, project=project, request_id=request_id, action=action)
+
+
+async def _judge(
+    call: Call,
+    body: Comment,
+    judge: Callable[[Transaction, handlers.Judge], Awaitable[TransitionRequest]],
+    *,
+    project: str,
+    request_id: UUID,
+    action: str,
+) -> Response:
+    command = handlers.Judge(project=project, request_id=request_id, comment=body.comment, roles_of=roles_seen_by(call))
+
+    async def work(tx: Transaction) -> Answer:
+        request = await judge(tx, command)
+        return Answer(status=200, body=TransitionRequestDocument.of(request, now=tx.now))
+
+    subject = f"transition-requests/{request_id}"
+    return await carry_out(call, body, work, project=project, action=action, subject=subject)

@@ -1,0 +1,1 @@
+"""Artifacts: the bytes of model versions, stored under the digest that proves them; never unpickled."""

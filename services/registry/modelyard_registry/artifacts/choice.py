@@ -1,0 +1,32 @@
+"""Which storage keeps the artifacts, by the settings."""
+
+from typing import TypeAlias
+
+from modelyard_runtime.ids import NewId
+
+from modelyard_registry.artifacts.cloud import CloudArtifactStore, azure_container, google_bucket
+from modelyard_registry.artifacts.disk import DiskArtifactStore
+from modelyard_registry.artifacts.s3 import S3ArtifactStore, S3Settings
+from modelyard_registry.settings import Settings
+
+OpenableStore: TypeAlias = DiskArtifactStore | S3ArtifactStore | CloudArtifactStore
+
+
+def choose_artifact_store(settings: Settings, *, new_id: NewId) -> OpenableStore:
+    """The store that `artifact_store` names; the settings have been checked for a bucket."""
+    bucket, endpoint = settings.artifact_bucket or "", settings.artifact_endpoint
+    match settings.artifact_store:
+        case "disk":
+            return DiskArtifactStore(settings.artifact_directory, new_id=new_id)
+        case "s3":
+            s3 = S3Settings(
+                bucket=bucket,
+                endpoint=endpoint,
+                public_endpoint=settings.artifact_public_endpoint,
+                region=settings.artifact_region,
+            )
+            return S3ArtifactStore(s3, new_id=new_id)
+        case "gcs":
+            return CloudArtifactStore(google_bucket(bucket, endpoint=endpoint), new_id=new_id)
+        case "azure":
+            return CloudArtifactStore(azure_container(bucket, endpoint=endpoint), new_id=new_id)

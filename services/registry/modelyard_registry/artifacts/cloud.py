@@ -1,0 +1,230 @@
+"""Artifacts in Google Cloud Storage or Azure Blob, through obstore, each under a key that is its digest.
+
+Parts come through the registry and are objects of their own below `incoming/`. They are read and hashed,
+and then poured under the digest, hashed once more on the way: the last bytes are sent only when they are
+those that were proved, and what is not sent whole never shows.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+import obstore
+import structlog
+from modelyard_runtime.ids import NewId
+from obstore.exceptions import BaseError, NotFoundError
+from obstore.store import AzureStore, GCSStore
+
+from modelyard_registry.artifacts.ports import (
+    IncomingArtifact,
+    PartTarget,
+    artifact_missing,
+    refuse_missing_parts,
+    store_unavailable,
+    upload_lost,
+)
+from modelyard_registry.artifacts.proving import Proof, ProvedArtifact, in_pieces, key_of, proved, proving
+
+if TYPE_CHECKING:
+    from obstore.store import AzureConfig, ClientConfig, GCSConfig, RetryConfig
+
+MIB = 1024 * 1024
+CHUNK_BYTES = 4 * MIB
+PIECE_BYTES = 16 * MIB
+POURED_AT_ONCE_MAX = 4
+STAGED = "incoming/"
+MARK = "begun"
+"""The object that says that an upload is there before its first part is."""
+
+log = structlog.get_logger()
+
+
+def google_bucket(bucket: str, *, endpoint: str | None) -> GCSStore:
+    """A bucket that is there already; credentials come from the usual environment.
+
+    An endpoint without TLS is an emulator, which is asked without credentials.
+    """
+    config: GCSConfig = {}
+    if endpoint is not None:
+        config["base_url"] = endpoint
+        if _is_plain(endpoint):
+            # Any token will do for an emulator. Without one, this machine's own would be asked for and sent there.
+            config["bearer_token"] = "emulator"
+    return GCSStore(bucket, config=config, retry_config=_RETRIES, client_options=_client(endpoint))
+
+
+def azure_container(container: str, *, endpoint: str | None) -> AzureStore:
+    """A container that is there already; account and credentials come from the usual environment."""
+    config: AzureConfig = {} if endpoint is None else {"endpoint": endpoint}
+    return AzureStore(container, config=config, retry_config=_RETRIES, client_options=_client(endpoint))
+
+
+class CloudArtifactStore:
+    """Keeps artifacts in a bucket or container that obstore speaks with. Use as an async context manager."""
+
+    part_bytes_min = 64 * 1024
+    part_bytes_max = 64 * MIB
+
+    def __init__(self, bucket: GCSStore | AzureStore, *, new_id: NewId) -> None:
+        self._bucket = bucket
+        self._new_id = new_id
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    @asynccontextmanager
+    async def receive(self, chunks: AsyncIterator[bytes], *, bytes_max: int) -> AsyncIterator[IncomingArtifact]:
+        """Take in `chunks`, staged as parts meanwhile; see `ArtifactStore`."""
+        proof = Proof()
+        staging = self._new_id()
+        count = 0
+        try:
+            async for piece in in_pieces(proving(chunks, proof, bytes_max=bytes_max), piece_bytes=PIECE_BYTES):
+                count += 1
+                await self._put(_part(staging, count), piece)
+            yield ProvedArtifact(proof=proof, save=partial(self._pour, proof, staging=staging, count=count))
+        finally:
+            await self.discard(staging)
+
+    async def read(self, digest: str) -> AsyncIterator[bytes]:
+        """The bytes under `digest`, checked while they are read; see `ArtifactStore`."""
+        try:
+            async for chunk in proved(self._read(key_of(digest)), digest=digest):
+                yield chunk
+        except FileNotFoundError as error:
+            raise artifact_missing(digest) from error
+
+    async def begin(self, *, with_checksums: bool) -> str:
+        """A name for the parts; see `StagedUploads`."""
+        staging = self._new_id()
+        await self._put(f"{STAGED}{staging}/{MARK}", b"")
+        return staging
+
+    async def part_target(self, staging: str, *, number: int, checksum: bytes | None) -> PartTarget | None:
+        """None: the parts come through the registry."""
+        return None
+
+    async def write_part(self, staging: str, *, number: int, chunks: AsyncIterator[bytes]) -> None:
+        """Stage a part, held in memory meanwhile; see `StagedUploads`."""
+        content = b"".join([chunk async for chunk in chunks])
+        await self.list_parts(staging)
+        await self._put(_part(staging, number), content)
+
+    async def list_parts(self, staging: str) -> Mapping[int, int]:
+        """The sizes of the staged parts; see `StagedUploads`."""
+        found = {path: size for path, size, _ in await self._list(f"{STAGED}{staging}/")}
+        if not found:
+            raise upload_lost()
+        names = {path.rpartition("/")[2]: size for path, size in found.items()}
+        return {int(name): size for name, size in names.items() if name != MARK}
+
+    @asynccontextmanager
+    async def assembled(self, staging: str, *, sizes: Sequence[int]) -> AsyncIterator[IncomingArtifact]:
+        """The parts as one artifact; see `StagedUploads`."""
+        refuse_missing_parts(await self.list_parts(staging), sizes=sizes)
+        proof = Proof()
+        async for chunk in self._read_parts(staging, count=len(sizes)):
+            await proof.add(chunk)
+        yield ProvedArtifact(proof=proof, save=partial(self._pour, proof, staging=staging, count=len(sizes)))
+
+    async def discard(self, staging: str) -> None:
+        """Remove the parts; see `StagedUploads`."""
+        paths = [path for path, _, _ in await self._list(f"{STAGED}{staging}/")]
+        if paths:
+            await self._delete(paths)
+
+    async def discard_stale(self, *, before: datetime) -> int:
+        """Remove old parts; see `StagedUploads`."""
+        newest: dict[str, datetime] = {}
+        for path, _, modified in await self._list(STAGED):
+            staging = path.split("/")[1]
+            newest[staging] = max(modified, newest.get(staging, modified))
+        stale = [staging for staging, modified in newest.items() if modified < before]
+        for staging in stale:
+            await self.discard(staging)
+        return len(stale)
+
+    async def _pour(self, proof: Proof, *, staging: str, count: int) -> None:
+        content = proved(self._read_parts(staging, count=count), digest=proof.digest)
+        with _errors():
+            await obstore.put_async(
+                self._bucket,
+                key_of(proof.digest),
+                content,
+                chunk_size=PIECE_BYTES,
+                max_concurrency=POURED_AT_ONCE_MAX,
+            )
+
+    async def _read_parts(self, staging: str, *, count: int) -> AsyncGenerator[bytes, None]:
+        for number in range(1, count + 1):
+            try:
+                async for chunk in self._read(_part(staging, number)):
+                    yield chunk
+            except FileNotFoundError as error:
+                raise upload_lost() from error
+
+    async def _read(self, path: str) -> AsyncGenerator[bytes, None]:
+        """By ranges, so that the deadline of a request is one for a chunk, not for all of a large object."""
+        with _errors():
+            size_bytes = (await obstore.head_async(self._bucket, path))["size"]
+            for start in range(0, size_bytes, CHUNK_BYTES):
+                end = min(start + CHUNK_BYTES, size_bytes)
+                yield bytes(await obstore.get_range_async(self._bucket, path, start=start, end=end))
+
+    async def _put(self, path: str, content: bytes) -> None:
+        with _errors():
+            await obstore.put_async(self._bucket, path, content, use_multipart=False)
+
+    async def _list(self, prefix: str) -> list[tuple[str, int, datetime]]:
+        with _errors():
+            return [
+                (found["path"], found["size"], found["last_modified"])
+                async for batch in obstore.list(self._bucket, prefix)
+                for found in batch
+            ]
+
+    async def _delete(self, paths: Sequence[str]) -> None:
+        try:
+            with _errors():
+                await obstore.delete_async(self._bucket, paths)
+        except FileNotFoundError:
+            return
+
+
+_RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
+
+
+def _client(endpoint: str | None) -> "ClientConfig":
+    return {
+        "timeout": timedelta(seconds=60),
+        "connect_timeout": timedelta(seconds=5),
+        "allow_http": endpoint is not None and _is_plain(endpoint),
+    }
+
+
+def _is_plain(endpoint: str) -> bool:
+    return endpoint.startswith("http://")
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Turn the storage's errors into problems; FileNotFoundError is the caller's to understand."""
+    try:
+        yield
+    except (NotFoundError, FileNotFoundError) as error:
+        raise FileNotFoundError from error
+    except (BaseError, OSError, TimeoutError) as error:
+        log.error("artifact_store_failed", error=repr(error)[:1_000])
+        raise store_unavailable("it does not answer as it should") from error
+
+
+def _part(staging: str, number: int) -> str:
+    return f"{STAGED}{staging}/{number}"

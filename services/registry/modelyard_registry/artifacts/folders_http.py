@@ -1,0 +1,165 @@
+"""Operations on folders: make one of uploaded files, list what is in it, download one file of it."""
+
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Header, Path
+from fastapi.responses import Response
+from modelyard_events.values import Digest
+from modelyard_runtime.problems import NotFoundError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from modelyard_registry.access.permissions import Permission
+from modelyard_registry.artifacts.documents import ArtifactDocument
+from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, get_record, stream
+from modelyard_registry.artifacts.handlers import create_folder
+from modelyard_registry.artifacts.http import DigestPath
+from modelyard_registry.artifacts.manifest import FILES_MAX, PATH_BYTES_MAX, Manifest, ManifestFile
+from modelyard_registry.artifacts.records import find_folder_file, list_folder_files
+from modelyard_registry.http import (
+    PAGE_SIZE,
+    Answer,
+    Caller,
+    PageSize,
+    PageToken,
+    Project,
+    Request,
+    carry_out,
+    decode_page_token,
+    encode_page_token,
+    problems,
+    requires,
+)
+from modelyard_registry.transactions import Transaction
+
+router = APIRouter(tags=["artifacts"])
+
+
+class FileNotInFolderError(NotFoundError):
+    """The folder has no such file."""
+
+
+class NewManifestFile(Request):
+    """One file of a folder that was uploaded before."""
+
+    path: Annotated[str, StringConstraints(min_length=1, max_length=PATH_BYTES_MAX)]
+    digest: Digest
+    bytes: Annotated[int, Field(ge=0, le=2**62)]
+
+
+class NewManifest(Request):
+    """What a folder consists of, in any order."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "files": [
+                        {"path": "saved_model.pb", "digest": "sha256:" + "9f" * 32, "bytes": 81_920},
+                        {"path": "variables/variables.index", "digest": "sha256:" + "a0" * 32, "bytes": 612},
+                    ]
+                }
+            ]
+        }
+    )
+
+    files: Annotated[list[NewManifestFile], Field(min_length=1, max_length=FILES_MAX)]
+
+
+class FolderFileDocument(BaseModel):
+    """One file of a folder."""
+
+    path: str
+    digest: str
+    bytes: int
+
+    @classmethod
+    def of(cls, file: ManifestFile) -> Self:
+        """The document about `file`."""
+        return cls(path=file.path, digest=file.digest, bytes=file.size_bytes)
+
+
+class FolderFilePage(BaseModel):
+    """Some files of a folder, by path."""
+
+    items: list[FolderFileDocument]
+    next_page_token: str | None
+
+
+@router.post(
+    "/artifacts/manifests",
+    status_code=201,
+    response_model=ArtifactDocument,
+    responses={
+        **problems(409, 413),
+        200: {"model": ArtifactDocument, "description": "The project had this folder already"},
+    },
+    summary="Make a folder of uploaded files",
+    dependencies=[requires(Permission.ARTIFACTS_WRITE)],
+)
+async def post_manifest(project: Project, body: NewManifest, call: Caller) -> Response:
+    """The folder's digest is the SHA-256 of its canonical manifest: `{"files":[{"bytes":…,"digest":…,"path":…},…]}`,
+    sorted by path, as RFC 8785 writes it. A version is registered with it as with a file's."""
+    manifest = Manifest.of(
+        [ManifestFile(path=file.path, digest=file.digest, size_bytes=file.bytes) for file in body.files]
+    )
+
+    async def work(tx: Transaction) -> Answer:
+        received = await create_folder(tx, manifest, project=project)
+        return Answer(status=201 if received.is_new else 200, body=ArtifactDocument.of(received.artifact))
+
+    return await carry_out(
+        call, body, work, project=project, action="artifact.uploaded", subject=f"artifacts/{manifest.digest}"
+    )
+
+
+@router.get(
+    "/artifacts/{digest}/files",
+    responses=problems(404),
+    summary="List a folder's files",
+    dependencies=[requires(Permission.ARTIFACTS_READ)],
+)
+async def get_folder_files(
+    project: Project,
+    digest: DigestPath,
+    call: Caller,
+    page_size: PageSize = PAGE_SIZE,
+    page_token: PageToken = None,
+) -> FolderFilePage:
+    """By path; an artifact that is a file has none."""
+    position = decode_page_token(page_token, shape=(str,))
+    await get_record(call, project=project, digest=digest)
+    async with call.services.database.reading() as connection:
+        found = await list_folder_files(
+            connection, project=project, folder=digest, after=position[0] if position else "", limit=page_size + 1
+        )
+    page = found[:page_size]
+    return FolderFilePage(
+        items=[FolderFileDocument.of(file) for file in page],
+        next_page_token=encode_page_token([page[-1].path]) if len(found) > page_size else None,
+    )
+
+
+@router.get(
+    "/artifacts/{digest}/files/{path:path}",
+    response_class=Response,
+    responses=DOWNLOAD_RESPONSES,
+    summary="Download one file of a folder",
+    dependencies=[requires(Permission.ARTIFACTS_READ)],
+)
+async def get_folder_file(
+    project: Project,
+    digest: DigestPath,
+    path: Annotated[str, Path(description="Exactly as in the manifest.", examples=["variables/variables.index"])],
+    call: Caller,
+    if_none_match: Annotated[str | None, Header(max_length=1_000)] = None,
+) -> Response:
+    """The path is looked up in the manifest and leads nowhere else."""
+    await get_record(call, project=project, digest=digest)
+    async with call.services.database.reading() as connection:
+        file = await find_folder_file(connection, project=project, folder=digest, path=path)
+    if file is None:
+        raise FileNotInFolderError(
+            f"The folder {digest} has no file {path[:200]!r}.",
+            fix=f"List its files with GET /api/v1/projects/{project}/artifacts/{digest}/files.",
+        )
+    return await stream(call, digest=file.digest, size_bytes=file.size_bytes, if_none_match=if_none_match)

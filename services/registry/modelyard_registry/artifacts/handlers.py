@@ -1,0 +1,117 @@
+"""Artifacts and folders in a project: load, decide, save, and say so, in the caller's transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelyard_runtime.problems import ConflictError
+
+from modelyard_registry.artifacts.manifest import Manifest, decide_folder_format, missing_from
+from modelyard_registry.artifacts.records import (
+    ArtifactRecord,
+    Kind,
+    find_artifact,
+    find_files,
+    insert_artifact,
+    insert_folder_files,
+)
+from modelyard_registry.transactions import Transaction
+
+NAMED_MAX = 20
+
+
+class FilesNotUploadedError(ConflictError):
+    """Files of the folder were not uploaded to this project."""
+
+
+class DigestTakenError(ConflictError):
+    """The project has a file with the very bytes of this manifest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """What became of an upload. `is_new` is false when the project had the artifact already."""
+
+    artifact: ArtifactRecord
+    is_new: bool
+
+
+async def record_file(
+    tx: Transaction, *, project: str, digest: str, size_bytes: int, format_name: str, pickle: bool
+) -> Received:
+    """Give the project a file whose bytes the store keeps and has proved."""
+    artifact = ArtifactRecord(
+        project=project,
+        digest=digest,
+        kind=Kind.FILE,
+        size_bytes=size_bytes,
+        format=format_name,
+        pickle=pickle,
+        created_at=tx.now,
+        created_by=tx.context.actor,
+    )
+    if await insert_artifact(tx.connection, artifact):
+        await _say_uploaded(tx, artifact)
+        return Received(artifact=artifact, is_new=True)
+    known = await find_artifact(tx.connection, project=project, digest=digest)
+    return Received(artifact=known or artifact, is_new=False)
+
+
+async def create_folder(tx: Transaction, manifest: Manifest, *, project: str) -> Received:
+    """Make files of the project a folder. Raises FilesNotUploadedError or DigestTakenError."""
+    known = await find_artifact(tx.connection, project=project, digest=manifest.digest)
+    if known is not None:
+        return Received(artifact=_refuse_file(known), is_new=False)
+    files = await find_files(tx.connection, project=project, digests={file.digest for file in manifest.files})
+    _refuse_missing(manifest, files, project=project)
+    folder = ArtifactRecord(
+        project=project,
+        digest=manifest.digest,
+        kind=Kind.FOLDER,
+        size_bytes=manifest.size_bytes,
+        format=decide_folder_format(manifest, formats={file.digest: file.format for file in files}),
+        pickle=any(file.pickle for file in files),
+        created_at=tx.now,
+        created_by=tx.context.actor,
+    )
+    if not await insert_artifact(tx.connection, folder):  # Another request was faster.
+        known = await find_artifact(tx.connection, project=project, digest=manifest.digest)
+        return Received(artifact=_refuse_file(known or folder), is_new=False)
+    await insert_folder_files(tx.connection, manifest, project=project)
+    await _say_uploaded(tx, folder)
+    return Received(artifact=folder, is_new=True)
+
+
+async def _say_uploaded(tx: Transaction, artifact: ArtifactRecord) -> None:
+    await tx.record_audit(
+        project=artifact.project,
+        action="artifact.uploaded",
+        subject=f"artifacts/{artifact.digest}",
+        after={
+            "kind": artifact.kind,
+            "artifact_bytes": artifact.size_bytes,
+            "format": artifact.format,
+            "pickle": artifact.pickle,
+        },
+        digest=artifact.digest,
+    )
+
+
+def _refuse_file(known: ArtifactRecord) -> ArtifactRecord:
+    if known.kind is Kind.FILE:
+        raise DigestTakenError(
+            f"{known.digest} was uploaded to the project {known.project} as a file.",
+            fix="Do not upload the manifest as a file; add or rename a file of the folder to get another digest.",
+        )
+    return known
+
+
+def _refuse_missing(manifest: Manifest, files: Sequence[ArtifactRecord], *, project: str) -> None:
+    missing = missing_from(manifest, uploaded={(file.digest, file.size_bytes) for file in files})
+    if missing:
+        named = ", ".join(f"{file.path} ({file.digest}, {file.size_bytes} bytes)" for file in missing[:NAMED_MAX])
+        raise FilesNotUploadedError(
+            f"{len(missing)} files of the folder were not uploaded to the project {project}: {named}"
+            + (" …" if len(missing) > NAMED_MAX else "."),
+            fix=f"PUT each to /api/v1/projects/{project}/artifacts/{{digest}} first, and give its size in bytes.",
+            missing=[file.path for file in missing],
+        )

@@ -1,0 +1,120 @@
+"""Uploading and downloading artifacts: streamed, and proved by their digest both ways."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi.responses import Response
+from modelyard_events.values import Digest
+
+from modelyard_registry.access.permissions import Permission
+from modelyard_registry.artifacts.documents import ArtifactDocument
+from modelyard_registry.artifacts.download import (
+    DOWNLOAD_RESPONSES,
+    MANIFEST,
+    OCTETS,
+    download,
+    get_record,
+    headers_of,
+    read_manifest,
+)
+from modelyard_registry.artifacts.formats import Claim, decide_format, holds_pickle
+from modelyard_registry.artifacts.handlers import record_file
+from modelyard_registry.artifacts.ports import IncomingArtifact
+from modelyard_registry.artifacts.receiving import announced_bytes, body_chunks, refuse_other_bytes
+from modelyard_registry.artifacts.records import Kind
+from modelyard_registry.http import Answer, Call, Caller, Project, json_response, problems, requires
+from modelyard_registry.metrics import ARTIFACT_BYTES
+
+router = APIRouter(tags=["artifacts"])
+
+DigestPath = Annotated[
+    Digest, Path(description="`sha256:` and the artifact's SHA-256.", examples=["sha256:" + "9f" * 32])
+]
+ClaimQuery = Annotated[
+    Claim | None, Query(alias="format", description="What the artifact is; refused when its bytes disagree.")
+]
+
+
+@router.put(
+    "/artifacts/{digest}",
+    status_code=201,
+    response_model=ArtifactDocument,
+    responses={
+        **problems(400, 413),
+        200: {"model": ArtifactDocument, "description": "The project had this artifact already"},
+    },
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+    summary="Upload an artifact",
+    dependencies=[requires(Permission.ARTIFACTS_WRITE)],
+)
+async def put_artifact(
+    project: Project,
+    digest: DigestPath,
+    request: Request,
+    call: Caller,
+    claim: ClaimQuery = None,
+) -> Response:
+    """The raw bytes as the body. They are kept only when they have the digest in the path; sending the same
+    artifact again changes nothing."""
+    services = call.services
+    size_bytes = announced_bytes(request, bytes_max=services.artifact_bytes_max)
+    async with services.artifacts.receive(body_chunks(request), bytes_max=services.artifact_bytes_max) as incoming:
+        refuse_other_bytes(incoming, digest=digest, size_bytes=size_bytes)
+        kind = decide_format(incoming.head, claim=claim)
+        await incoming.keep()
+        # Bytes without a row, should this process end here, are found by the next upload of the same artifact.
+        return json_response(await _record(call, incoming, project=project, kind=kind))
+
+
+async def _record(call: Call, incoming: IncomingArtifact, *, project: str, kind: str) -> Answer:
+    async with call.services.unit_of_work(call.context) as tx:
+        received = await record_file(
+            tx,
+            project=project,
+            digest=incoming.digest,
+            size_bytes=incoming.size_bytes,
+            format_name=kind,
+            pickle=holds_pickle(incoming.head),
+        )
+    if received.is_new:
+        ARTIFACT_BYTES.inc(received.artifact.size_bytes)
+    return Answer(status=201 if received.is_new else 200, body=ArtifactDocument.of(received.artifact))
+
+
+@router.get(
+    "/artifacts/{digest}",
+    response_class=Response,
+    responses=DOWNLOAD_RESPONSES,
+    summary="Download an artifact",
+    dependencies=[requires(Permission.ARTIFACTS_READ)],
+)
+async def get_artifact(
+    project: Project,
+    digest: DigestPath,
+    call: Caller,
+    if_none_match: Annotated[str | None, Header(max_length=1_000)] = None,
+) -> Response:
+    """The bytes, checked against the digest on the way: a transfer that is complete is right. Of a folder, its
+    manifest; its files are below `…/files`."""
+    return await download(call, project=project, digest=digest, if_none_match=if_none_match)
+
+
+@router.head(
+    "/artifacts/{digest}",
+    response_class=Response,
+    responses=problems(404),
+    summary="Ask whether an artifact is there",
+    dependencies=[requires(Permission.ARTIFACTS_READ)],
+)
+async def head_artifact(project: Project, digest: DigestPath, call: Caller) -> Response:
+    """Answers its size and digest in the headers."""
+    artifact = await get_record(call, project=project, digest=digest)
+    if artifact.kind is Kind.FILE:
+        return Response(media_type=OCTETS, headers=headers_of(digest, size_bytes=artifact.size_bytes))
+    content = (await read_manifest(call, project=project, digest=digest)).content
+    return Response(media_type=MANIFEST, headers=headers_of(digest, size_bytes=len(content)))

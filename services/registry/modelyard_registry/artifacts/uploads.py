@@ -1,0 +1,195 @@
+"""Uploads by parts: begin, say which parts are there, take one in, complete, abort.
+
+An upload is no change to the project until it is completed; then the artifact is recorded as if it had
+come in one piece. The parts stay staged until the record is written, so that "complete" can be repeated.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+from modelyard_runtime.problems import ConflictError, InvalidRequestError, NotFoundError
+
+from modelyard_registry.artifacts.formats import Claim, decide_format, holds_pickle
+from modelyard_registry.artifacts.handlers import Received, record_file
+from modelyard_registry.artifacts.ports import ArtifactStore, IncomingArtifact
+from modelyard_registry.artifacts.receiving import DigestMismatchError, cut_off, refuse_other_bytes, refuse_too_large
+from modelyard_registry.artifacts.records import find_artifact
+from modelyard_registry.artifacts.upload_records import (
+    Upload,
+    count_uploads,
+    delete_upload,
+    find_upload,
+    insert_upload,
+)
+from modelyard_registry.http import Call
+from modelyard_registry.metrics import ARTIFACT_BYTES
+
+MIB = 1024 * 1024
+PARTS_MAX = 1_000
+PART_BYTES_USUAL = 16 * MIB
+OPEN_MAX = 1_000
+
+
+class UploadNotFoundError(NotFoundError):
+    """There is no such upload; it was completed, aborted, or left alone for too long."""
+
+
+class TooManyUploadsError(ConflictError):
+    """The project has as many unfinished uploads as it may have."""
+
+
+class PartsInvalidError(InvalidRequestError):
+    """The artifact cannot be divided into such parts."""
+
+
+async def begin_upload(
+    call: Call,
+    *,
+    project: str,
+    digest: str,
+    size_bytes: int,
+    part_bytes: int | None,
+    part_digests: list[str] | None,
+    claim: Claim | None,
+) -> Upload:
+    """Make room for the parts. Raises ArtifactTooLargeError, PartsInvalidError or TooManyUploadsError."""
+    store = call.services.artifacts
+    refuse_too_large(size_bytes, bytes_max=call.services.artifact_bytes_max)
+    part_bytes = decide_part_bytes(store, size_bytes=size_bytes, wanted=part_bytes)
+    if part_digests is not None and len(part_digests) != -(-size_bytes // part_bytes):
+        raise PartsInvalidError(
+            f"part_digests has {len(part_digests)} digests for {-(-size_bytes // part_bytes)} parts.",
+            fix="Give `part_bytes` as well, and the SHA-256 of each part of that size, in order.",
+        )
+    async with call.services.database.reading() as connection:
+        if await count_uploads(connection, project=project) >= OPEN_MAX:
+            raise TooManyUploadsError(
+                f"The project {project} has {OPEN_MAX} unfinished uploads.", fix="Complete or abort some first."
+            )
+    staging = await store.begin(with_checksums=part_digests is not None)
+    # Should this process end here, what was staged without a row is cleaned up by its age.
+    async with call.services.unit_of_work(call.context) as tx:
+        upload = Upload(
+            id=UUID(tx.new_id()),
+            project=project,
+            digest=digest,
+            size_bytes=size_bytes,
+            part_bytes=part_bytes,
+            part_digests=part_digests,
+            claim=claim,
+            staging=staging,
+            created_at=tx.now,
+            created_by=tx.context.actor,
+        )
+        await insert_upload(tx.connection, upload)
+    return upload
+
+
+def decide_part_bytes(store: ArtifactStore, *, size_bytes: int, wanted: int | None) -> int:
+    """How large each part is but the last: what the caller wants, when the store can take it.
+
+    Raises PartsInvalidError when it cannot, or when there would be more than `PARTS_MAX` parts.
+    """
+    smallest = -(-size_bytes // PARTS_MAX)
+    usual = max(PART_BYTES_USUAL, -(-smallest // MIB) * MIB)
+    part_bytes = usual if wanted is None else wanted
+    if not max(store.part_bytes_min, smallest) <= part_bytes <= store.part_bytes_max:
+        raise PartsInvalidError(
+            f"Parts of {part_bytes} bytes do not do for an artifact of {size_bytes} bytes in this store.",
+            fix=f"Parts have {max(store.part_bytes_min, smallest)} to {store.part_bytes_max} bytes, and there are"
+            f" {PARTS_MAX} at most; leave `part_bytes` out to have it chosen.",
+        )
+    return part_bytes
+
+
+async def get_upload(call: Call, upload_id: UUID, *, project: str, digest: str) -> Upload:
+    """The upload, when it is one of this artifact to this project. Raises UploadNotFoundError."""
+    async with call.services.database.reading() as connection:
+        upload = await find_upload(connection, upload_id, project=project, digest=digest)
+    if upload is None:
+        raise UploadNotFoundError(
+            f"The project {project} has no unfinished upload {upload_id} of {digest}.",
+            fix=f"Begin one with POST /api/v1/projects/{project}/artifacts/{digest}/uploads.",
+        )
+    return upload
+
+
+async def take_part(call: Call, upload: Upload, *, number: int, chunks: AsyncIterator[bytes]) -> None:
+    """Stage a part that came through the registry, when it is the one that was announced."""
+    sizes = upload.sizes
+    if not 1 <= number <= len(sizes):
+        raise PartsInvalidError(f"The upload has no part {number}.", fix=f"Its parts are 1 to {len(sizes)}.")
+    expected = upload.part_digests[number - 1] if upload.part_digests else None
+    checked = _checked(chunks, size_bytes=sizes[number - 1], digest=expected)
+    await call.services.artifacts.write_part(upload.staging, number=number, chunks=checked)
+
+
+async def complete_upload(call: Call, upload_id: UUID, *, project: str, digest: str) -> Received:
+    """Make the parts an artifact of the project; the same again answers the same.
+
+    Raises PartsMissingError, and DigestMismatchError or FormatContradictedError, which end the upload.
+    """
+    try:
+        upload = await get_upload(call, upload_id, project=project, digest=digest)
+    except UploadNotFoundError:
+        async with call.services.database.reading() as connection:
+            artifact = await find_artifact(connection, project=project, digest=digest)
+        if artifact is None:
+            raise
+        return Received(artifact=artifact, is_new=False)
+    try:
+        async with call.services.artifacts.assembled(upload.staging, sizes=upload.sizes) as incoming:
+            received = await _keep(call, upload, incoming)
+    except InvalidRequestError:
+        await abort_upload(call, upload)
+        raise
+    await call.services.artifacts.discard(upload.staging)
+    if received.is_new:
+        ARTIFACT_BYTES.inc(received.artifact.size_bytes)
+    return received
+
+
+async def _keep(call: Call, upload: Upload, incoming: IncomingArtifact) -> Received:
+    refuse_other_bytes(incoming, digest=upload.digest, size_bytes=upload.size_bytes)
+    kind = decide_format(incoming.head, claim=upload.claim)
+    await incoming.keep()
+    async with call.services.unit_of_work(call.context) as tx:
+        received = await record_file(
+            tx,
+            project=upload.project,
+            digest=upload.digest,
+            size_bytes=upload.size_bytes,
+            format_name=kind,
+            pickle=holds_pickle(incoming.head),
+        )
+        await delete_upload(tx.connection, upload.id)
+    return received
+
+
+async def abort_upload(call: Call, upload: Upload) -> None:
+    """Remove the parts, and forget the upload."""
+    await call.services.artifacts.discard(upload.staging)
+    async with call.services.unit_of_work(call.context) as tx:
+        await delete_upload(tx.connection, upload.id)
+
+
+async def _checked(chunks: AsyncIterator[bytes], *, size_bytes: int, digest: str | None) -> AsyncIterator[bytes]:
+    """The chunks of a part; raises before the end unless they are what was announced."""
+    hasher = hashlib.sha256()
+    received_bytes = 0
+    async for chunk in chunks:
+        received_bytes += len(chunk)
+        if received_bytes > size_bytes:
+            raise PartsInvalidError(
+                f"The part has more than {size_bytes} bytes.", fix="Send the bytes of this part and no others."
+            )
+        hasher.update(chunk)
+        yield chunk
+    if received_bytes != size_bytes:
+        raise cut_off()
+    if digest is not None and hasher.hexdigest() != digest:
+        raise DigestMismatchError(
+            f"The part has the SHA-256 {hasher.hexdigest()}, and {digest} was announced.",
+            fix="Send the part again, unchanged.",
+        )

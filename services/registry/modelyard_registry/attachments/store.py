@@ -1,0 +1,72 @@
+"""The artifacts that are attached to versions, in PostgreSQL."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from modelyard_registry.artifacts.records import ArtifactRecord
+from modelyard_registry.database import Connection
+
+ATTACHED_MAX = 100
+
+LIST_ATTACHMENTS = """
+SELECT t.name, t.digest, a.kind, a.bytes, a.format, a.pickle, t.attached_at, t.attached_by
+FROM version_artifacts t JOIN artifacts a ON a.project = t.project AND a.digest = t.digest
+WHERE t.version_id = $1 ORDER BY t.name
+"""
+INSERT_ATTACHMENT = """
+INSERT INTO version_artifacts (version_id, name, project, digest, attached_at, attached_by)
+VALUES ($1, $2, $3, $4, $5, $6)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A further artifact of a version."""
+
+    name: str
+    digest: str
+    kind: str
+    size_bytes: int
+    format: str
+    pickle: bool
+    attached_at: datetime
+    attached_by: str
+
+
+async def list_attachments(connection: Connection, *, version_id: UUID) -> Sequence[Attachment]:
+    """All of a version, by name; there are at most `ATTACHED_MAX`."""
+    return [_attachment_of(row) for row in await connection.fetch(LIST_ATTACHMENTS, version_id)]
+
+
+async def insert_attachment(
+    connection: Connection, *, version_id: UUID, name: str, artifact: ArtifactRecord, at: datetime, by: str
+) -> Attachment:
+    """Write the row; the caller holds the model's lock and has seen that the name is free."""
+    await connection.execute(INSERT_ATTACHMENT, version_id, name, artifact.project, artifact.digest, at, by)
+    return Attachment(
+        name=name,
+        digest=artifact.digest,
+        kind=artifact.kind,
+        size_bytes=artifact.size_bytes,
+        format=artifact.format,
+        pickle=artifact.pickle,
+        attached_at=at,
+        attached_by=by,
+    )
+
+
+def _attachment_of(row: asyncpg.Record) -> Attachment:
+    return Attachment(
+        name=row["name"],
+        digest=row["digest"],
+        kind=row["kind"],
+        size_bytes=row["bytes"],
+        format=row["format"],
+        pickle=row["pickle"],
+        attached_at=row["attached_at"],
+        attached_by=row["attached_by"],
+    )

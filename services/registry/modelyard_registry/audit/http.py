@@ -1,0 +1,214 @@
+"""Operations on the audit log: reading only, there is no way to write but by a change."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import Response, StreamingResponse
+from pydantic import AwareDatetime, BaseModel
+
+from modelyard_registry.access.permissions import Permission
+from modelyard_registry.audit.chain import verify_chain
+from modelyard_registry.audit.search import AuditQuery, FoundEntry, list_entries, search_entries
+from modelyard_registry.http import (
+    PAGE_SIZE,
+    Call,
+    Caller,
+    PageSize,
+    PageToken,
+    Project,
+    decode_page_token,
+    encode_page_token,
+    problems,
+    requires,
+)
+
+EXPORTED_AT_ONCE = 500
+JSON_LINES = "application/x-ndjson"
+
+router = APIRouter(tags=["audit"])
+
+Filter = Annotated[str | None, Query(min_length=1, max_length=300)]
+
+
+class AuditEntryDocument(BaseModel):
+    """Who changed what, when, from what, to what and why. `log_index` is null until the entry is published.
+
+    `previous_hash` is the hash of the entry before it about the same subject; both are null for entries that
+    are older than the chains.
+    """
+
+    entry_id: str
+    log_index: int | None
+    actor: str
+    action: str
+    subject: str
+    recorded_at: datetime
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    reason: str | None
+    digest: str | None
+    request_id: str | None
+    previous_hash: str | None
+    hash: str | None
+
+
+class AuditEntryPage(BaseModel):
+    """Some entries, newest first."""
+
+    items: list[AuditEntryDocument]
+    next_page_token: str | None
+
+
+class ChainDocument(BaseModel):
+    """Whether a subject's entries are still those that were written, every hash computed anew.
+
+    `last_hash` proves the `entries` that hold; `unchained_entries` are older than the chains. `broken_at` is the
+    first entry that does not hold, null when one at the end is missing.
+    """
+
+    subject: str
+    intact: bool
+    entries: int
+    unchained_entries: int
+    last_hash: str | None
+    broken_at: str | None
+    broken_place: int | None
+    reason: str | None
+
+
+def _filters(
+    project: Project,
+    subject: Annotated[Filter, Query(description="What was changed, and what lies below it.")] = None,
+    actor: Annotated[Filter, Query(description="Who changed it.")] = None,
+    action: Annotated[Filter, Query(description="What was done, such as `alias.moved`.")] = None,
+    after: Annotated[AwareDatetime | None, Query(description="Recorded at this moment or later.")] = None,
+    before: Annotated[AwareDatetime | None, Query(description="Recorded before this moment.")] = None,
+) -> AuditQuery:
+    return AuditQuery(
+        project=project,
+        subject=subject,
+        actor=actor,
+        action=action,
+        recorded_from=after,
+        recorded_until=before,
+        position=None,
+        limit=EXPORTED_AT_ONCE,
+    )
+
+
+Filters = Annotated[AuditQuery, Depends(_filters)]
+
+
+@router.get(
+    "/audit-entries",
+    responses=problems(),
+    summary="Search the audit log, newest first",
+    dependencies=[requires(Permission.AUDIT_READ)],
+)
+async def get_audit_entries(
+    query: Filters,
+    call: Caller,
+    page_size: PageSize = PAGE_SIZE,
+    page_token: PageToken = None,
+) -> AuditEntryPage:
+    """Every change of the project and every refusal; a refusal's action ends in `.refused`."""
+    position = decode_page_token(page_token, shape=(UUID,))
+    wanted = replace(query, position=position[0] if position else None, limit=page_size + 1)
+    async with call.services.database.reading() as connection:
+        found = await search_entries(connection, wanted)
+    page = found[:page_size]
+    return AuditEntryPage(
+        items=[_document(each) for each in page],
+        next_page_token=encode_page_token([page[-1].entry.id]) if len(found) > page_size else None,
+    )
+
+
+@router.get(
+    "/audit-entries/export",
+    response_class=Response,
+    responses={
+        **problems(),
+        200: {
+            "description": "One entry per line, oldest first; a transfer that breaks off is not the whole",
+            "content": {JSON_LINES: {"schema": {"type": "string"}}},
+        },
+    },
+    summary="Export audit entries as JSON Lines",
+    dependencies=[requires(Permission.AUDIT_READ)],
+)
+async def get_audit_export(query: Filters, call: Caller) -> Response:
+    """All entries that match, with the filters of the search; what is recorded meanwhile may be among them."""
+    first = await _next_entries(call, query)
+    return StreamingResponse(_lines(call, query, first), media_type=JSON_LINES)
+
+
+async def _lines(call: Call, query: AuditQuery, found: list[FoundEntry]) -> AsyncIterator[bytes]:
+    # Page by page, so that neither memory nor a connection is held for as long as a slow reader takes.
+    while found:
+        yield b"".join(_document(each).model_dump_json().encode() + b"\n" for each in found)
+        if len(found) < query.limit:
+            return
+        found = await _next_entries(call, replace(query, position=found[-1].entry.id))
+
+
+async def _next_entries(call: Call, query: AuditQuery) -> list[FoundEntry]:
+    async with call.services.database.reading() as connection:
+        return list(await list_entries(connection, query))
+
+
+@router.get(
+    "/audit-entries/verify",
+    responses=problems(),
+    summary="Verify the chain of a subject's entries",
+    dependencies=[requires(Permission.AUDIT_READ)],
+)
+async def get_audit_verification(
+    project: Project,
+    subject: Annotated[
+        str,
+        Query(
+            min_length=1,
+            max_length=300,
+            description="Exactly the subject; what lies below it has chains of its own.",
+            examples=["registered-models/loan-risk/versions/3"],
+        ),
+    ],
+    call: Caller,
+) -> ChainDocument:
+    """Computes every hash anew. Compare `last_hash` with one that you noted, or with the log on Kafka."""
+    async with call.services.database.reading() as connection:
+        chain = await verify_chain(connection, project=project, subject=subject)
+    broken = chain.broken
+    return ChainDocument(
+        subject=subject,
+        intact=broken is None,
+        entries=chain.entries,
+        unchained_entries=chain.unchained,
+        last_hash=chain.last_hash,
+        broken_at=str(broken.entry_id) if broken and broken.entry_id else None,
+        broken_place=broken.place if broken else None,
+        reason=broken.reason if broken else None,
+    )
+
+
+def _document(found: FoundEntry) -> AuditEntryDocument:
+    entry = found.entry
+    return AuditEntryDocument(
+        entry_id=str(entry.id),
+        log_index=found.log_index,
+        actor=entry.actor,
+        action=entry.action,
+        subject=entry.subject,
+        recorded_at=entry.recorded_at,
+        before=entry.before,
+        after=entry.after,
+        reason=entry.reason,
+        digest=entry.digest,
+        request_id=entry.request_id,
+        previous_hash=entry.previous_hash,
+        hash=found.hash,
+    )

@@ -1,0 +1,151 @@
+"""The API by ids: models and versions that are described otherwise, or put away."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+from modelyard_events.values import Stage
+
+from modelyard_registry.access.permissions import Permission
+from modelyard_registry.compatibility import store
+from modelyard_registry.compatibility.documents import ModelChange, ModelDocument, VersionChange, VersionDocument
+from modelyard_registry.compatibility.moves import Moving, put_away
+from modelyard_registry.compatibility.places import Where, requires_there
+from modelyard_registry.compatibility.registration import in_project
+from modelyard_registry.compatibility.words import tags_instead
+from modelyard_registry.http import Answer, Caller, carry_out, problems
+from modelyard_registry.models.changes import delete_model, revision_of_model, revision_of_version, update_model
+from modelyard_registry.models.patches import ModelVersionPatch, RegisteredModelPatch
+from modelyard_registry.models.store import lock_model
+from modelyard_registry.models.version_changes import update_version
+from modelyard_registry.transactions import Transaction
+
+router = APIRouter(prefix="/api/v1/registry/models", tags=["other registries: by id"])
+
+
+@router.patch(
+    "/{model_id}",
+    response_model=ModelDocument,
+    responses=problems(404, 409, 412),
+    summary="Describe a model otherwise",
+    dependencies=[requires_there(Permission.MODELS_WRITE)],
+)
+async def patch_model(project: Where, model_id: UUID, body: ModelChange, call: Caller) -> Response:
+    """Its description and its tags."""
+    async with call.services.database.reading() as connection:
+        known = await store.get_model_by_id(connection, project=project, model_id=model_id)
+
+    async def work(tx: Transaction) -> Answer:
+        model = await lock_model(tx.connection, project=project, name=known.name)
+        patch = RegisteredModelPatch.model_validate(_patch(body, tags=model.tags))
+        await update_model(tx, patch, project=project, name=known.name)
+        found = await store.get_model_by_id(tx.connection, project=project, model_id=model_id)
+        return Answer(status=200, body=ModelDocument.of(found))
+
+    return await carry_out(
+        in_project(call, project),
+        body,
+        work,
+        project=project,
+        action="registered_model.updated",
+        subject=f"registered-models/{known.name}",
+        revision=revision_of_model(project, known.name),
+    )
+
+
+@router.delete(
+    "/{model_id}",
+    response_model=ModelDocument,
+    responses=problems(404, 409, 412),
+    summary="Delete a model with its versions",
+    dependencies=[requires_there(Permission.MODELS_DELETE)],
+)
+async def delete_model_by_id(project: Where, model_id: UUID, call: Caller) -> Response:
+    """Refused while any of it serves. It can be restored by its name, which stays taken."""
+    async with call.services.database.reading() as connection:
+        known = await store.get_model_by_id(connection, project=project, model_id=model_id)
+
+    async def work(tx: Transaction) -> Answer:
+        await delete_model(tx, project=project, name=known.name, reason=None)
+        return Answer(status=200, body=ModelDocument.of(known))
+
+    return await carry_out(
+        in_project(call, project),
+        None,
+        work,
+        project=project,
+        action="registered_model.deleted",
+        subject=f"registered-models/{known.name}",
+        revision=revision_of_model(project, known.name),
+    )
+
+
+@router.patch(
+    "/versions/{version_id}",
+    response_model=VersionDocument,
+    responses=problems(404, 409, 412),
+    summary="Describe a version otherwise",
+    dependencies=[requires_there(Permission.VERSIONS_WRITE)],
+)
+async def patch_version(project: Where, version_id: UUID, body: VersionChange, call: Caller) -> Response:
+    """Its description, tags and metadata; what was measured stays."""
+    async with call.services.database.reading() as connection:
+        known = await store.get_version_by_id(connection, project=project, version_id=version_id)
+
+    async def work(tx: Transaction) -> Answer:
+        await lock_model(tx.connection, project=project, name=known.model)
+        present = await store.get_version_by_id(tx.connection, project=project, version_id=version_id)
+        patch = ModelVersionPatch.model_validate(_patch(body, tags=present.tags))
+        await update_version(tx, patch, project=project, model=known.model, reference=known.number)
+        found = await store.get_version_by_id(tx.connection, project=project, version_id=version_id)
+        return Answer(status=200, body=VersionDocument.of(found))
+
+    return await carry_out(
+        in_project(call, project),
+        body,
+        work,
+        project=project,
+        action="model_version.updated",
+        subject=f"registered-models/{known.model}/versions/{known.number}",
+        revision=revision_of_version(project, known.model, known.number),
+    )
+
+
+@router.delete(
+    "/versions/{version_id}",
+    response_model=VersionDocument,
+    responses=problems(404, 409, 412),
+    summary="Put a version away",
+    dependencies=[requires_there(Permission.VERSIONS_TRANSITION)],
+)
+async def delete_version(project: Where, version_id: UUID, call: Caller) -> Response:
+    """Archives it: a number that was given out, and what happened under it, is never forgotten."""
+    async with call.services.database.reading() as connection:
+        known = await store.get_version_by_id(connection, project=project, version_id=version_id)
+    moving = Moving(project=project, model=known.model, number=known.number, to_stage=Stage.ARCHIVED, reason="deleted")
+
+    async def work(tx: Transaction) -> Answer:
+        await put_away(tx, moving)
+        found = await store.get_version_by_id(tx.connection, project=project, version_id=version_id)
+        return Answer(status=200, body=VersionDocument.of(found))
+
+    return await carry_out(
+        in_project(call, project),
+        None,
+        work,
+        project=project,
+        action="model_version.transitioned",
+        subject=f"registered-models/{known.model}/versions/{known.number}",
+    )
+
+
+def _patch(body: ModelChange | VersionChange, *, tags: dict[str, str]) -> dict[str, Any]:
+    patch: dict[str, Any] = {}
+    if "description" in body.model_fields_set:
+        patch["description"] = body.description
+    if "tags" in body.model_fields_set:
+        patch["tags"] = tags_instead(body.tags, of=tags)
+    if isinstance(body, VersionChange) and "metadata" in body.model_fields_set:
+        patch["custom_metadata"] = body.metadata
+    return patch

@@ -1,0 +1,153 @@
+"""The API by ids: registered models."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+from modelyard_events.values import Scope
+
+from modelyard_registry.access.permissions import Permission
+from modelyard_registry.compatibility import store
+from modelyard_registry.compatibility.documents import (
+    ModelDocument,
+    ModelPage,
+    ModelWithVersions,
+    NewModel,
+    SummaryDocument,
+    VersionDocument,
+)
+from modelyard_registry.compatibility.places import Where, requires_there
+from modelyard_registry.compatibility.registration import in_project
+from modelyard_registry.compatibility.words import tags_from
+from modelyard_registry.http import (
+    PAGE_SIZE,
+    Answer,
+    Caller,
+    PageSize,
+    PageToken,
+    carry_out,
+    decode_page_token,
+    encode_page_token,
+    problems,
+)
+from modelyard_registry.models.domain import RegisteredModel
+from modelyard_registry.models.handlers import create_registered_model
+from modelyard_registry.transactions import Transaction
+
+BEYOND_NUMBERS = 2**31 - 1
+
+router = APIRouter(prefix="/api/v1/registry/models", tags=["other registries: by id"])
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=ModelDocument,
+    responses=problems(409),
+    summary="Create a model",
+    dependencies=[requires_there(Permission.MODELS_WRITE)],
+)
+async def post_model(project: Where, body: NewModel, call: Caller) -> Response:
+    """A name that versions are registered under."""
+
+    async def work(tx: Transaction) -> Answer:
+        created = await create_registered_model(tx, a_model(tx, body, project=project))
+        found = await store.get_model_by_id(tx.connection, project=project, model_id=created.id)
+        return Answer(status=201, body=ModelDocument.of(found))
+
+    return await carry_out(
+        in_project(call, project),
+        body,
+        work,
+        project=project,
+        action="registered_model.created",
+        subject=f"registered-models/{body.name}",
+    )
+
+
+def a_model(tx: Transaction, body: NewModel, *, project: str) -> RegisteredModel:
+    """The registered model that the body asks for: global, without a primary metric."""
+    return RegisteredModel(
+        id=UUID(tx.new_id()),
+        project=project,
+        name=body.name,
+        model_type=body.model_type or body.name,
+        scope=Scope.GLOBAL,
+        industry=None,
+        tenant=None,
+        description=body.description,
+        owner=None,
+        team=None,
+        primary_metric=None,
+        higher_is_better=True,
+        tags=tags_from(body.tags),
+        last_number=0,
+        revision=1,
+        created_at=tx.now,
+        created_by=tx.context.actor,
+        updated_at=tx.now,
+        aliases={},
+    )
+
+
+@router.get(
+    "", responses=problems(), summary="List models by name", dependencies=[requires_there(Permission.MODELS_READ)]
+)
+async def get_models(
+    project: Where,
+    call: Caller,
+    search: Annotated[
+        str | None, Query(min_length=1, max_length=100, description="Only models whose name contains this.")
+    ] = None,
+    page_size: PageSize = PAGE_SIZE,
+    page_token: PageToken = None,
+) -> ModelPage:
+    """The project's models, page by page."""
+    position = decode_page_token(page_token, shape=(str,))
+    async with call.services.database.reading() as connection:
+        found = await store.list_models(
+            connection,
+            project=project,
+            after=position[0] if position else "",
+            search=search,
+            limit=page_size + 1,
+        )
+    page = found[:page_size]
+    return ModelPage(
+        items=[ModelDocument.of(model) for model in page],
+        next_page_token=encode_page_token([page[-1].name]) if len(found) > page_size else None,
+    )
+
+
+@router.get(
+    "/summary",
+    responses=problems(),
+    summary="Count models and versions",
+    dependencies=[requires_there(Permission.MODELS_READ)],
+)
+async def get_summary(project: Where, call: Caller) -> SummaryDocument:
+    """Of one project."""
+    async with call.services.database.reading() as connection:
+        return SummaryDocument.of(await store.summarise(connection, project=project))
+
+
+@router.get(
+    "/{model_id}",
+    responses=problems(404),
+    summary="Get a model with its versions",
+    dependencies=[requires_there(Permission.MODELS_READ)],
+)
+async def get_model(project: Where, model_id: UUID, call: Caller) -> ModelWithVersions:
+    """The newest versions first."""
+    async with call.services.database.reading() as connection:
+        model = await store.get_model_by_id(connection, project=project, model_id=model_id)
+        versions = await store.list_versions(
+            connection,
+            project=project,
+            model_id=model_id,
+            before=BEYOND_NUMBERS,
+            stages=None,
+            limit=store.VERSIONS_MAX,
+        )
+    return ModelWithVersions.of_all(model, [VersionDocument.of(version) for version in versions])

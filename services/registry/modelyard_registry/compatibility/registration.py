@@ -1,0 +1,97 @@
+"""Registering a version as other registries do it: the artifact may be missing.
+
+What is known instead, the request itself, becomes the artifact, of the format `metadata`: it is proved by its
+digest like any other, and nothing can be served from it.
+"""
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from modelyard_events.values import Evidence
+from modelyard_runtime.problems import ConflictError
+
+from modelyard_registry.artifacts.handlers import record_file
+from modelyard_registry.artifacts.ports import ArtifactStore
+from modelyard_registry.http import Call
+from modelyard_registry.lifecycle.domain import METADATA
+from modelyard_registry.models.domain import ModelVersion, RegisterModelVersion, SemanticVersion
+from modelyard_registry.models.handlers import register_version
+from modelyard_registry.transactions import Transaction
+
+METADATA_BYTES_MAX = 4 * 1024 * 1024
+
+
+class VersionExistsError(ConflictError):
+    """This run registered this artifact already, as another version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metadata:
+    """A request that stands in for an artifact: kept by the store, under its digest."""
+
+    digest: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registering:
+    """What is to be registered. `artifact` is the digest of an uploaded one, or the request in its stead."""
+
+    project: str
+    model: str
+    artifact: str | Metadata
+    semver: SemanticVersion | None
+    run_id: str | None
+    evidence: Evidence
+
+
+def in_project(call: Call, project: str) -> Call:
+    """The call as one in that project: its idempotency key must not reach the same path in another project."""
+    return replace(call, operation=f"{call.operation} in {project}")
+
+
+async def keep_metadata(artifacts: ArtifactStore, facts: Mapping[str, Any]) -> Metadata:
+    """Keep `facts`, as canonical JSON, in the store: equal facts are one artifact."""
+    content = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    async with artifacts.receive(_once(content), bytes_max=METADATA_BYTES_MAX) as incoming:
+        await incoming.keep()
+        return Metadata(digest=incoming.digest, size_bytes=incoming.size_bytes)
+
+
+async def register(tx: Transaction, registering: Registering) -> ModelVersion:
+    """Register the version, with the metadata as its artifact when it has no other.
+
+    Raises what `register_version` raises, and VersionExistsError.
+    """
+    artifact = registering.artifact
+    if isinstance(artifact, Metadata):
+        await record_file(
+            tx,
+            project=registering.project,
+            digest=artifact.digest,
+            size_bytes=artifact.size_bytes,
+            format_name=METADATA,
+            pickle=False,
+        )
+    command = RegisterModelVersion(
+        project=registering.project,
+        model=registering.model,
+        digest=artifact.digest if isinstance(artifact, Metadata) else artifact,
+        run_id=registering.run_id,
+        semver=registering.semver,
+        change_type=None,
+        evidence=registering.evidence,
+    )
+    version = (await register_version(tx, command)).version
+    if registering.semver not in (None, version.semver):
+        raise VersionExistsError(
+            f"The run {version.run_id} registered this artifact already, as {version.semver}.",
+            fix="Name another run or another artifact, or use the version that is there.",
+        )
+    return version
+
+
+async def _once(content: bytes) -> AsyncIterator[bytes]:
+    yield content

@@ -1,0 +1,251 @@
+"""The API by ids: versions, their stages and the history of these."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response
+from modelyard_events.values import Evidence, Stage
+from modelyard_runtime.problems import NotFoundError
+
+from modelyard_registry.access.permissions import Permission
+from modelyard_registry.compatibility import store
+from modelyard_registry.compatibility.documents import (
+    ARTIFACT_ELSEWHERE,
+    NewStage,
+    NewVersion,
+    TransitionDocument,
+    TransitionPage,
+    VersionDocument,
+    VersionPage,
+)
+from modelyard_registry.compatibility.moves import Moving, move
+from modelyard_registry.compatibility.places import Where, requires_there
+from modelyard_registry.compatibility.registration import Registering, in_project, keep_metadata, register
+from modelyard_registry.compatibility.words import WORD_OF, parse_semver, stages_meant_by, tags_from
+from modelyard_registry.http import (
+    PAGE_SIZE,
+    Answer,
+    Caller,
+    PageSize,
+    PageToken,
+    carry_out,
+    decode_page_token,
+    encode_page_token,
+    problems,
+)
+from modelyard_registry.lifecycle.domain import parse_stage
+from modelyard_registry.lifecycle.store import list_transitions
+from modelyard_registry.transactions import Transaction
+
+BEYOND_NUMBERS = 2**31 - 1
+
+StageFilter = Annotated[
+    str | None, Query(max_length=50, description="Only versions in this stage, in their words or ours.")
+]
+
+router = APIRouter(prefix="/api/v1/registry/models", tags=["other registries: by id"])
+
+
+class VersionNotFoundError(NotFoundError):
+    """There is no such version."""
+
+
+@router.post(
+    "/{model_id}/versions",
+    status_code=201,
+    response_model=VersionDocument,
+    responses=problems(404, 409),
+    summary="Create a version",
+    dependencies=[requires_there(Permission.VERSIONS_REGISTER)],
+)
+async def post_version(project: Where, model_id: UUID, body: NewVersion, call: Caller) -> Response:
+    """Without an uploaded artifact the version is kept with what the request says, and cannot be served."""
+    async with call.services.database.reading() as connection:
+        model = await store.get_model_by_id(connection, project=project, model_id=model_id)
+    semver = parse_semver(body.version) if body.version else None
+    elsewhere = body.artifact_version_id
+    facts = {"registered_model": model.name, **body.model_dump(mode="json", exclude={"project_id"})}
+    is_ours = elsewhere is not None and elsewhere.startswith("sha256:")
+    registering = Registering(
+        project=project,
+        model=model.name,
+        artifact=elsewhere if elsewhere and is_ours else await keep_metadata(call.services.artifacts, facts),
+        semver=semver,
+        run_id=body.run_id,
+        evidence=_evidence(body, elsewhere=None if is_ours else elsewhere),
+    )
+
+    async def work(tx: Transaction) -> Answer:
+        registered = await register(tx, registering)
+        found = await store.get_version_by_id(tx.connection, project=project, version_id=registered.id)
+        return Answer(status=201, body=VersionDocument.of(found))
+
+    return await carry_out(
+        in_project(call, project),
+        body,
+        work,
+        project=project,
+        action="model_version.registered",
+        subject=f"registered-models/{model.name}/versions",
+    )
+
+
+def _evidence(body: NewVersion, *, elsewhere: str | None) -> Evidence:
+    return Evidence(
+        metrics=body.metrics,
+        description=body.description,
+        tags=tags_from(body.tags),
+        custom_metadata=body.metadata if elsewhere is None else {**body.metadata, ARTIFACT_ELSEWHERE: elsewhere},
+    )
+
+
+@router.get(
+    "/{model_id}/versions",
+    responses=problems(404),
+    summary="List a model's versions, newest first",
+    dependencies=[requires_there(Permission.MODELS_READ)],
+)
+async def get_versions(
+    project: Where,
+    model_id: UUID,
+    call: Caller,
+    stage: StageFilter = None,
+    page_size: PageSize = PAGE_SIZE,
+    page_token: PageToken = None,
+) -> VersionPage:
+    """`staging` includes versions in canary, and `archived` deprecated ones."""
+    position = decode_page_token(page_token, shape=(int,))
+    async with call.services.database.reading() as connection:
+        await store.get_model_by_id(connection, project=project, model_id=model_id)
+        found = await store.list_versions(
+            connection,
+            project=project,
+            model_id=model_id,
+            before=min(position[0], BEYOND_NUMBERS) if position else BEYOND_NUMBERS,
+            stages=None if stage is None else stages_meant_by(stage),
+            limit=page_size + 1,
+        )
+    page = found[:page_size]
+    return VersionPage(
+        items=[VersionDocument.of(version) for version in page],
+        next_page_token=encode_page_token([page[-1].number]) if len(found) > page_size else None,
+    )
+
+
+@router.get(
+    "/{model_id}/versions/{version}",
+    responses=problems(404),
+    summary="Get a version",
+    dependencies=[requires_there(Permission.MODELS_READ)],
+)
+async def get_version(
+    project: Where,
+    model_id: UUID,
+    version: Annotated[str, Path(max_length=50, examples=["v1.0.0"])],
+    call: Caller,
+) -> VersionDocument:
+    """By its semantic version, with or without a `v`."""
+    semver = parse_semver(version)
+    async with call.services.database.reading() as connection:
+        model = await store.get_model_by_id(connection, project=project, model_id=model_id)
+        found = await store.find_version_by_semver(
+            connection, project=project, model_id=model_id, semver=(semver.major, semver.minor, semver.patch)
+        )
+    if found is None:
+        raise VersionNotFoundError(
+            f"{model.name} has no version v{semver}.",
+            fix="List its versions with GET /api/v1/registry/models/{model_id}/versions.",
+        )
+    return VersionDocument.of(found)
+
+
+@router.get(
+    "/stages/{stage}/latest",
+    responses=problems(404),
+    summary="Get the latest version in a stage",
+    dependencies=[requires_there(Permission.MODELS_READ)],
+)
+async def get_latest_in_stage(
+    project: Where,
+    stage: Annotated[str, Path(max_length=50, examples=["production"])],
+    call: Caller,
+    of_model: Annotated[
+        UUID | None, Query(alias="model_id", description="Of this model; of any in the project when absent.")
+    ] = None,
+) -> VersionDocument:
+    """The one that was registered last."""
+    stages = stages_meant_by(stage)
+    async with call.services.database.reading() as connection:
+        found = await store.find_latest_in(connection, project=project, stages=stages, model_id=of_model)
+    if found is None:
+        raise VersionNotFoundError(
+            f"The project {project} has no version in {', '.join(sorted(stages))}.",
+            fix="Ask about another stage, or leave `model_id` out.",
+        )
+    return VersionDocument.of(found)
+
+
+@router.post(
+    "/versions/{version_id}/transition",
+    response_model=VersionDocument,
+    responses=problems(404, 409),
+    summary="Move a version to another stage",
+    dependencies=[requires_there(Permission.VERSIONS_TRANSITION)],
+)
+async def post_transition(project: Where, version_id: UUID, body: NewStage, call: Caller) -> Response:
+    """Moving to production makes the version champion; a refusal lists the possible moves and what each needs."""
+    to_stage = parse_stage(body.stage)
+    async with call.services.database.reading() as connection:
+        version = await store.get_version_by_id(connection, project=project, version_id=version_id)
+    moving = Moving(project=project, model=version.model, number=version.number, to_stage=to_stage, reason=body.comment)
+
+    async def work(tx: Transaction) -> Answer:
+        await move(tx, moving)
+        found = await store.get_version_by_id(tx.connection, project=project, version_id=version_id)
+        return Answer(status=200, body=VersionDocument.of(found))
+
+    return await carry_out(
+        in_project(call, project),
+        body,
+        work,
+        project=project,
+        action="model_version.transitioned",
+        subject=f"registered-models/{version.model}/versions/{version.number}",
+    )
+
+
+@router.get(
+    "/versions/{version_id}/transitions",
+    responses=problems(404),
+    summary="List a version's moves, newest first",
+    dependencies=[requires_there(Permission.MODELS_READ)],
+)
+async def get_transitions(
+    project: Where,
+    version_id: UUID,
+    call: Caller,
+    page_size: PageSize = PAGE_SIZE,
+    page_token: PageToken = None,
+) -> TransitionPage:
+    """Every move that the version ever made, with who made it and why."""
+    position = decode_page_token(page_token, shape=(UUID,))
+    async with call.services.database.reading() as connection:
+        version = await store.get_version_by_id(connection, project=project, version_id=version_id)
+        found = await list_transitions(
+            connection, version_id=version.id, before=position[0] if position else None, limit=page_size + 1
+        )
+    page = found[:page_size]
+    return TransitionPage(
+        items=[
+            TransitionDocument(
+                from_stage=WORD_OF[Stage(each.from_stage)],
+                to_stage=WORD_OF[Stage(each.to_stage)],
+                comment=each.reason,
+                transitioned_by=each.transitioned_by,
+                transitioned_at=each.transitioned_at,
+            )
+            for each in page
+        ],
+        next_page_token=encode_page_token([page[-1].id]) if len(found) > page_size else None,
+    )

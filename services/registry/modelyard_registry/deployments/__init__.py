@@ -1,0 +1,1 @@
+"""Deployments: at which endpoint a version answers, in which environment, in what health."""

@@ -1,0 +1,74 @@
+"""What a deployment is, and what changes when it is recorded anew."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from modelyard_events.values import Endpoint, Feature, Protocol
+from modelyard_runtime.problems import InvalidRequestError
+
+from modelyard_registry.lifecycle.domain import Health
+
+
+class EndpointUrlInvalidError(InvalidRequestError):
+    """The endpoint's URL cannot be used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """At which endpoint a version answers in an environment, and in what health it was last seen."""
+
+    environment: str
+    endpoint: Endpoint
+    health: Health
+    recorded_at: datetime
+    recorded_by: str
+
+
+def decide_endpoint(
+    *,
+    url: str,
+    protocol: Protocol,
+    inputs: tuple[Feature, ...],
+    timeout_s: float,
+    before: Endpoint | None,
+) -> Endpoint:
+    """The endpoint as it is to be recorded; its revision rises when the address or what it is asked changes.
+
+    Raises EndpointUrlInvalidError.
+    """
+    refuse_bad_url(url)
+    return Endpoint(
+        url=url,
+        protocol=protocol,
+        inputs=inputs,
+        timeout_s=timeout_s,
+        revision=_revision((url, protocol, inputs), before=before),
+    )
+
+
+def _revision(identity: tuple[str, Protocol, tuple[Feature, ...]], *, before: Endpoint | None) -> int:
+    if before is None:
+        return 1
+    return before.revision + (identity != (before.url, before.protocol, before.inputs))
+
+
+def refuse_bad_url(url: str) -> None:
+    """Raises EndpointUrlInvalidError unless `url` is plain http or https, with a host and without credentials."""
+    try:
+        parts = urlsplit(url)
+        is_plain = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_plain = False
+    if not is_plain or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        raise EndpointUrlInvalidError(
+            f"{url[:200]!r} is no http or https URL.",
+            fix="Give the whole address, such as http://10.0.0.7:8080/v2/models/risk/versions/3/infer.",
+        )
+    if parts.username is not None or parts.password is not None:
+        raise EndpointUrlInvalidError(
+            "The URL carries credentials.",
+            fix="Leave them out: URLs are written to events and logs. Let the network admit the router instead.",
+        )
+    if parts.fragment:
+        raise EndpointUrlInvalidError("The URL has a fragment, which no server sees.", fix="Remove what follows `#`.")

@@ -1,0 +1,171 @@
+"""Operations on deployments."""
+
+from datetime import datetime
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Path
+from fastapi.responses import Response
+from modelyard_events.values import Endpoint, Feature, Protocol, Slug
+from modelyard_runtime.problems import NotFoundError
+from pydantic import BaseModel, Field, StringConstraints
+
+from modelyard_registry.access.permissions import Permission
+from modelyard_registry.deployments.domain import Deployment
+from modelyard_registry.deployments.handlers import RecordDeployment, record_deployment
+from modelyard_registry.deployments.store import find_deployment, list_deployments
+from modelyard_registry.http import (
+    Answer,
+    Caller,
+    ModelName,
+    Project,
+    Request,
+    carry_out,
+    problems,
+    refuse_unless_outbound,
+    requires,
+)
+from modelyard_registry.lifecycle.domain import Health
+from modelyard_registry.models.changes import revision_of_version
+from modelyard_registry.models.domain import parse_reference
+from modelyard_registry.models.store import get_version
+from modelyard_registry.models.versions_http import VersionText
+from modelyard_registry.transactions import Transaction
+
+router = APIRouter(tags=["deployments"])
+
+DEPLOYMENTS_PATH = "/registered-models/{name}/versions/{reference}/deployments"
+Environment = Annotated[
+    Slug, Path(description="Only the endpoints in `production` are routed to.", examples=["production"])
+]
+
+
+class DeploymentNotFoundError(NotFoundError):
+    """The version has no deployment in this environment."""
+
+
+class NewDeployment(Request):
+    """Where the version answers. `inputs` left out means the version's own feature schema; times are seconds."""
+
+    url: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=2_000),
+        Field(examples=["http://10.0.0.7:8080/v2/models/loan-risk/versions/1/infer"]),
+    ]
+    protocol: Protocol = Protocol.OPEN_INFERENCE_V2
+    inputs: Annotated[tuple[Feature, ...], Field(max_length=2_000)] | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = 2.0
+    health: Health = "unknown"
+
+
+class DeploymentDocument(BaseModel):
+    """Where a version answers in an environment, and in what health it was last seen."""
+
+    project: str
+    model: str
+    number: int
+    environment: str
+    endpoint: Endpoint
+    health: Health
+    recorded_at: datetime
+    recorded_by: str
+
+    @classmethod
+    def of(cls, deployment: Deployment, *, project: str, model: str, number: int) -> Self:
+        """The document about `deployment`."""
+        return cls(
+            project=project,
+            model=model,
+            number=number,
+            environment=deployment.environment,
+            endpoint=deployment.endpoint,
+            health=deployment.health,
+            recorded_at=deployment.recorded_at,
+            recorded_by=deployment.recorded_by,
+        )
+
+
+class DeploymentList(BaseModel):
+    """A version's deployments by environment."""
+
+    items: list[DeploymentDocument]
+
+
+@router.put(
+    f"{DEPLOYMENTS_PATH}/{{environment}}",
+    response_model=DeploymentDocument,
+    responses=problems(404, 409, 412),
+    summary="Record where a version answers",
+    dependencies=[requires(Permission.DEPLOYMENTS_WRITE)],
+)
+async def put_deployment(
+    project: Project,
+    name: ModelName,
+    reference: VersionText,
+    environment: Environment,
+    body: NewDeployment,
+    call: Caller,
+) -> Response:
+    """The endpoint's revision rises when its URL, protocol or inputs change. Sending the same again changes nothing."""
+    command = RecordDeployment(
+        project=project,
+        model=name,
+        reference=parse_reference(reference),
+        environment=environment,
+        url=body.url,
+        protocol=body.protocol,
+        inputs=body.inputs,
+        timeout_s=body.timeout_s,
+        health=body.health,
+    )
+
+    async def work(tx: Transaction) -> Answer:
+        deployment, number = await record_deployment(tx, command)
+        refuse_unless_outbound(call, body.url)
+        document = DeploymentDocument.of(deployment, project=project, model=name, number=number)
+        return Answer(status=200, body=document)
+
+    return await carry_out(
+        call,
+        body,
+        work,
+        project=project,
+        action="deployment.recorded",
+        subject=f"registered-models/{name}/versions/{reference}/deployments/{environment}",
+        revision=revision_of_version(project, name, parse_reference(reference)),
+    )
+
+
+@router.get(
+    DEPLOYMENTS_PATH,
+    responses=problems(404),
+    summary="List where a version answers",
+    dependencies=[requires(Permission.MODELS_READ)],
+)
+async def get_deployments(project: Project, name: ModelName, reference: VersionText, call: Caller) -> DeploymentList:
+    """One deployment per environment."""
+    async with call.services.database.reading() as connection:
+        version = await get_version(connection, project=project, model=name, reference=parse_reference(reference))
+        found = await list_deployments(connection, version_id=version.id)
+    return DeploymentList(
+        items=[DeploymentDocument.of(each, project=project, model=name, number=version.number) for each in found]
+    )
+
+
+@router.get(
+    f"{DEPLOYMENTS_PATH}/{{environment}}",
+    responses=problems(404),
+    summary="Get where a version answers in an environment",
+    dependencies=[requires(Permission.MODELS_READ)],
+)
+async def get_deployment(
+    project: Project, name: ModelName, reference: VersionText, environment: Environment, call: Caller
+) -> DeploymentDocument:
+    """The endpoint and its health."""
+    async with call.services.database.reading() as connection:
+        version = await get_version(connection, project=project, model=name, reference=parse_reference(reference))
+        deployment = await find_deployment(connection, version_id=version.id, environment=environment)
+    if deployment is None:
+        raise DeploymentNotFoundError(
+            f"{name} {version.number} has no deployment in {environment}.", fix="Record one with PUT to this address."
+        )
+    return DeploymentDocument.of(deployment, project=project, model=name, number=version.number)

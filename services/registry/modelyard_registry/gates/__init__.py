@@ -1,0 +1,1 @@
+"""Gates: automatic conditions that a move must pass, each with a verdict and the evidence for it."""

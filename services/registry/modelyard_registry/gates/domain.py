@@ -1,0 +1,227 @@
+"""The verdict of each gate: a pure function of the rule and of what is known about the version."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from modelyard_events.standard_metrics import is_higher_better
+from modelyard_events.values import Evidence
+
+from modelyard_registry.gates.rules import (
+    ChampionGate,
+    ComplianceGate,
+    GateRule,
+    PerformanceGate,
+    Readiness,
+    ReadinessGate,
+    ReviewGate,
+    SecurityGate,
+    TestsGate,
+)
+
+FORMATS_WITHOUT_CODE = frozenset({"onnx", "safetensors", "gguf", "h5", "jsonl", "saved-model"})
+"""Formats whose files are data: loading one runs no code of its author's."""
+
+PICKLED_FORMATS = frozenset({"pickle", "joblib", "cloudpickle", "dill"})
+
+SCAN_TAG = "scan_result"
+TESTS_TAG = "tests"
+_GOOD_WORDS = frozenset({"passed", "pass", "clean", "ok", "true"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Champion:
+    """The version that serves now, as a gate compares with it."""
+
+    model: str
+    number: int
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateFacts:
+    """Everything that gates look at.
+
+    `champion` is the version that the move would be measured against, if there is one. `had_champion` says
+    whether the registered model ever had one, `rollback_target` which version a rollback of this move could
+    restore.
+    """
+
+    evidence: Evidence
+    digest: str
+    format: str
+    artifact_is_stored: bool
+    endpoint_health: str | None
+    owner: str | None
+    review_status: str | None
+    primary_metric: str | None
+    higher_is_better: bool
+    champion: Champion | None
+    had_champion: bool
+    rollback_target: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a gate says: whether it is passed, why in words, and the values that it looked at."""
+
+    gate: str
+    passed: bool
+    reason: str
+    evidence: dict[str, Any]
+
+    def document(self) -> dict[str, Any]:
+        """The verdict as JSON has it."""
+        return asdict(self)
+
+
+def judge(rules: Iterable[GateRule], facts: GateFacts) -> tuple[Verdict, ...]:
+    """The verdict of every gate, in the order of the policy."""
+    return tuple(_verdict(rule, facts) for rule in rules)
+
+
+def _verdict(rule: GateRule, facts: GateFacts) -> Verdict:
+    match rule:
+        case PerformanceGate():
+            return _performance(rule, facts)
+        case ChampionGate():
+            return _no_worse_than_champion(rule, facts)
+        case ComplianceGate():
+            return _compliance(rule, facts)
+        case SecurityGate():
+            return _security(rule, facts)
+        case ReadinessGate():
+            return _readiness(rule, facts)
+        case ReviewGate():
+            status = facts.review_status
+            reason = f"The review status is {status or 'not set'}."
+            return _say(rule, passed=status == "approved", reason=reason, review_status=status)
+        case TestsGate():
+            said = facts.evidence.tags.get(TESTS_TAG)
+            reason = f"The evidence's tag {TESTS_TAG!r} is {said!r}." if said else f"No tag {TESTS_TAG!r} says so."
+            return _say(rule, passed=_is_good(said), reason=reason, tests=said)
+
+
+def _performance(rule: PerformanceGate, facts: GateFacts) -> Verdict:
+    value = facts.evidence.metrics.get(rule.metric)
+    seen = {"metric": rule.metric, "value": value, "min": rule.min, "max": rule.max}
+    if value is None or not math.isfinite(value):
+        return _say(rule, passed=False, reason=f"The evidence has no metric {rule.metric!r}.", **seen)
+    if rule.min is not None and value < rule.min:
+        return _say(rule, passed=False, reason=f"{rule.metric} is {value:g}, less than {rule.min:g}.", **seen)
+    if rule.max is not None and value > rule.max:
+        return _say(rule, passed=False, reason=f"{rule.metric} is {value:g}, more than {rule.max:g}.", **seen)
+    return _say(rule, passed=True, reason=f"{rule.metric} is {value:g}, within its limits.", **seen)
+
+
+def _no_worse_than_champion(rule: ChampionGate, facts: GateFacts) -> Verdict:
+    champion = facts.champion
+    if champion is None:
+        return _say(rule, passed=True, reason="There is no champion to be worse than.")
+    metric = rule.metric or facts.primary_metric
+    higher_is_better = _direction(rule, facts)
+    seen = {"champion": f"{champion.model}/{champion.number}", "metric": metric, "margin": rule.margin}
+    if metric is None or higher_is_better is None:
+        reason = "The registered model has no primary metric." if metric is None else f"Is more {metric} better?"
+        return _say(rule, passed=False, reason=f"{reason} It cannot be compared.", **seen)
+    obstacle = why_incomparable(facts.evidence, champion.evidence, metric=metric)
+    if obstacle is not None:
+        return _say(rule, passed=False, reason=obstacle, **seen)
+    ours, theirs = facts.evidence.metrics[metric], champion.evidence.metrics[metric]
+    worse_by = (theirs - ours) if higher_is_better else (ours - theirs)
+    allowed = rule.margin * abs(theirs)
+    passed = worse_by <= allowed
+    words = f"{metric} is {ours:g}, the champion's {theirs:g}; {allowed:g} worse is allowed."
+    return _say(rule, passed=passed, reason=words, value=ours, champion_value=theirs, worse_by=worse_by, **seen)
+
+
+def _direction(rule: ChampionGate, facts: GateFacts) -> bool | None:
+    if rule.higher_is_better is not None:
+        return rule.higher_is_better
+    if rule.metric in (None, facts.primary_metric):
+        return facts.higher_is_better
+    return is_higher_better(rule.metric)
+
+
+def why_incomparable(ours: Evidence, theirs: Evidence, *, metric: str) -> str | None:
+    """Why a version and a champion cannot be compared by `metric`; None when they can."""
+    for whose, evidence in (("version", ours), ("champion", theirs)):
+        if not math.isfinite(evidence.metrics.get(metric, math.nan)):
+            return f"The {whose}'s evidence has no metric {metric!r}."
+        if evidence.validation_data_version is None:
+            return f"The {whose}'s evidence names no validation_data_version."
+    if ours.validation_data_version != theirs.validation_data_version:
+        return (
+            f"Measured on other validation data: {ours.validation_data_version!r} here, "
+            f"{theirs.validation_data_version!r} for the champion."
+        )
+    return None
+
+
+def _compliance(rule: ComplianceGate, facts: GateFacts) -> Verdict:
+    status = facts.evidence.compliance_status
+    passed = status is not None and status.lower() in {word.lower() for word in rule.allowed}
+    said = f"The compliance status is {status!r}." if status else "The evidence has no compliance_status."
+    return _say(rule, passed=passed, reason=said, compliance_status=status, allowed=list(rule.allowed))
+
+
+def _security(rule: SecurityGate, facts: GateFacts) -> Verdict:
+    scan = facts.evidence.tags.get(SCAN_TAG)
+    faults = []
+    if not facts.artifact_is_stored:
+        faults.append("No stored artifact has this digest.")
+    if not _is_allowed_format(rule, facts.format):
+        faults.append(f"The format {facts.format} is not allowed.")
+    if rule.scan_passed and not _is_good(scan):
+        faults.append(f"The evidence's tag {SCAN_TAG!r} says {scan!r}." if scan else "No scan result is known.")
+    reason = " ".join(faults) or "The digest is verified and the format allowed."
+    seen = {"digest": facts.digest, "artifact_is_stored": facts.artifact_is_stored, "format": facts.format}
+    return _say(rule, passed=not faults, reason=reason, scan_result=scan, **seen)
+
+
+def _is_allowed_format(rule: SecurityGate, artifact_format: str) -> bool:
+    if artifact_format in PICKLED_FORMATS:
+        return rule.allow_pickle and (rule.formats is None or artifact_format in rule.formats)
+    return artifact_format in (FORMATS_WITHOUT_CODE if rule.formats is None else rule.formats)
+
+
+def _readiness(rule: ReadinessGate, facts: GateFacts) -> Verdict:
+    seen: dict[Readiness, Any] = {
+        "endpoint": facts.endpoint_health,
+        "model_card": facts.evidence.model_card is not None,
+        "owner": facts.owner,
+        "rollback_target": facts.rollback_target,
+    }
+    faults = [_FAULTS[need] for need in rule.needs if not _is_ready(need, facts)]
+    reason = " ".join(faults) or "Everything that operators need is there."
+    return _say(rule, passed=not faults, reason=reason, **{need: seen[need] for need in rule.needs})
+
+
+_FAULTS: dict[Readiness, str] = {
+    "endpoint": "No production endpoint is known to be healthy.",
+    "model_card": "The evidence has no model card.",
+    "owner": "Neither the version nor its registered model has an owner.",
+    "rollback_target": "There is no version that a rollback could restore.",
+}
+
+
+def _is_ready(need: Readiness, facts: GateFacts) -> bool:
+    match need:
+        case "endpoint":
+            return facts.endpoint_health == "healthy"
+        case "model_card":
+            return facts.evidence.model_card is not None
+        case "owner":
+            return facts.owner is not None
+        case "rollback_target":
+            # The first champion of a model has nothing behind it, and takes no one's place.
+            return facts.rollback_target is not None or not facts.had_champion
+
+
+def _is_good(word: str | None) -> bool:
+    return word is not None and word.strip().lower() in _GOOD_WORDS
+
+
+def _say(rule: GateRule, *, passed: bool, reason: str, **evidence: Any) -> Verdict:
+    return Verdict(gate=rule.gate, passed=passed, reason=reason, evidence=evidence)

@@ -1,0 +1,327 @@
+"""What every operation of the API shares: who calls, how a change is carried out once, how lists page."""
+
+import base64
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
+from uuid import UUID
+
+from fastapi import Depends, Header, Path, Query
+from fastapi import Request as HttpRequest
+from fastapi.responses import Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from modelyard_events.values import Slug
+from modelyard_runtime.clock import Clock
+from modelyard_runtime.fetch import Fetcher, FetchRefusedError
+from modelyard_runtime.ids import NewId
+from modelyard_runtime.permissions import Permission
+from modelyard_runtime.principals import Principal, Principals, lacking
+from modelyard_runtime.problems import MEDIA_TYPE, ConflictError, InvalidRequestError, ProblemDocument
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from modelyard_registry.artifacts.ports import ArtifactStore
+from modelyard_registry.database import Database
+from modelyard_registry.idempotency import claim_key, digest_of_request, keep_answer
+from modelyard_registry.metrics import REFUSALS
+from modelyard_registry.preconditions import (
+    IF_MATCH_CHARS_MAX,
+    ReadRevision,
+    check_revision,
+    etag_headers,
+    etag_of,
+    parse_if_match,
+)
+from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
+
+DEFAULT_PROJECT = "default"
+PAGE_SIZE = 50
+PAGE_SIZE_MAX = 200
+
+Project = Annotated[Slug, Path(description="The project that owns the names.", examples=["default"])]
+ModelName = Annotated[Slug, Path(description="The registered model's name.", examples=["loan-risk"])]
+PageSize = Annotated[int, Query(ge=1, le=PAGE_SIZE_MAX, description="How many items a page has at most.")]
+PageToken = Annotated[str | None, Query(max_length=1_000, description="`next_page_token` of the page before this one.")]
+Token = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")]
+"""A word of printable ASCII, as other systems make up to name a request."""
+
+Reason = Annotated[str, Field(max_length=1_000)]
+
+_SCHEME = HTTPBearer(auto_error=False, description="A token that the operators gave out.")
+
+
+class Request(BaseModel):
+    """A body that a caller sends. A field that is not known is refused: it is most likely a typing error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """What the operations work with; `app.py` puts it into `app.state.services`."""
+
+    principals: Principals
+    database: Database
+    unit_of_work: UnitOfWork
+    artifacts: ArtifactStore
+    artifact_bytes_max: int
+    outbound: Fetcher
+    clock: Clock
+    new_id: NewId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One authenticated request."""
+
+    services: Services
+    principal: Principal
+    context: RequestContext
+    operation: str
+    """Method and path, as the caller wrote them."""
+    idempotency_key: str | None
+    if_match: frozenset[int] | None
+    """The revisions that the caller wants to change; None when any will do."""
+
+
+class OutboundUrlRefusedError(InvalidRequestError):
+    """The URL leads where Modelyard's services may not ask."""
+
+
+def refuse_unless_outbound(call: Call, url: str) -> None:
+    """Judge a URL as the services will that ask it. Names are not resolved here: they are judged at each request.
+
+    Raises OutboundUrlRefusedError.
+    """
+    try:
+        call.services.outbound.refuse_unless_allowed(url)
+    except FetchRefusedError as error:
+        raise OutboundUrlRefusedError(
+            f"The URL is not allowed: {error}.",
+            fix="Give a public address, or ask the operators to list its network in MODELYARD_OUTBOUND_ALLOW.",
+        ) from error
+
+
+class Authenticates(Protocol):
+    """Judges bearer tokens."""
+
+    async def authenticate(self, token: str | None) -> Principal:
+        """Who holds `token`. Raises UnauthenticatedError."""
+        ...
+
+
+async def authenticate_caller(
+    request: HttpRequest, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_SCHEME)]
+) -> Principal:
+    """Who calls; the gate has found it out before the request came here."""
+    principal: Principal = request.state.principal
+    return principal
+
+
+class Requirement:
+    """What an operation needs its caller to be permitted, as a FastAPI dependency; see `requires`."""
+
+    def __init__(self, permission: Permission, *, somewhere: bool = False) -> None:
+        self.permission = permission
+        self._somewhere = somewhere
+
+    async def __call__(
+        self, request: HttpRequest, principal: Annotated[Principal, Depends(authenticate_caller)]
+    ) -> None:
+        """Raise ForbiddenError unless the principal may do it in the project that the path names.
+
+        A path that names none is about the project `default`, or about whichever its handler judges.
+        """
+        if self._somewhere:
+            if not principal.may_somewhere(self.permission):
+                raise lacking(principal, self.permission, where="any project")
+            return
+        principal.refuse_unless_may(self.permission, request.path_params.get("project", DEFAULT_PROJECT))
+
+
+def requires(permission: Permission) -> Any:
+    """The permission that an operation needs: `dependencies=[requires(Permission.MODELS_READ)]`."""
+    return Depends(Requirement(permission))
+
+
+def requires_somewhere(permission: Permission) -> Any:
+    """The permission that an operation needs in some project; which one it is, its handler judges."""
+    return Depends(Requirement(permission, somewhere=True))
+
+
+async def _call(
+    request: HttpRequest,
+    principal: Annotated[Principal, Depends(authenticate_caller)],
+    x_request_id: Annotated[
+        Token | None, Header(description="Names the request in logs and audit entries; made up when absent.")
+    ] = None,
+    x_correlation_id: Annotated[
+        Token | None, Header(description="Names the whole story that the request belongs to.")
+    ] = None,
+    idempotency_key: Annotated[
+        str | None,
+        Header(min_length=1, max_length=200, description="The same key again gets the first answer again."),
+    ] = None,
+    if_match: Annotated[
+        str | None,
+        Header(max_length=IF_MATCH_CHARS_MAX, description="Change it only while this is still its ETag, else 412."),
+    ] = None,
+) -> Call:
+    services: Services = request.app.state.services
+    request_id = x_request_id or services.new_id()
+    return Call(
+        services=services,
+        principal=principal,
+        context=RequestContext(
+            actor=principal.actor,
+            request_id=request_id,
+            correlation_id=x_correlation_id or request_id,
+            causation_id=None,
+        ),
+        operation=f"{request.method} {request.url.path}",
+        idempotency_key=idempotency_key,
+        if_match=parse_if_match(if_match),
+    )
+
+
+Caller = Annotated[Call, Depends(_call)]
+"""The authenticated request as an operation's parameter; without a known token the answer is 401."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a change answers: a status and a body.
+
+    `kept` is what a repeated request is answered, when that must differ: a secret is shown once and kept nowhere.
+    """
+
+    status: int
+    body: BaseModel
+    kept: BaseModel | None = None
+
+
+async def carry_out(
+    call: Call,
+    body: BaseModel | None,
+    work: Callable[[Transaction], Awaitable[Answer]],
+    *,
+    project: str,
+    action: str,
+    subject: str,
+    revision: ReadRevision | None = None,
+) -> Response:
+    """Do `work` in one transaction, once per `Idempotency-Key`, and answer what it answers.
+
+    `revision` reads what `If-Match` is compared with. A refusal (409, 412) undoes everything and is recorded
+    as `<action>.refused` about `subject`, in a transaction of its own.
+    """
+    try:
+        async with call.services.unit_of_work(call.context) as tx:
+            return await _once(call, body, work, revision, tx=tx)
+    except ConflictError as refusal:
+        REFUSALS.labels(refusal.code).inc()
+        async with call.services.unit_of_work(call.context) as tx:
+            await tx.record_audit(
+                project=project,
+                action=f"{action}.refused",
+                subject=subject,
+                after={"problem": refusal.code, **_grounds(refusal)},
+                reason=refusal.detail,
+            )
+        raise
+
+
+def _grounds(refusal: ConflictError) -> dict[str, Any]:
+    """What a refusal rests on and its audit entry keeps: the gates' verdicts, or what has changed."""
+    return {name: refusal.extra[name] for name in ("verdicts", "changed") if name in refusal.extra}
+
+
+async def _once(
+    call: Call,
+    body: BaseModel | None,
+    work: Callable[[Transaction], Awaitable[Answer]],
+    revision: ReadRevision | None,
+    *,
+    tx: Transaction,
+) -> Response:
+    if call.idempotency_key is None:
+        await check_revision(tx, accepted=call.if_match, read=revision)
+        return json_response(await work(tx))
+    request = digest_of_request(call.operation, body)
+    kept = await claim_key(tx, call.idempotency_key, request=request)
+    if kept is not None:
+        return Response(
+            json.dumps(kept.answer),
+            status_code=kept.status,
+            media_type="application/json",
+            headers={"idempotency-replayed": "true", **etag_of(kept.answer.get("revision"))},
+        )
+    await check_revision(tx, accepted=call.if_match, read=revision)
+    answer = await work(tx)
+    lasting = (answer.kept or answer.body).model_dump(mode="json")
+    await keep_answer(tx, call.idempotency_key, status=answer.status, answer=lasting)
+    return json_response(answer)
+
+
+def json_response(answer: Answer) -> Response:
+    """The HTTP answer for an `Answer`."""
+    return Response(
+        answer.body.model_dump_json(),
+        status_code=answer.status,
+        media_type="application/json",
+        headers=etag_headers(answer.body),
+    )
+
+
+def encode_page_token(position: list[str | int | UUID]) -> str:
+    """The opaque token for "after this position"."""
+    return base64.urlsafe_b64encode(json.dumps(position, default=str).encode()).decode().rstrip("=")
+
+
+def decode_page_token(token: str | None, *, shape: tuple[type, ...]) -> list[Any] | None:
+    """The position in a token that `encode_page_token` made; None when there is no token.
+
+    `shape` gives the types of its parts. Raises InvalidRequestError for anything that we did not make.
+    """
+    if token is None:
+        return None
+    try:
+        texts = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        if not isinstance(texts, list):
+            raise TypeError("a list expected")
+        return [_part(text, kind) for text, kind in zip(texts, shape, strict=True)]
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidRequestError(
+            "page_token is none that this list gave out.",
+            fix="Use `next_page_token` of the page before, unchanged, or leave it out to begin again.",
+        ) from error
+
+
+def _part(text: object, kind: type) -> object:
+    if kind is UUID and isinstance(text, str):
+        return UUID(text)
+    if type(text) is not kind:
+        raise TypeError(f"{kind.__name__} expected")
+    return text
+
+
+_DESCRIPTIONS = {
+    400: "The body is not what its headers say",
+    401: "No token, or one that nobody holds",
+    403: "The caller is known and lacks the permission; `fix` names the roles that have it",
+    404: "There is no such thing; `detail` says what is missing",
+    409: "The present state does not allow it; `fix` says what would",
+    412: "It is not any more what `If-Match` says; `revision` is the present one",
+    413: "The body is larger than this registry accepts",
+    422: "The request is malformed; `errors` lists the fields",
+    503: "A part that is needed is away for the moment; try again after `Retry-After` seconds",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The documentation of error answers, for `responses=`; 401, 403, 422 and 503 are always among them."""
+    schema = ProblemDocument.model_json_schema()
+    return {
+        status: {"description": _DESCRIPTIONS[status], "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status in sorted({401, 403, 422, 503, *statuses})
+    }

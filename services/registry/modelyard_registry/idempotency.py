@@ -1,0 +1,73 @@
+"""Idempotency keys: a request that is sent again with its key gets its first answer again.
+
+The key's row is part of the request's own transaction, so an answer is kept exactly when its change is.
+Two requests with one key at once: the second waits for the first one's row, then answers from it.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any
+
+from modelyard_runtime.problems import ConflictError
+from pydantic import BaseModel
+
+from modelyard_registry.transactions import Transaction
+
+KEPT_FOR = timedelta(hours=24)
+
+CLAIM_KEY = """
+INSERT INTO idempotency_keys (actor, key, request, status, answer, created_at)
+VALUES ($1, $2, $3, 0, 'null', $4)
+ON CONFLICT (actor, key) DO NOTHING
+RETURNING key
+"""
+FIND_KEY = "SELECT request, status, answer FROM idempotency_keys WHERE actor = $1 AND key = $2"
+KEEP_ANSWER = "UPDATE idempotency_keys SET status = $3, answer = $4 WHERE actor = $1 AND key = $2"
+FORGET_EXPIRED = """
+DELETE FROM idempotency_keys WHERE (actor, key) IN (
+    SELECT actor, key FROM idempotency_keys WHERE created_at < $1 ORDER BY created_at LIMIT 20 FOR UPDATE SKIP LOCKED
+)
+"""
+
+
+class IdempotencyKeyReusedError(ConflictError):
+    """The Idempotency-Key was used for another request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptAnswer:
+    """The first answer to a request."""
+
+    status: int
+    answer: Any
+
+
+def digest_of_request(operation: str, body: BaseModel | None) -> bytes:
+    """What makes two requests the same: method, path and meaning of the body."""
+    text = "" if body is None else body.model_dump_json()
+    return sha256(f"{operation}\n{text}".encode()).digest()
+
+
+async def claim_key(tx: Transaction, key: str, *, request: bytes) -> KeptAnswer | None:
+    """Reserve `key` for this request, or answer what was answered to it before.
+
+    Raises IdempotencyKeyReusedError when the key belongs to a different request.
+    """
+    actor = tx.context.actor
+    await tx.connection.execute(FORGET_EXPIRED, tx.now - KEPT_FOR)
+    claimed = await tx.connection.fetchval(CLAIM_KEY, actor, key, request, tx.now)
+    if claimed is not None:
+        return None
+    row = await tx.connection.fetchrow(FIND_KEY, actor, key)
+    if row is None or row["request"] != request:
+        raise IdempotencyKeyReusedError(
+            "This Idempotency-Key came with another request before.",
+            fix="Give each request a key of its own, and send a key again only with the very same request.",
+        )
+    return KeptAnswer(status=row["status"], answer=row["answer"])
+
+
+async def keep_answer(tx: Transaction, key: str, *, status: int, answer: Any) -> None:
+    """Keep the answer to the request that claimed `key`."""
+    await tx.connection.execute(KEEP_ANSWER, tx.context.actor, key, status, answer)

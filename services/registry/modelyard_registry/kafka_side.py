@@ -1,0 +1,131 @@
+"""Everything that the registry does with Kafka: topics, then the relay and the consumers, each for ever.
+
+The HTTP door does not wait for any of it: while the broker is away, writes are accepted and news wait in
+the outbox.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+import structlog
+from aiokafka.errors import KafkaError
+from faststream.kafka import KafkaBroker
+from modelyard_events.topics import INFERENCES, SHADOW_COMPARISONS, TRAINING_RUNS, Topic
+from modelyard_runtime.clock import Clock
+from modelyard_runtime.consume import BatchHandler, Consumption, DeadLetters, build_broker, consume_batches
+from modelyard_runtime.health import HealthCheck
+from modelyard_runtime.publish import build_producer
+from modelyard_runtime.topic_setup import ensure_topics
+
+from modelyard_registry.database import Database, DatabaseUnavailableError
+from modelyard_registry.offsets import stored_offsets
+from modelyard_registry.outbox.relay import Relay
+from modelyard_registry.scoreboard.handlers import Scoreboard
+from modelyard_registry.scoreboard.pruning import Pruning
+from modelyard_registry.settings import Settings
+from modelyard_registry.training.handlers import TrainingRuns
+from modelyard_registry.transactions import UnitOfWork
+
+GROUP = "modelyard-registry"
+CLIENT_ID = "modelyard-registry"
+RETRY_S = 1.0
+
+START_ERRORS = (KafkaError, OSError, TimeoutError, DatabaseUnavailableError)
+
+log = structlog.get_logger()
+
+
+class KafkaSide:
+    """Runs beside the HTTP server. Healthy when the topics are there and every consumer has caught up."""
+
+    def __init__(
+        self, settings: Settings, *, database: Database, unit_of_work: UnitOfWork, relay: Relay, clock: Clock
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._relay = relay
+        self._clock = clock
+        self._pruning = Pruning(database, clock=clock)
+        # A group for each topic: members of one group stop each other whenever one of them comes or goes.
+        training = f"{settings.topic_prefix}{GROUP}-training"
+        scoreboard = f"{settings.topic_prefix}{GROUP}-scoreboard"
+        shadows = f"{settings.topic_prefix}{GROUP}-shadows"
+        self._arrows: Sequence[tuple[Topic, str, BatchHandler]] = (
+            (TRAINING_RUNS, training, TrainingRuns(unit_of_work, group=training).on_batch),
+            (INFERENCES, scoreboard, Scoreboard(unit_of_work, group=scoreboard).on_inferences),
+            (SHADOW_COMPARISONS, shadows, Scoreboard(unit_of_work, group=shadows).on_comparisons),
+        )
+        self._consumptions: Sequence[Consumption] = ()
+        self._trouble = "the topics are not checked yet"
+
+    def check(self) -> HealthCheck:
+        """Healthy when every consumer does its work; the detail names the one that does not."""
+        checks = [each.check() for each in self._consumptions]
+        troubles = [f"{each.name}: {each.detail}" for each in checks if not each.ok]
+        detail = self._trouble or "; ".join(troubles)
+        return HealthCheck(name="consumers", ok=not detail, detail=detail or "caught up")
+
+    async def run(self) -> None:
+        """Work until cancelled. Raises TopicMismatchError when the broker's topics are not the catalogue's."""
+        await self._await_topics()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._relay.run())
+            group.create_task(self._consume())
+            group.create_task(self._pruning.run())
+
+    async def _await_topics(self) -> None:
+        while True:
+            try:
+                await ensure_topics(bootstrap=self._settings.kafka_bootstrap, prefix=self._settings.topic_prefix)
+                return
+            except (KafkaError, OSError, TimeoutError) as error:
+                self._trouble = f"the broker does not answer: {error!r}"
+                log.warning("topics_not_checked", error=repr(error))
+            await asyncio.sleep(RETRY_S)
+
+    async def _consume(self) -> None:
+        """A start needs broker and database; once started, the consumers wait out their absence themselves."""
+        while True:
+            try:
+                async with AsyncExitStack() as opened:
+                    await self._start(opened)
+                    await asyncio.Event().wait()
+            except START_ERRORS as error:
+                self._trouble = f"the consumers did not start: {error!r}"
+                log.warning("consumers_not_started", error=repr(error))
+            await asyncio.sleep(RETRY_S)
+
+    async def _start(self, opened: AsyncExitStack) -> None:
+        producer = build_producer(bootstrap=self._settings.kafka_bootstrap, client_id=CLIENT_ID)
+        opened.push_async_callback(producer.stop)
+        await producer.start()
+        broker = build_broker(bootstrap=self._settings.kafka_bootstrap, client_id=CLIENT_ID)
+        dead_letters = DeadLetters(producer)
+        consumptions = [
+            self._subscribe(broker, topic, on_batch, group=group, dead_letters=dead_letters)
+            for topic, group, on_batch in self._arrows
+        ]
+        opened.push_async_callback(broker.stop)
+        await broker.start()
+        self._consumptions, self._trouble = consumptions, ""
+
+    def _subscribe(
+        self,
+        broker: KafkaBroker,
+        topic: Topic,
+        on_batch: BatchHandler,
+        *,
+        group: str,
+        dead_letters: DeadLetters,
+    ) -> Consumption:
+        return consume_batches(
+            broker,
+            topic,
+            prefix=self._settings.topic_prefix,
+            group=group,
+            on_batch=on_batch,
+            start_offsets=stored_offsets(self._database, group=group),
+            dead_letters=dead_letters,
+            clock=self._clock,
+        )

@@ -1,0 +1,1 @@
+"""The guarded lifecycle: stages, the champion, rollback and quarantine."""

@@ -1,0 +1,174 @@
+"""Operations on the champion: who it is and was, rollback, and pointing at another one by hand."""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+from modelyard_events.values import Slug
+from modelyard_runtime.problems import NotFoundError
+from pydantic import AwareDatetime, BaseModel, Field
+
+from modelyard_registry.access.permissions import Permission
+from modelyard_registry.http import (
+    Answer,
+    Caller,
+    ModelName,
+    Project,
+    Reason,
+    Request,
+    carry_out,
+    problems,
+    requires,
+)
+from modelyard_registry.lifecycle import store
+from modelyard_registry.lifecycle.appointment import AppointChampion, appoint_champion
+from modelyard_registry.lifecycle.domain import CHAMPION
+from modelyard_registry.lifecycle.handlers import RollBackChampion, roll_back
+from modelyard_registry.models.changes import revision_of_model
+from modelyard_registry.models.documents import ModelVersionDocument
+from modelyard_registry.models.store import get_model, get_version
+from modelyard_registry.transactions import Transaction
+
+router = APIRouter(tags=["lifecycle"])
+
+
+class ChampionNotFoundError(NotFoundError):
+    """The registered model has no champion, or had none at that moment."""
+
+
+class NewRollback(Request):
+    """Which champion is taken back: its number, so that nobody takes back another one by mistake."""
+
+    replaces: Annotated[int, Field(ge=1, lt=2**31, examples=[2])]
+    reason: Reason | None = None
+
+
+class NewChampion(Request):
+    """Which version in production is to be champion, and which champion it follows: null when there is none.
+
+    `replaces_model` names the other registered model that loses the slot by it.
+    """
+
+    number: Annotated[int, Field(ge=1, lt=2**31, examples=[3])]
+    replaces: Annotated[int, Field(ge=1, lt=2**31, examples=[2])] | None
+    replaces_model: Slug | None = None
+    reason: Reason | None = None
+
+
+class RollbackDocument(BaseModel):
+    """What the rollback did; `champion` is the version that serves again."""
+
+    replaced: int
+    restored: int
+    champion: ModelVersionDocument
+
+
+class ChampionDocument(BaseModel):
+    """The champion, now or at the moment that was asked about; `version` is it as it stands today."""
+
+    model: str
+    number: int
+    champion_since: datetime
+    version: ModelVersionDocument
+
+
+@router.post(
+    "/registered-models/{name}/rollback",
+    response_model=RollbackDocument,
+    responses=problems(404, 409, 412),
+    summary="Restore the champion before this one",
+    dependencies=[requires(Permission.VERSIONS_TRANSITION)],
+)
+async def post_rollback(project: Project, name: ModelName, body: NewRollback, call: Caller) -> Response:
+    """Restores the previous champion, deprecates the one that is taken back, and stops the experiments it is in."""
+    command = RollBackChampion(project=project, model=name, replaces=body.replaces, reason=body.reason)
+
+    async def work(tx: Transaction) -> Answer:
+        rollback = await roll_back(tx, command)
+        restored = rollback.restored.number
+        version = await get_version(tx.connection, project=project, model=name, reference=restored)
+        document = RollbackDocument(
+            replaced=rollback.replaced,
+            restored=restored,
+            champion=ModelVersionDocument.of(version, project=project),
+        )
+        return Answer(status=200, body=document)
+
+    return await carry_out(
+        call,
+        body,
+        work,
+        project=project,
+        action="model_version.rolled_back",
+        subject=f"registered-models/{name}/versions/{body.replaces}",
+        revision=revision_of_model(project, name),
+    )
+
+
+@router.get(
+    "/registered-models/{name}/champion",
+    responses=problems(404),
+    summary="Get the champion, now or at a moment",
+    dependencies=[requires(Permission.MODELS_READ)],
+)
+async def get_champion(
+    project: Project,
+    name: ModelName,
+    call: Caller,
+    at: Annotated[
+        AwareDatetime | None,
+        Query(description="The moment that is asked about, RFC 3339.", examples=["2026-03-03T12:00:00Z"]),
+    ] = None,
+) -> ChampionDocument:
+    """The version that serves the model's slot by default."""
+    async with call.services.database.reading() as connection:
+        model = await get_model(connection, project=project, name=name)
+        moment = call.services.clock() if at is None else at
+        champion = await store.find_champion_at(connection, registered_model_id=model.id, at=moment)
+        if champion is None:
+            raise ChampionNotFoundError(
+                f"{name} has no {CHAMPION}." if at is None else f"{name} had no {CHAMPION} at {at.isoformat()}.",
+                fix="Promote a version with a transition to production, or ask about another moment.",
+            )
+        number, since = champion
+        version = await get_version(connection, project=project, model=name, reference=number)
+    return ChampionDocument(
+        model=name,
+        number=number,
+        champion_since=since,
+        version=ModelVersionDocument.of(version, project=project),
+    )
+
+
+@router.post(
+    "/registered-models/{name}/champion",
+    response_model=ModelVersionDocument,
+    responses=problems(404, 409, 412),
+    summary="Make a version in production champion",
+    dependencies=[requires(Permission.VERSIONS_TRANSITION)],
+)
+async def post_champion(project: Project, name: ModelName, body: NewChampion, call: Caller) -> Response:
+    """Only where the champion policy is `manual`; elsewhere promotions and rollbacks move the champion."""
+    command = AppointChampion(
+        project=project,
+        model=name,
+        number=body.number,
+        replaces=body.replaces,
+        replaces_model=body.replaces_model,
+        reason=body.reason,
+    )
+
+    async def work(tx: Transaction) -> Answer:
+        version = await appoint_champion(tx, command)
+        return Answer(status=200, body=ModelVersionDocument.of(version, project=project))
+
+    return await carry_out(
+        call,
+        body,
+        work,
+        project=project,
+        action="alias.moved",
+        subject=f"registered-models/{name}/aliases/{CHAMPION}",
+        revision=revision_of_model(project, name),
+    )

@@ -1,0 +1,303 @@
+"""The lifecycle: one table of the moves that a version can make, and what each of them needs."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Literal
+
+from modelyard_events.values import Stage
+from modelyard_runtime.problems import ConflictError, InvalidRequestError
+
+CHAMPION = "champion"
+"""The alias that routing follows."""
+
+ROUTED_ENVIRONMENT = "production"
+"""The environment whose endpoints the router asks."""
+
+ROUTABLE_STAGES = frozenset({Stage.CANARY, Stage.PRODUCTION})
+
+METADATA = "metadata"
+"""The format of what stands in for an artifact when a version was registered without one: nothing can serve it."""
+
+Health = Literal["healthy", "unhealthy", "unknown"]
+
+
+class TransitionRefusedError(ConflictError):
+    """The version cannot make this move now."""
+
+
+class StageUnknownError(InvalidRequestError):
+    """This word is no stage."""
+
+
+class Need(StrEnum):
+    """What a move needs; the sentence is what a person is told."""
+
+    NOT_QUARANTINED = "The version must be released from quarantine."
+    ARTIFACT = "The version has no artifact: upload the model's artifact and register it as a new version."
+    ENDPOINT = f"The version needs a deployment in {ROUTED_ENVIRONMENT} whose health is not `unhealthy`."
+    FREE_SLOT = "No other registered model may be champion of the slot, unless `replaces` names it."
+    NOT_CHAMPION = "The version must not be champion: roll back, or promote another version first."
+
+
+_SERVING = (Need.NOT_QUARANTINED, Need.ARTIFACT, Need.ENDPOINT)
+_PROMOTION = (*_SERVING, Need.FREE_SLOT)
+
+TRANSITIONS: Mapping[tuple[Stage, Stage], tuple[Need, ...]] = MappingProxyType(
+    {
+        (Stage.DEVELOPMENT, Stage.STAGING): (Need.NOT_QUARANTINED,),
+        (Stage.DEVELOPMENT, Stage.ARCHIVED): (),
+        (Stage.STAGING, Stage.CANARY): _SERVING,
+        (Stage.STAGING, Stage.PRODUCTION): _PROMOTION,
+        (Stage.STAGING, Stage.DEVELOPMENT): (),
+        (Stage.STAGING, Stage.ARCHIVED): (),
+        (Stage.CANARY, Stage.PRODUCTION): _PROMOTION,
+        (Stage.CANARY, Stage.STAGING): (),
+        (Stage.CANARY, Stage.ARCHIVED): (),
+        (Stage.PRODUCTION, Stage.DEPRECATED): (Need.NOT_CHAMPION,),
+        (Stage.DEPRECATED, Stage.PRODUCTION): _PROMOTION,
+        (Stage.DEPRECATED, Stage.ARCHIVED): (),
+    }
+)
+"""Every move that there is by default, and what it needs. A move that is not in its project's table is impossible."""
+
+Table = Mapping[tuple[Stage, Stage], tuple[Need, ...]]
+
+
+def transition_table(allowed: Collection[tuple[Stage, Stage]] | None) -> Table:
+    """The table with exactly the moves that a policy allows; None leaves the default one.
+
+    A policy says which moves there are, never what they need: to be served takes an endpoint everywhere.
+    """
+    if allowed is None:
+        return TRANSITIONS
+    return {move: TRANSITIONS.get(move, _needs_of(*move)) for move in sorted(allowed)}
+
+
+def _needs_of(from_stage: Stage, to_stage: Stage) -> tuple[Need, ...]:
+    needs: tuple[Need, ...] = (Need.NOT_CHAMPION,) if from_stage is Stage.PRODUCTION else ()
+    match to_stage:
+        case Stage.PRODUCTION:
+            return (*needs, *_PROMOTION)
+        case Stage.CANARY:
+            return (*needs, *_SERVING)
+        case Stage.STAGING:
+            return (*needs, Need.NOT_QUARANTINED)
+        case _:
+            return needs
+
+
+SYNONYMS: Mapping[str, Stage] = MappingProxyType(
+    {
+        "none": Stage.DEVELOPMENT,
+        "dev": Stage.DEVELOPMENT,
+        "testing": Stage.STAGING,
+        "active": Stage.PRODUCTION,
+        "deployed": Stage.PRODUCTION,
+        "prod": Stage.PRODUCTION,
+        "retired": Stage.ARCHIVED,
+    }
+)
+"""Other systems' words for a stage, which are understood on the way in and never used on the way out."""
+
+_STATUS_WORDS = frozenset({"training", "evaluating", "ready", "failed", "pending_review", "approved", "rejected"})
+
+
+def parse_stage(word: str) -> Stage:
+    """The stage that `word` means, in any case. Raises StageUnknownError, also for words that mean a status."""
+    lowered = word.strip().lower()
+    if lowered in SYNONYMS:
+        return SYNONYMS[lowered]
+    try:
+        return Stage(lowered)
+    except ValueError:
+        raise _stage_unknown(lowered) from None
+
+
+def _stage_unknown(word: str) -> StageUnknownError:
+    why = "is a build or review status, which stands beside the stage" if word in _STATUS_WORDS else "is no stage"
+    return StageUnknownError(f"{word[:100]!r} {why}.", fix=f"Use one of: {', '.join(Stage)}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """A version, as far as its moves depend on it.
+
+    `endpoint_health` is None when it has no deployment in the routed environment. `slot_holder` is the
+    registered model, other than its own, whose champion serves the slot; `takes_slot` says whether a promotion
+    would make the version champion.
+    """
+
+    model: str
+    number: int
+    stage: Stage
+    quarantined: bool
+    is_champion: bool
+    endpoint_health: Health | None
+    slot_holder: str | None
+    has_artifact: bool = True
+    takes_slot: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A move that may be made. `replaced` is the registered model that loses the slot by it."""
+
+    to_stage: Stage
+    becomes_champion: bool
+    replaced: str | None
+
+
+def decide_transition(
+    standing: Standing,
+    *,
+    to_stage: Stage,
+    replaces: str | None,
+    table: Table = TRANSITIONS,
+    takes_slot: bool = True,
+) -> Move:
+    """The move to `to_stage`; `replaces` names the registered model that may lose the slot.
+
+    `takes_slot` is false when the version is not to become champion even in production. Raises
+    TransitionRefusedError, which says what is missing and which moves are possible.
+    """
+    standing = replace(standing, takes_slot=takes_slot)
+    needs = table.get((standing.stage, to_stage))
+    if needs is None:
+        detail = f"{standing.model} {standing.number} is in {standing.stage} and cannot move to {to_stage}."
+        raise _refusal(standing, detail, fix="Make one of the moves in `possible`.", table=table)
+    promotes = to_stage is Stage.PRODUCTION and takes_slot
+    if replaces is not None and (not promotes or replaces != standing.slot_holder):
+        detail = f"`replaces` names {replaces}, which is not the other champion that this move would replace."
+        raise _refusal(
+            standing, detail, fix="Leave `replaces` out, or name the present holder of the slot.", table=table
+        )
+    missing = [need for need in needs if not _has(standing, need, replaces=replaces)]
+    if missing:
+        detail = f"{standing.model} {standing.number} cannot move from {standing.stage} to {to_stage} yet."
+        raise _refusal(standing, detail, fix=" ".join(missing), table=table, slot_holder=standing.slot_holder)
+    return Move(to_stage=to_stage, becomes_champion=promotes, replaced=standing.slot_holder if promotes else None)
+
+
+def possible_moves(standing: Standing, *, table: Table = TRANSITIONS) -> list[dict[str, Any]]:
+    """Every move from where the version stands, with what each still needs."""
+    return [
+        {
+            "to_stage": to_stage,
+            "needs": [need.value for need in needs if not _has(standing, need, replaces=None)],
+        }
+        for (from_stage, to_stage), needs in table.items()
+        if from_stage is standing.stage
+    ]
+
+
+def _has(standing: Standing, need: Need, *, replaces: str | None) -> bool:
+    match need:
+        case Need.NOT_QUARANTINED:
+            return not standing.quarantined
+        case Need.ARTIFACT:
+            return standing.has_artifact
+        case Need.ENDPOINT:
+            return standing.endpoint_health in ("healthy", "unknown")
+        case Need.FREE_SLOT:
+            return not standing.takes_slot or standing.slot_holder in (None, replaces)
+        case Need.NOT_CHAMPION:
+            return not standing.is_champion
+
+
+def _refusal(standing: Standing, detail: str, *, fix: str, table: Table, **extra: Any) -> TransitionRefusedError:
+    possible = possible_moves(standing, table=table)
+    return TransitionRefusedError(detail, fix=fix, stage=standing.stage, possible=possible, **extra)
+
+
+class Cause(StrEnum):
+    """Why an alias moved; all but a setting are about `champion`."""
+
+    PROMOTION = "promotion"
+    ROLLBACK = "rollback"
+    REPLACEMENT = "replacement"
+    """Another registered model took the slot; the alias points at nothing."""
+    APPOINTMENT = "appointment"
+    """Somebody pointed it at a version in production, as a policy of `manual` wants it."""
+    SETTING = "setting"
+    """Somebody moved another alias."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliasMove:
+    """One move of an alias, from its history."""
+
+    from_number: int | None
+    to_number: int | None
+    cause: Cause
+
+
+def previous_champions(history: Sequence[AliasMove]) -> tuple[int, ...]:
+    """Whom a rollback may go back to, the most recent first; `history` is oldest first.
+
+    Promotions stack up and a rollback takes back what lies above the version that it restored: so a
+    second rollback goes further back instead of returning to the version that was just rolled back.
+    """
+    reigns: list[int] = []
+    for move in history:
+        if move.to_number is None:
+            continue
+        if move.cause is Cause.ROLLBACK and move.to_number in reigns:
+            del reigns[reigns.index(move.to_number) + 1 :]
+            continue
+        if move.to_number in reigns:
+            reigns.remove(move.to_number)
+        reigns.append(move.to_number)
+    return tuple(reversed(reigns[:-1]))
+
+
+class ChampionChangedError(ConflictError):
+    """Another version is champion than the one that the rollback wants to replace."""
+
+
+class NothingToRestoreError(ConflictError):
+    """There is no earlier champion that could serve again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormerChampion:
+    """A version that was champion once, as it stands now."""
+
+    number: int
+    stage: Stage
+    quarantined: bool
+
+    @property
+    def may_serve(self) -> bool:
+        """Whether a rollback could make it champion again."""
+        return not self.quarantined and self.stage in (Stage.PRODUCTION, Stage.DEPRECATED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback:
+    """What a rollback does: `replaced` is deprecated, `restored` is champion again."""
+
+    replaced: int
+    restored: FormerChampion
+
+
+def decide_rollback(*, model: str, champion: int | None, replaces: int, former: Sequence[FormerChampion]) -> Rollback:
+    """Take `replaces` back and restore the first of `former` (most recent first) that may serve.
+
+    Raises ChampionChangedError or NothingToRestoreError.
+    """
+    if champion != replaces:
+        now = "nothing" if champion is None else f"version {champion}"
+        raise ChampionChangedError(
+            f"The champion of {model} is {now}, not version {replaces}.",
+            fix="Look at GET …/champion, then name in `replaces` the version that you mean to take back.",
+            champion=champion,
+        )
+    for candidate in former:
+        if candidate.may_serve:
+            return Rollback(replaced=replaces, restored=candidate)
+    raise NothingToRestoreError(
+        f"{model} has no earlier champion that is neither archived nor in quarantine.",
+        fix="Promote another version instead; it becomes champion with its transition to production.",
+    )

@@ -1,0 +1,171 @@
+"""Transitions and the champion: load under the lock, decide, save, and say so, in the caller's transaction."""
+
+from dataclasses import dataclass
+
+from modelyard_events.registry import ModelVersionRolledBack
+from modelyard_events.values import Stage
+from modelyard_runtime.problems import ConflictError
+
+from modelyard_registry.experiments.handlers import stop_experiments_touching
+from modelyard_registry.lifecycle import store
+from modelyard_registry.lifecycle.alias_moves import move_alias
+from modelyard_registry.lifecycle.domain import (
+    CHAMPION,
+    ROUTABLE_STAGES,
+    Cause,
+    Move,
+    Rollback,
+    decide_rollback,
+    previous_champions,
+)
+from modelyard_registry.lifecycle.situation import Plan, Situation, load_situation, plan_move, refuse_failed_gates
+from modelyard_registry.lifecycle.stages import Agreement, change_stage
+from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel
+from modelyard_registry.models.facts import append_model_fact
+from modelyard_registry.models.store import get_version, lock_model_type
+from modelyard_registry.routes.handlers import publish_route
+from modelyard_registry.transactions import Transaction
+
+
+class ApprovalRequiredError(ConflictError):
+    """This move needs the approval of others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransitionModelVersion:
+    """The command: move a version to `to_stage`; `replaces` names the registered model that may lose the slot."""
+
+    project: str
+    model: str
+    reference: Reference
+    to_stage: Stage
+    reason: str | None
+    replaces: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollBackChampion:
+    """The command: take the champion `replaces` back, and restore the one before it."""
+
+    project: str
+    model: str
+    replaces: int
+    reason: str | None
+
+
+async def transition_version(tx: Transaction, command: TransitionModelVersion) -> ModelVersion:
+    """Make the move, with the champion's alias and the route when it touches them; answers the version after it.
+
+    Raises RegisteredModelNotFoundError, ModelVersionNotFoundError, TransitionRefusedError, GatesFailedError or
+    ApprovalRequiredError.
+    """
+    situation = await load_situation(tx, project=command.project, model=command.model, reference=command.reference)
+    plan = await plan_move(tx, situation, to_stage=command.to_stage, replaces=command.replaces)
+    refuse_failed_gates(situation, plan)
+    if plan.rule.approvals is not None:
+        raise _approval_required(situation, plan)
+    return await make_move(tx, situation, plan, reason=command.reason, agreement=None)
+
+
+async def preview_transition(tx: Transaction, command: TransitionModelVersion) -> tuple[Stage, Plan]:
+    """From where the move would start and what it would be, with every gate's verdict; changes nothing.
+
+    Raises RegisteredModelNotFoundError, ModelVersionNotFoundError or TransitionRefusedError.
+    """
+    situation = await load_situation(tx, project=command.project, model=command.model, reference=command.reference)
+    plan = await plan_move(tx, situation, to_stage=command.to_stage, replaces=command.replaces)
+    return situation.version.stage, plan
+
+
+async def make_move(
+    tx: Transaction, situation: Situation, plan: Plan, *, reason: str | None, agreement: Agreement | None
+) -> ModelVersion:
+    """Make a planned move that nothing stands against any more; answers the version after it."""
+    model, version, move = situation.model, situation.version, plan.move
+    await change_stage(
+        tx,
+        version,
+        project=situation.project,
+        to_stage=move.to_stage,
+        reason=reason,
+        verdicts=plan.verdicts,
+        agreement=agreement,
+    )
+    if move.becomes_champion:
+        if situation.holder is not None:
+            await move_alias(tx, situation.holder, to_number=None, cause=Cause.REPLACEMENT, reason=reason)
+        await move_alias(tx, model, to_number=version.number, cause=Cause.PROMOTION, reason=reason)
+    if _touches_routing(version, move):
+        await publish_route(tx, project=situation.project, model_type=model.model_type)
+    return await get_version(tx.connection, project=situation.project, model=model.name, reference=version.number)
+
+
+async def roll_back(tx: Transaction, command: RollBackChampion) -> Rollback:
+    """Restore the champion before `replaces`, deprecate that one and stop the experiments that it is part of.
+
+    Raises RegisteredModelNotFoundError, ChampionChangedError or NothingToRestoreError.
+    """
+    model = await lock_model_type(tx.connection, project=command.project, name=command.model)
+    history = await store.list_champion_moves(tx.connection, registered_model_id=model.id)
+    former = await store.list_former_champions(
+        tx.connection, registered_model_id=model.id, numbers=previous_champions(history)
+    )
+    rollback = decide_rollback(
+        model=model.name, champion=model.aliases.get(CHAMPION), replaces=command.replaces, former=former
+    )
+
+    await _apply_rollback(tx, rollback, model=model, reason=command.reason)
+    await stop_experiments_touching(
+        tx,
+        project=command.project,
+        model=command.model,
+        number=rollback.replaced,
+        reason=command.reason or f"version {rollback.replaced} of {model.name} was rolled back",
+    )
+    await publish_route(tx, project=command.project, model_type=model.model_type)
+    return rollback
+
+
+async def _apply_rollback(tx: Transaction, rollback: Rollback, *, model: RegisteredModel, reason: str | None) -> None:
+    restored = await get_version(
+        tx.connection, project=model.project, model=model.name, reference=rollback.restored.number
+    )
+    replaced = await get_version(tx.connection, project=model.project, model=model.name, reference=rollback.replaced)
+    if restored.stage is not Stage.PRODUCTION:
+        await change_stage(tx, restored, project=model.project, to_stage=Stage.PRODUCTION, reason=reason)
+    await move_alias(tx, model, to_number=restored.number, cause=Cause.ROLLBACK, reason=reason)
+    await change_stage(tx, replaced, project=model.project, to_stage=Stage.DEPRECATED, reason=reason)
+    rolled_back = ModelVersionRolledBack(
+        project=model.project,
+        model=model.name,
+        replaced=replaced.number,
+        restored=restored.number,
+        reason=reason,
+    )
+    await append_model_fact(tx, rolled_back, registered_model_id=model.id)
+    await tx.record_audit(
+        project=model.project,
+        action="model_version.rolled_back",
+        subject=replaced.subject,
+        before={CHAMPION: replaced.number},
+        after={CHAMPION: restored.number},
+        reason=reason,
+        digest=restored.digest,
+    )
+
+
+def _touches_routing(version: ModelVersion, move: Move) -> bool:
+    return move.becomes_champion or bool({version.stage, move.to_stage} & ROUTABLE_STAGES)
+
+
+def _approval_required(situation: Situation, plan: Plan) -> ApprovalRequiredError:
+    version, approvals = situation.version, plan.rule.approvals
+    path = f"/api/v1/projects/{situation.project}/{version.subject}/transition-requests"
+    needed = {} if approvals is None else {"count": approvals.count, "role": approvals.role}
+    return ApprovalRequiredError(
+        f"{version.model} {version.number} moves from {version.stage} to {plan.move.to_stage} only when others agree.",
+        fix=f"Ask for it with POST {path}.",
+        request_path=path,
+        approvals=needed,
+        verdicts=[verdict.document() for verdict in plan.verdicts],
+    )

@@ -1,0 +1,290 @@
+"""Operations on the lifecycle: transitions, the stage at a moment, quarantine."""
+
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+from modelyard_events.values import Slug, Stage
+from modelyard_runtime.problems import NotFoundError
+from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
+
+from modelyard_registry.access.permissions import Permission, Role
+from modelyard_registry.http import (
+    PAGE_SIZE,
+    Answer,
+    Caller,
+    ModelName,
+    PageSize,
+    PageToken,
+    Project,
+    Reason,
+    Request,
+    carry_out,
+    decode_page_token,
+    encode_page_token,
+    problems,
+    requires,
+)
+from modelyard_registry.lifecycle import store
+from modelyard_registry.lifecycle.domain import parse_stage
+from modelyard_registry.lifecycle.handlers import TransitionModelVersion, preview_transition, transition_version
+from modelyard_registry.lifecycle.quarantine import QuarantineModelVersion, quarantine_version
+from modelyard_registry.models.changes import revision_of_version
+from modelyard_registry.models.documents import ModelVersionDocument
+from modelyard_registry.models.domain import parse_reference
+from modelyard_registry.models.store import get_version
+from modelyard_registry.models.versions_http import VersionText
+from modelyard_registry.transactions import Transaction
+
+router = APIRouter(tags=["lifecycle"])
+
+VERSION_PATH = "/registered-models/{name}/versions/{reference}"
+
+
+class StageNotFoundError(NotFoundError):
+    """The version was in no stage at that moment."""
+
+
+class NewTransition(Request):
+    """Where the version is to go. `replaces` names the registered model that may lose the slot by a promotion."""
+
+    to_stage: Annotated[
+        str,
+        StringConstraints(min_length=1, max_length=50),
+        Field(description="A stage, or another system's word for one.", examples=["production"]),
+    ]
+    reason: Reason | None = None
+    replaces: Slug | None = None
+
+
+class VerdictDocument(BaseModel):
+    """What a gate said, why, and the values that it looked at."""
+
+    gate: str
+    passed: bool
+    reason: str
+    evidence: dict[str, Any]
+
+
+class PreviewDocument(BaseModel):
+    """What the move would be: `allowed` when it could be made now, alone or by a transition request.
+
+    `approvals_needed` is how many people with `role` would have to agree; `moves_champion` says whether the
+    version would become champion, and `champion_reason` why.
+    """
+
+    from_stage: Stage
+    to_stage: Stage
+    allowed: bool
+    verdicts: list[VerdictDocument]
+    approvals_needed: int
+    role: Role | None
+    moves_champion: bool
+    champion_reason: str | None
+
+
+class StageDocument(BaseModel):
+    """In which stage a version is, or was at the moment that was asked about, and since when."""
+
+    model: str
+    number: int
+    stage: Stage
+    since: datetime
+
+
+class TransitionDocument(BaseModel):
+    """One move that a version made, with what its gates said and the request that it fulfilled, if any."""
+
+    transition_id: str
+    from_stage: Stage
+    to_stage: Stage
+    reason: str | None
+    transitioned_at: datetime
+    transitioned_by: str
+    verdicts: list[VerdictDocument]
+    request_id: str | None
+
+
+class TransitionPage(BaseModel):
+    """Some moves, newest first."""
+
+    items: list[TransitionDocument]
+    next_page_token: str | None
+
+
+class NewQuarantine(Request):
+    """Whether the version is in quarantine, and why."""
+
+    quarantined: bool
+    reason: Reason | None = None
+
+
+@router.post(
+    f"{VERSION_PATH}/transitions",
+    response_model=ModelVersionDocument,
+    responses=problems(404, 409, 412),
+    summary="Move a version to another stage",
+    dependencies=[requires(Permission.VERSIONS_TRANSITION)],
+)
+async def post_transition(
+    project: Project, name: ModelName, reference: VersionText, body: NewTransition, call: Caller
+) -> Response:
+    """Moving to production makes the version champion. A refusal lists the possible moves and what each still needs."""
+    command = _command(body, project=project, name=name, reference=reference)
+
+    async def work(tx: Transaction) -> Answer:
+        version = await transition_version(tx, command)
+        return Answer(status=200, body=ModelVersionDocument.of(version, project=project))
+
+    return await carry_out(
+        call,
+        body,
+        work,
+        project=project,
+        action="model_version.transitioned",
+        subject=f"registered-models/{name}/versions/{reference}",
+        revision=revision_of_version(project, name, parse_reference(reference)),
+    )
+
+
+@router.post(
+    f"{VERSION_PATH}/transitions/dry-run",
+    responses=problems(404, 409),
+    summary="See what a move would be, with every gate's verdict",
+    dependencies=[requires(Permission.MODELS_READ)],
+)
+async def post_dry_run(
+    project: Project, name: ModelName, reference: VersionText, body: NewTransition, call: Caller
+) -> PreviewDocument:
+    """Changes nothing. A move that the table, or a need, is against is refused as the move itself would be."""
+    command = _command(body, project=project, name=name, reference=reference)
+    async with call.services.unit_of_work(call.context) as tx:
+        from_stage, plan = await preview_transition(tx, command)
+    promotes = plan.move.to_stage is Stage.PRODUCTION
+    return PreviewDocument(
+        from_stage=from_stage,
+        to_stage=plan.move.to_stage,
+        allowed=not plan.failed,
+        verdicts=[VerdictDocument.model_validate(verdict.document()) for verdict in plan.verdicts],
+        approvals_needed=plan.rule.approvals.count if plan.rule.approvals else 0,
+        role=plan.rule.approvals.role if plan.rule.approvals else None,
+        moves_champion=plan.move.becomes_champion,
+        champion_reason=plan.succession.reason if promotes else None,
+    )
+
+
+def _command(body: NewTransition, *, project: str, name: str, reference: str) -> TransitionModelVersion:
+    return TransitionModelVersion(
+        project=project,
+        model=name,
+        reference=parse_reference(reference),
+        to_stage=parse_stage(body.to_stage),
+        reason=body.reason,
+        replaces=body.replaces,
+    )
+
+
+@router.get(
+    f"{VERSION_PATH}/transitions",
+    responses=problems(404),
+    summary="List a version's moves, newest first",
+    dependencies=[requires(Permission.MODELS_READ)],
+)
+async def get_transitions(
+    project: Project,
+    name: ModelName,
+    reference: VersionText,
+    call: Caller,
+    page_size: PageSize = PAGE_SIZE,
+    page_token: PageToken = None,
+) -> TransitionPage:
+    """Every move that the version ever made, with who made it and why."""
+    position = decode_page_token(page_token, shape=(UUID,))
+    async with call.services.database.reading() as connection:
+        version = await get_version(connection, project=project, model=name, reference=parse_reference(reference))
+        found = await store.list_transitions(
+            connection, version_id=version.id, before=position[0] if position else None, limit=page_size + 1
+        )
+    page = found[:page_size]
+    return TransitionPage(
+        items=[_transition_document(each) for each in page],
+        next_page_token=encode_page_token([page[-1].id]) if len(found) > page_size else None,
+    )
+
+
+def _transition_document(transition: store.Transition) -> TransitionDocument:
+    return TransitionDocument(
+        transition_id=str(transition.id),
+        from_stage=transition.from_stage,
+        to_stage=transition.to_stage,
+        reason=transition.reason,
+        transitioned_at=transition.transitioned_at,
+        transitioned_by=transition.transitioned_by,
+        verdicts=[VerdictDocument.model_validate(verdict) for verdict in transition.verdicts],
+        request_id=None if transition.request_id is None else str(transition.request_id),
+    )
+
+
+@router.get(
+    f"{VERSION_PATH}/stage",
+    responses=problems(404),
+    summary="Get a version's stage, now or at a moment",
+    dependencies=[requires(Permission.MODELS_READ)],
+)
+async def get_stage(
+    project: Project,
+    name: ModelName,
+    reference: VersionText,
+    call: Caller,
+    at: Annotated[
+        AwareDatetime | None,
+        Query(description="The moment that is asked about, RFC 3339.", examples=["2026-03-03T12:00:00Z"]),
+    ] = None,
+) -> StageDocument:
+    """Where the version stood at that moment, and since when it had stood there."""
+    async with call.services.database.reading() as connection:
+        version = await get_version(connection, project=project, model=name, reference=parse_reference(reference))
+        moment = call.services.clock() if at is None else at
+        found = await store.find_stage_at(connection, version, at=moment)
+    if found is None:
+        raise StageNotFoundError(
+            f"{name} {version.number} was registered at {version.created_at.isoformat()}, after that moment.",
+            fix="Ask about a later moment.",
+        )
+    return StageDocument(model=name, number=version.number, stage=found[0], since=found[1])
+
+
+@router.put(
+    f"{VERSION_PATH}/quarantine",
+    response_model=ModelVersionDocument,
+    responses=problems(404, 409, 412),
+    summary="Put a version in quarantine, or release it",
+    dependencies=[requires(Permission.VERSIONS_TRANSITION)],
+)
+async def put_quarantine(
+    project: Project, name: ModelName, reference: VersionText, body: NewQuarantine, call: Caller
+) -> Response:
+    """A quarantined version is never served, whatever its stage and aliases say."""
+    command = QuarantineModelVersion(
+        project=project,
+        model=name,
+        reference=parse_reference(reference),
+        quarantined=body.quarantined,
+        reason=body.reason,
+    )
+
+    async def work(tx: Transaction) -> Answer:
+        version = await quarantine_version(tx, command)
+        return Answer(status=200, body=ModelVersionDocument.of(version, project=project))
+
+    return await carry_out(
+        call,
+        body,
+        work,
+        project=project,
+        action="model_version.quarantined",
+        subject=f"registered-models/{name}/versions/{reference}",
+        revision=revision_of_version(project, name, parse_reference(reference)),
+    )

@@ -1,0 +1,177 @@
+"""A version and everything that its moves depend on, loaded under the lock; and what a move would be."""
+
+from dataclasses import dataclass
+
+from modelyard_events.values import Stage
+from modelyard_runtime.problems import ConflictError
+
+from modelyard_registry.artifacts.records import find_artifact
+from modelyard_registry.deployments.domain import Deployment
+from modelyard_registry.deployments.store import find_deployment
+from modelyard_registry.gates.domain import Champion, GateFacts, Verdict, judge
+from modelyard_registry.lifecycle import store
+from modelyard_registry.lifecycle.domain import (
+    CHAMPION,
+    METADATA,
+    ROUTED_ENVIRONMENT,
+    Move,
+    Standing,
+    Table,
+    decide_transition,
+    previous_champions,
+    transition_table,
+)
+from modelyard_registry.lifecycle.succession import Succession, decide_succession
+from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel
+from modelyard_registry.models.store import get_version, lock_slot
+from modelyard_registry.policies.domain import EffectivePolicy, MoveRule
+from modelyard_registry.policies.store import load_policy
+from modelyard_registry.transactions import Transaction
+
+
+class GatesFailedError(ConflictError):
+    """The version does not pass every gate of this move."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Situation:
+    """A version as it stands, in its slot, under the policy that holds.
+
+    `holder` is the registered model, other than its own, whose champion serves the slot; `champion` the
+    version that serves the slot now, of whichever model.
+    """
+
+    project: str
+    model: RegisteredModel
+    version: ModelVersion
+    holder: RegisteredModel | None
+    champion: ModelVersion | None
+    deployment: Deployment | None
+    policy: EffectivePolicy
+
+    @property
+    def table(self) -> Table:
+        """The moves that there are in this project."""
+        return transition_table(self.policy.allowed_moves)
+
+    @property
+    def standing(self) -> Standing:
+        """The version, as far as its moves depend on it."""
+        return Standing(
+            model=self.version.model,
+            number=self.version.number,
+            stage=self.version.stage,
+            quarantined=self.version.quarantined,
+            is_champion=CHAMPION in self.version.aliases,
+            endpoint_health=None if self.deployment is None else self.deployment.health,
+            slot_holder=None if self.holder is None else self.holder.name,
+            has_artifact=self.version.format != METADATA,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A move that may be made as far as the table is concerned, and what its gates say."""
+
+    move: Move
+    rule: MoveRule
+    verdicts: tuple[Verdict, ...]
+    succession: Succession
+
+    @property
+    def failed(self) -> tuple[Verdict, ...]:
+        """The gates that are not passed."""
+        return tuple(verdict for verdict in self.verdicts if not verdict.passed)
+
+
+async def load_situation(tx: Transaction, *, project: str, model: str, reference: Reference) -> Situation:
+    """The situation, which stays so until the transaction ends.
+
+    The whole slot is locked: two registered models that are promoted at once must see each other. Raises
+    RegisteredModelNotFoundError or ModelVersionNotFoundError.
+    """
+    slot = await lock_slot(tx.connection, project=project, name=model)
+    own = next(each for each in slot if each.name == model)
+    holder = next((each for each in slot if CHAMPION in each.aliases and each.id != own.id), None)
+    version = await get_version(tx.connection, project=project, model=model, reference=reference)
+    serving = own if CHAMPION in own.aliases else holder
+    champion = (
+        await get_version(tx.connection, project=project, model=serving.name, reference=serving.aliases[CHAMPION])
+        if serving is not None
+        else None
+    )
+    return Situation(
+        project=project,
+        model=own,
+        version=version,
+        holder=holder,
+        champion=champion,
+        deployment=await find_deployment(tx.connection, version_id=version.id, environment=ROUTED_ENVIRONMENT),
+        policy=await load_policy(tx.connection, project=project, registered_model_id=own.id, shared=True),
+    )
+
+
+async def plan_move(tx: Transaction, situation: Situation, *, to_stage: Stage, replaces: str | None) -> Plan:
+    """What the move would be. Raises TransitionRefusedError when the table, or what a move needs, is against it."""
+    champion = situation.champion
+    succession = decide_succession(
+        situation.policy.champion,
+        challenger=situation.version.evidence,
+        champion=None if champion is None else champion.evidence,
+        primary_metric=situation.model.primary_metric,
+        higher_is_better=situation.model.higher_is_better,
+    )
+    move = decide_transition(
+        situation.standing,
+        to_stage=to_stage,
+        replaces=replaces,
+        table=situation.table,
+        takes_slot=succession.moves_champion,
+    )
+    rule = situation.policy.rule_for(situation.version.stage, to_stage)
+    verdicts = judge(rule.gates, await _facts(tx, situation)) if rule.gates else ()
+    return Plan(move=move, rule=rule, verdicts=verdicts, succession=succession)
+
+
+def refuse_failed_gates(situation: Situation, plan: Plan) -> None:
+    """Raise GatesFailedError, with every verdict, unless all gates are passed."""
+    if plan.failed:
+        version = situation.version
+        raise GatesFailedError(
+            f"{version.model} {version.number} does not pass {len(plan.failed)} of {len(plan.verdicts)} gates"
+            f" from {version.stage} to {plan.move.to_stage}.",
+            fix=" ".join(f"{verdict.gate}: {verdict.reason}" for verdict in plan.failed),
+            verdicts=[verdict.document() for verdict in plan.verdicts],
+        )
+
+
+async def _facts(tx: Transaction, situation: Situation) -> GateFacts:
+    model, version, champion = situation.model, situation.version, situation.champion
+    artifact = await find_artifact(tx.connection, project=situation.project, digest=version.digest)
+    history = await store.list_champion_moves(tx.connection, registered_model_id=model.id)
+    return GateFacts(
+        evidence=version.evidence,
+        digest=version.digest,
+        format=version.format,
+        artifact_is_stored=artifact is not None,
+        endpoint_health=None if situation.deployment is None else situation.deployment.health,
+        owner=version.evidence.owner or model.owner,
+        review_status=version.review_status,
+        primary_metric=model.primary_metric,
+        higher_is_better=model.higher_is_better,
+        champion=(
+            Champion(model=champion.model, number=champion.number, evidence=champion.evidence)
+            if champion is not None and champion.id != version.id
+            else None
+        ),
+        had_champion=bool(history),
+        rollback_target=await _rollback_target(tx, model, former=previous_champions(history)),
+    )
+
+
+async def _rollback_target(tx: Transaction, model: RegisteredModel, *, former: tuple[int, ...]) -> int | None:
+    """Which version a rollback would restore after this move: the champion that it replaces, or one before."""
+    champion = model.aliases.get(CHAMPION)
+    numbers = former if champion is None else (champion, *former)
+    candidates = await store.list_former_champions(tx.connection, registered_model_id=model.id, numbers=numbers)
+    return next((each.number for each in candidates if each.may_serve), None)

@@ -1,0 +1,197 @@
+"""Stages, aliases and their history in PostgreSQL."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from modelyard_events.values import Stage
+
+from modelyard_registry.database import Connection
+from modelyard_registry.lifecycle.domain import CHAMPION, AliasMove, Cause, FormerChampion
+from modelyard_registry.models.domain import ModelVersion
+
+# How far back a rollback looks; what was champion longer ago is nothing to go back to.
+HISTORY_MOVES_MAX = 1_000
+
+SET_STAGE = """
+UPDATE model_versions SET stage = $2, updated_at = $3, revision = revision + 1 WHERE id = $1 RETURNING revision
+"""
+# A transaction that waited for the lock may have begun before the one that it waited for: history never goes back.
+INSERT_TRANSITION = """
+INSERT INTO transitions (
+    id, version_id, from_stage, to_stage, reason, transitioned_at, transitioned_by, verdicts, request_id
+) VALUES ($1, $2, $3, $4, $5, greatest($6, (
+    SELECT transitioned_at FROM transitions WHERE version_id = $2 ORDER BY id DESC LIMIT 1
+)), $7, $8, $9)
+"""
+LIST_TRANSITIONS = """
+SELECT id, from_stage, to_stage, reason, transitioned_at, transitioned_by, verdicts, request_id FROM transitions
+WHERE version_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3
+"""
+STAGE_AT = """
+SELECT to_stage AS stage, transitioned_at AS since FROM transitions
+WHERE version_id = $1 AND transitioned_at <= $2 ORDER BY transitioned_at DESC, id DESC LIMIT 1
+"""
+FIRST_MOVE = "SELECT from_stage FROM transitions WHERE version_id = $1 ORDER BY transitioned_at, id LIMIT 1"
+SET_QUARANTINED = """
+UPDATE model_versions SET quarantined = $2, updated_at = $3, revision = revision + 1 WHERE id = $1 RETURNING revision
+"""
+POINT_ALIAS = """
+INSERT INTO aliases (registered_model_id, alias, number, moved_at, moved_by) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (registered_model_id, alias)
+DO UPDATE SET number = excluded.number, moved_at = excluded.moved_at, moved_by = excluded.moved_by
+"""
+REMOVE_ALIAS = "DELETE FROM aliases WHERE registered_model_id = $1 AND alias = $2"
+INSERT_ALIAS_MOVE = """
+INSERT INTO alias_moves (registered_model_id, alias, from_number, to_number, cause, moved_at, moved_by, reason)
+VALUES ($1, $2, $3, $4, $5, greatest($6, (
+    SELECT moved_at FROM alias_moves WHERE registered_model_id = $1 AND alias = $2 ORDER BY id DESC LIMIT 1
+)), $7, $8)
+"""
+LIST_ALIAS_MOVES = """
+SELECT from_number, to_number, cause FROM alias_moves WHERE registered_model_id = $1 AND alias = $2
+ORDER BY id DESC LIMIT $3
+"""
+ALIAS_AT = """
+SELECT to_number, moved_at FROM alias_moves WHERE registered_model_id = $1 AND alias = $2 AND moved_at <= $3
+ORDER BY id DESC LIMIT 1
+"""
+FORMER_CHAMPIONS = """
+SELECT number, stage, quarantined FROM model_versions WHERE registered_model_id = $1 AND number = ANY($2)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """One move of a version, as it is remembered."""
+
+    id: UUID
+    from_stage: Stage
+    to_stage: Stage
+    reason: str | None
+    transitioned_at: datetime
+    transitioned_by: str
+    verdicts: tuple[dict[str, Any], ...] = ()
+    request_id: UUID | None = None
+
+
+async def save_stage(connection: Connection, version: ModelVersion, transition: Transition) -> int:
+    """Move `version` to the transition's stage and remember the move; answers the version's new revision."""
+    revision: int = await connection.fetchval(SET_STAGE, version.id, transition.to_stage, transition.transitioned_at)
+    await connection.execute(
+        INSERT_TRANSITION,
+        transition.id,
+        version.id,
+        transition.from_stage,
+        transition.to_stage,
+        transition.reason,
+        transition.transitioned_at,
+        transition.transitioned_by,
+        list(transition.verdicts),
+        transition.request_id,
+    )
+    return revision
+
+
+async def list_transitions(
+    connection: Connection, *, version_id: UUID, before: UUID | None, limit: int
+) -> Sequence[Transition]:
+    """The version's moves, newest first."""
+    rows = await connection.fetch(LIST_TRANSITIONS, version_id, before, limit)
+    return [
+        Transition(
+            id=row["id"],
+            from_stage=Stage(row["from_stage"]),
+            to_stage=Stage(row["to_stage"]),
+            reason=row["reason"],
+            transitioned_at=row["transitioned_at"],
+            transitioned_by=row["transitioned_by"],
+            verdicts=tuple(row["verdicts"]),
+            request_id=row["request_id"],
+        )
+        for row in rows
+    ]
+
+
+async def find_stage_at(
+    connection: Connection, version: ModelVersion, *, at: datetime
+) -> tuple[Stage, datetime] | None:
+    """In which stage the version was at that moment, and since when; None when it was not registered yet."""
+    row = await connection.fetchrow(STAGE_AT, version.id, at)
+    if row is not None:
+        return Stage(row["stage"]), row["since"]
+    if at < version.created_at:
+        return None
+    return Stage(await connection.fetchval(FIRST_MOVE, version.id) or version.stage), version.created_at
+
+
+async def save_quarantine(connection: Connection, version: ModelVersion, *, quarantined: bool, now: datetime) -> int:
+    """Put `version` in quarantine or release it; answers its new revision."""
+    revision: int = await connection.fetchval(SET_QUARANTINED, version.id, quarantined, now)
+    return revision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedMove:
+    """An alias of one registered model moves; None means that it points at nothing."""
+
+    registered_model_id: UUID
+    alias: str
+    from_number: int | None
+    to_number: int | None
+    cause: Cause
+    reason: str | None
+    moved_at: datetime
+    moved_by: str
+
+
+async def save_alias(connection: Connection, move: RecordedMove) -> None:
+    """Move the alias and remember the move."""
+    if move.to_number is None:
+        await connection.execute(REMOVE_ALIAS, move.registered_model_id, move.alias)
+    else:
+        await connection.execute(
+            POINT_ALIAS, move.registered_model_id, move.alias, move.to_number, move.moved_at, move.moved_by
+        )
+    await connection.execute(
+        INSERT_ALIAS_MOVE,
+        move.registered_model_id,
+        move.alias,
+        move.from_number,
+        move.to_number,
+        move.cause,
+        move.moved_at,
+        move.moved_by,
+        move.reason,
+    )
+
+
+async def list_champion_moves(connection: Connection, *, registered_model_id: UUID) -> Sequence[AliasMove]:
+    """The history of the alias `champion`, its last `HISTORY_MOVES_MAX` moves, oldest first."""
+    rows = await connection.fetch(LIST_ALIAS_MOVES, registered_model_id, CHAMPION, HISTORY_MOVES_MAX)
+    return [
+        AliasMove(from_number=row["from_number"], to_number=row["to_number"], cause=Cause(row["cause"]))
+        for row in reversed(rows)
+    ]
+
+
+async def find_champion_at(
+    connection: Connection, *, registered_model_id: UUID, at: datetime
+) -> tuple[int, datetime] | None:
+    """Which number was champion at that moment, and since when; None when there was none."""
+    row = await connection.fetchrow(ALIAS_AT, registered_model_id, CHAMPION, at)
+    return (row["to_number"], row["moved_at"]) if row and row["to_number"] is not None else None
+
+
+async def list_former_champions(
+    connection: Connection, *, registered_model_id: UUID, numbers: Sequence[int]
+) -> Sequence[FormerChampion]:
+    """Those versions as they stand now, in the order of `numbers`."""
+    rows = await connection.fetch(FORMER_CHAMPIONS, registered_model_id, numbers)
+    by_number = {
+        row["number"]: FormerChampion(number=row["number"], stage=Stage(row["stage"]), quarantined=row["quarantined"])
+        for row in rows
+    }
+    return [by_number[number] for number in numbers]

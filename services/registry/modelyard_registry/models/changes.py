@@ -1,0 +1,207 @@
+"""What changes about a registered model after it was made: its description, its name, whether it is there."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelyard_events.model_changes import (
+    RegisteredModelDeleted,
+    RegisteredModelFacts,
+    RegisteredModelRenamed,
+    RegisteredModelRestored,
+    RegisteredModelUpdated,
+)
+from modelyard_runtime.problems import ConflictError
+
+from modelyard_registry.models import changes_store
+from modelyard_registry.models.domain import Reference, RegisteredModel
+from modelyard_registry.models.facts import append_model_fact
+from modelyard_registry.models.handlers import RegisteredModelExistsError, refuse_former_name
+from modelyard_registry.models.patches import RegisteredModelPatch
+from modelyard_registry.models.store import (
+    find_deleted_model,
+    get_model,
+    get_version,
+    lock_model,
+    lock_model_type,
+)
+from modelyard_registry.preconditions import ReadRevision
+from modelyard_registry.transactions import Transaction
+
+
+class RenameRefusedError(ConflictError):
+    """The registered model has versions, which are known by its name."""
+
+
+class DeletionRefusedError(ConflictError):
+    """Something of the registered model serves."""
+
+
+def revision_of_model(project: str, name: str) -> ReadRevision:
+    """How to read the revision of a registered model, deleted or not, for `If-Match`."""
+
+    async def read(tx: Transaction) -> int:
+        revision = await changes_store.lock_revision(tx.connection, project=project, name=name)
+        return revision or (await get_model(tx.connection, project=project, name=name)).revision
+
+    return read
+
+
+def revision_of_version(project: str, name: str, reference: Reference) -> ReadRevision:
+    """How to read the revision of a version, under its model's lock, for `If-Match`."""
+
+    async def read(tx: Transaction) -> int:
+        await changes_store.lock_revision(tx.connection, project=project, name=name)
+        return (await get_version(tx.connection, project=project, model=name, reference=reference)).revision
+
+    return read
+
+
+async def update_model(tx: Transaction, patch: RegisteredModelPatch, *, project: str, name: str) -> RegisteredModel:
+    """Describe the model otherwise; nothing happens when nothing would be different.
+
+    Raises RegisteredModelNotFoundError or PatchInvalidError.
+    """
+    model = await lock_model(tx.connection, project=project, name=name)
+    before = facts_of(model)
+    after = patch.changed(before)
+    if after == before:
+        return model
+    await changes_store.save_facts(tx.connection, registered_model_id=model.id, facts=after, now=tx.now)
+    updated = RegisteredModelUpdated(
+        project=project,
+        model=name,
+        registered_model_id=str(model.id),
+        revision=model.revision + 1,
+        before=before,
+        after=after,
+    )
+    await append_model_fact(tx, updated, registered_model_id=model.id)
+    was, became = difference(before.model_dump(mode="json"), after.model_dump(mode="json"))
+    await tx.record_audit(
+        project=project, action="registered_model.updated", subject=model.subject, before=was, after=became
+    )
+    return await get_model(tx.connection, project=project, name=name)
+
+
+async def rename_model(
+    tx: Transaction, *, project: str, name: str, new_name: str, reason: str | None
+) -> RegisteredModel:
+    """Give a model that has no versions yet another name; the old one stays its own and answers 404 with the new.
+
+    Raises RegisteredModelNotFoundError, RenameRefusedError or RegisteredModelExistsError.
+    """
+    model = await lock_model(tx.connection, project=project, name=name)
+    if new_name == name:
+        return model
+    if model.last_number:
+        raise RenameRefusedError(
+            f"{name} has {model.last_number} versions: evidence, experiments, gateways and the audit log know them"
+            f" as {name}:1 and so on, and what was recorded does not change.",
+            fix="Create a registered model with the new name and register versions there; delete this one when it"
+            " serves no more.",
+        )
+    renamed = RegisteredModelRenamed(
+        project=project,
+        registered_model_id=str(model.id),
+        revision=model.revision + 1,
+        before=name,
+        after=new_name,
+        reason=reason,
+    )
+    await append_model_fact(tx, renamed, registered_model_id=model.id)
+    if not await changes_store.save_name(tx.connection, model, name=new_name, now=tx.now):
+        raise RegisteredModelExistsError(
+            f"The project {project} has a registered model {new_name} already.", fix="Use another name."
+        )
+    await refuse_former_name(tx, project=project, name=new_name)
+    await append_model_fact(tx, renamed, registered_model_id=model.id)
+    await tx.record_audit(
+        project=project,
+        action="registered_model.renamed",
+        subject=model.subject,
+        before={"name": name},
+        after={"name": new_name},
+        reason=reason,
+    )
+    return await get_model(tx.connection, project=project, name=new_name)
+
+
+async def delete_model(tx: Transaction, *, project: str, name: str, reason: str | None) -> RegisteredModel:
+    """Put a model away with its versions, which stay as they are. Its name stays taken.
+
+    Raises RegisteredModelNotFoundError, or DeletionRefusedError while something of it serves.
+    """
+    # All of the type: an experiment that starts now must see that the model is gone.
+    model = await lock_model_type(tx.connection, project=project, name=name)
+    serving = await changes_store.what_serves(tx.connection, model)
+    if serving:
+        raise DeletionRefusedError(
+            f"{name} cannot be deleted: {', '.join(serving)}.",
+            fix="Deprecate or archive its versions and stop its experiments first.",
+            serving=serving,
+        )
+    await changes_store.save_deleted(tx.connection, model, by=tx.context.actor, now=tx.now)
+    deleted = RegisteredModelDeleted(
+        project=project,
+        model=name,
+        registered_model_id=str(model.id),
+        revision=model.revision + 1,
+        reason=reason,
+    )
+    await append_model_fact(tx, deleted, registered_model_id=model.id)
+    await _record(tx, model, action="registered_model.deleted", is_deleted=True, reason=reason)
+    found = await find_deleted_model(tx.connection, project=project, name=name)
+    return found or model
+
+
+async def restore_model(tx: Transaction, *, project: str, name: str, reason: str | None) -> RegisteredModel:
+    """Bring a deleted model back as it was; one that is there is left alone.
+
+    Raises RegisteredModelNotFoundError.
+    """
+    await changes_store.lock_revision(tx.connection, project=project, name=name)
+    model = await find_deleted_model(tx.connection, project=project, name=name)
+    if model is None:
+        return await get_model(tx.connection, project=project, name=name)
+    await changes_store.save_deleted(tx.connection, model, by=None, now=tx.now)
+    restored = RegisteredModelRestored(
+        project=project,
+        model=name,
+        registered_model_id=str(model.id),
+        revision=model.revision + 1,
+        reason=reason,
+    )
+    await append_model_fact(tx, restored, registered_model_id=model.id)
+    await _record(tx, model, action="registered_model.restored", is_deleted=False, reason=reason)
+    return await get_model(tx.connection, project=project, name=name)
+
+
+def facts_of(model: RegisteredModel) -> RegisteredModelFacts:
+    """What may change about `model`, as it is."""
+    return RegisteredModelFacts(
+        description=model.description,
+        owner=model.owner,
+        team=model.team,
+        primary_metric=model.primary_metric,
+        higher_is_better=model.higher_is_better,
+        tags=model.tags,
+    )
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What was different before and what is different after, for audit entries."""
+    changed = [name for name in after if before.get(name) != after[name]]
+    return {name: before.get(name) for name in changed}, {name: after[name] for name in changed}
+
+
+async def _record(
+    tx: Transaction, model: RegisteredModel, *, action: str, is_deleted: bool, reason: str | None
+) -> None:
+    await tx.record_audit(
+        project=model.project,
+        action=action,
+        subject=model.subject,
+        before={"deleted": not is_deleted},
+        after={"deleted": is_deleted},
+        reason=reason,
+    )

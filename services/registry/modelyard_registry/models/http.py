@@ -1,0 +1,109 @@
+"""Operations on registered models."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+
+from modelyard_registry.access.permissions import Permission
+from modelyard_registry.http import (
+    Answer,
+    Caller,
+    ModelName,
+    Project,
+    carry_out,
+    problems,
+    requires,
+)
+from modelyard_registry.models.documents import NewRegisteredModel, RegisteredModelDocument, RegisteredModelPage
+from modelyard_registry.models.domain import RegisteredModel
+from modelyard_registry.models.handlers import create_registered_model
+from modelyard_registry.models.list_queries import ModelQuery
+from modelyard_registry.models.listing import decode_position, encode_position, model_position, parse_sort
+from modelyard_registry.models.listing_store import MODEL_SORTS, list_models, model_keys
+from modelyard_registry.models.store import get_model
+from modelyard_registry.preconditions import etag_of
+from modelyard_registry.transactions import Transaction
+
+router = APIRouter(tags=["registered models"])
+
+
+@router.post(
+    "/registered-models",
+    status_code=201,
+    response_model=RegisteredModelDocument,
+    responses=problems(409),
+    summary="Create a registered model",
+    dependencies=[requires(Permission.MODELS_WRITE)],
+)
+async def post_registered_model(project: Project, body: NewRegisteredModel, call: Caller) -> Response:
+    """A name that versions are registered under. Its scope says whom its champion serves."""
+
+    async def work(tx: Transaction) -> Answer:
+        created = await create_registered_model(tx, _new_model(tx, body, project=project))
+        return Answer(status=201, body=RegisteredModelDocument.of(created))
+
+    return await carry_out(
+        call,
+        body,
+        work,
+        project=project,
+        action="registered_model.created",
+        subject=f"registered-models/{body.name}",
+    )
+
+
+def _new_model(tx: Transaction, body: NewRegisteredModel, *, project: str) -> RegisteredModel:
+    return RegisteredModel(
+        id=UUID(tx.new_id()),
+        project=project,
+        **{**body.model_dump(), "higher_is_better": body.direction},
+        last_number=0,
+        revision=1,
+        created_at=tx.now,
+        created_by=tx.context.actor,
+        updated_at=tx.now,
+        aliases={},
+    )
+
+
+@router.get(
+    "/registered-models",
+    responses=problems(),
+    summary="List registered models",
+    dependencies=[requires(Permission.MODELS_READ)],
+)
+async def get_registered_models(
+    project: Project, call: Caller, query: Annotated[ModelQuery, Query()]
+) -> RegisteredModelPage:
+    """Keyset paging: a page costs the same however far into the list it is."""
+    sort = parse_sort(query.sort, known=MODEL_SORTS)
+    keys = model_keys(sort)
+    after = decode_position(query.page_token, sort, keys)
+    async with call.services.database.reading() as connection:
+        found = await list_models(
+            connection, query.wanted(project=project), sort, after=after, limit=query.page_size + 1
+        )
+    page = found[: query.page_size]
+    is_last = len(found) <= query.page_size
+    return RegisteredModelPage(
+        items=[RegisteredModelDocument.of(model) for model in page],
+        next_page_token=None if is_last else encode_position(sort, keys, model_position(page[-1], sort)),
+    )
+
+
+@router.get(
+    "/registered-models/{name}",
+    responses=problems(404),
+    summary="Get a registered model",
+    dependencies=[requires(Permission.MODELS_READ)],
+)
+async def get_registered_model(
+    project: Project, name: ModelName, call: Caller, response: Response
+) -> RegisteredModelDocument:
+    """With its champion and its other aliases. Its revision is its ETag."""
+    async with call.services.database.reading() as connection:
+        model = await get_model(connection, project=project, name=name)
+    response.headers.update(etag_of(model.revision))
+    return RegisteredModelDocument.of(model)

@@ -1,0 +1,309 @@
+"""Registered models and versions in PostgreSQL. Every lock on a registered model is taken here."""
+
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from modelyard_events.model_changes import ModelVersionFacts
+from modelyard_events.values import Evidence, Feature, Scope, Stage
+from modelyard_runtime.problems import NotFoundError
+
+from modelyard_registry.database import Connection
+from modelyard_registry.models.domain import (
+    SEMVER_PART_MAX,
+    Latest,
+    ModelVersion,
+    Reference,
+    RegisteredModel,
+    SemanticVersion,
+    describe_reference,
+)
+from modelyard_registry.models.feature_differences import LowerVersion
+
+MODEL_COLUMNS = """
+    m.id, m.project, m.name, m.model_type, m.scope, m.industry, m.tenant, m.description, m.owner, m.team,
+    m.primary_metric, m.higher_is_better, m.tags, m.last_number, m.revision, m.created_at, m.created_by, m.updated_at,
+    m.deleted_at,
+    (SELECT jsonb_object_agg(a.alias, a.number) FROM aliases a WHERE a.registered_model_id = m.id) AS aliases
+"""
+VERSION_COLUMNS = """
+    v.id, v.registered_model_id, m.name AS model, v.number, v.semver, v.stage, v.quarantined, v.digest,
+    v.artifact_bytes, v.format, v.run_id, v.evidence, v.improvement, v.improvement_reason, v.revision,
+    v.created_at, v.created_by, v.updated_at, v.build_status, v.review_status,
+    v.description, v.tags, v.model_card, v.custom_metadata,
+    (SELECT array_agg(a.alias ORDER BY a.alias) FROM aliases a
+     WHERE a.registered_model_id = v.registered_model_id AND a.number = v.number) AS aliases
+"""
+INSERT_MODEL = """
+INSERT INTO registered_models (
+    id, project, name, model_type, scope, industry, tenant, description, owner, team, primary_metric,
+    higher_is_better, tags, created_at, created_by, updated_at
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $14)
+ON CONFLICT (project, name) DO NOTHING
+RETURNING id
+"""
+FIND_MODEL = f"""
+SELECT {MODEL_COLUMNS} FROM registered_models m WHERE m.project = $1 AND m.name = $2 AND m.deleted_at IS NULL
+"""
+FIND_DELETED = f"""
+SELECT {MODEL_COLUMNS} FROM registered_models m WHERE m.project = $1 AND m.name = $2 AND m.deleted_at IS NOT NULL
+"""
+FIND_NEW_NAME = """
+SELECT m.name FROM former_model_names f JOIN registered_models m ON m.id = f.registered_model_id
+WHERE f.project = $1 AND f.name = $2
+"""
+# The lock comes first and the row is read after it: a row read in the locking statement itself would show the
+# aliases as they were before the wait.
+LOCK_MODEL = "SELECT id FROM registered_models WHERE project = $1 AND name = $2 FOR UPDATE"
+LOCK_MODEL_BY_ID = "SELECT id FROM registered_models WHERE id = $1 FOR UPDATE"
+LOCK_SLOT = """
+SELECT o.id FROM registered_models o JOIN registered_models m
+  ON o.project = m.project AND o.model_type = m.model_type AND o.scope = m.scope
+ AND o.industry IS NOT DISTINCT FROM m.industry AND o.tenant IS NOT DISTINCT FROM m.tenant
+WHERE m.project = $1 AND m.name = $2
+ORDER BY o.id FOR UPDATE OF o
+"""
+LOCK_MODEL_TYPE = """
+SELECT o.id FROM registered_models o JOIN registered_models m ON o.project = m.project AND o.model_type = m.model_type
+WHERE m.project = $1 AND m.name = $2
+ORDER BY o.id FOR UPDATE OF o
+"""
+MODELS_BY_ID = f"SELECT {MODEL_COLUMNS} FROM registered_models m WHERE m.id = ANY($1) ORDER BY m.name"
+INSERT_VERSION = """
+INSERT INTO model_versions (
+    id, registered_model_id, number, semver, stage, digest, artifact_bytes, format, run_id, evidence,
+    improvement, improvement_reason, created_at, created_by, updated_at, build_status,
+    description, tags, model_card, custom_metadata, project
+) VALUES (
+    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $13, $15, $16, $17, $18, $19,
+    (SELECT project FROM registered_models WHERE id = $2)
+)
+"""
+INSERT_METRICS = """
+INSERT INTO version_metrics (version_id, name, value, number, registered_model_id, project)
+SELECT v.id, metric.name, metric.value, v.number, v.registered_model_id, v.project
+FROM model_versions v, unnest($2::text[], $3::double precision[]) AS metric (name, value) WHERE v.id = $1
+"""
+COUNT_VERSION = "UPDATE registered_models SET last_number = $2, updated_at = $3 WHERE id = $1"
+HIGHEST_SEMVER = """
+SELECT semver FROM model_versions WHERE registered_model_id = $1 ORDER BY semver DESC LIMIT 1
+"""
+LOWER_WITH_FEATURES = """
+SELECT number, semver, evidence -> 'feature_schema' AS features FROM model_versions
+WHERE registered_model_id = $1 AND semver < $2 AND jsonb_array_length(evidence -> 'feature_schema') > 0
+ORDER BY semver DESC LIMIT 1
+"""
+_VERSIONS = f"""
+SELECT {VERSION_COLUMNS} FROM model_versions v JOIN registered_models m ON m.id = v.registered_model_id
+"""
+FIND_BY_RUN = f"{_VERSIONS} WHERE m.id = $1 AND v.run_id = $2 AND v.digest = $3"
+FIND_BY_NUMBER = f"{_VERSIONS} WHERE m.project = $1 AND m.name = $2 AND m.deleted_at IS NULL AND v.number = $3"
+FIND_BY_SEMVER = f"{_VERSIONS} WHERE m.project = $1 AND m.name = $2 AND m.deleted_at IS NULL AND v.semver = $3"
+FIND_LATEST = f"""
+{_VERSIONS} WHERE m.project = $1 AND m.name = $2 AND m.deleted_at IS NULL ORDER BY v.number DESC LIMIT 1
+"""
+
+
+class RegisteredModelNotFoundError(NotFoundError):
+    """The project has no registered model of this name."""
+
+
+class ModelVersionNotFoundError(NotFoundError):
+    """The registered model has no such version."""
+
+
+async def insert_model(connection: Connection, model: RegisteredModel) -> bool:
+    """Write a new registered model; false when its name is taken."""
+    inserted = await connection.fetchval(
+        INSERT_MODEL,
+        model.id,
+        model.project,
+        model.name,
+        model.model_type,
+        model.scope,
+        model.industry,
+        model.tenant,
+        model.description,
+        model.owner,
+        model.team,
+        model.primary_metric,
+        model.higher_is_better,
+        model.tags,
+        model.created_at,
+        model.created_by,
+    )
+    return inserted is not None
+
+
+async def get_model(connection: Connection, *, project: str, name: str) -> RegisteredModel:
+    """The registered model as it is, unlocked. Raises RegisteredModelNotFoundError."""
+    row = await connection.fetchrow(FIND_MODEL, project, name)
+    if row is None:
+        raise await _model_not_found(connection, project=project, name=name)
+    return model_of(row)
+
+
+async def find_deleted_model(connection: Connection, *, project: str, name: str) -> RegisteredModel | None:
+    """The registered model that was deleted under this name."""
+    row = await connection.fetchrow(FIND_DELETED, project, name)
+    return model_of(row) if row else None
+
+
+async def find_new_name(connection: Connection, *, project: str, name: str) -> str | None:
+    """What a registered model that once had this name is called now."""
+    new_name: str | None = await connection.fetchval(FIND_NEW_NAME, project, name)
+    return new_name
+
+
+async def lock_model(connection: Connection, *, project: str, name: str) -> RegisteredModel:
+    """The registered model, locked until the transaction ends. Raises RegisteredModelNotFoundError."""
+    await connection.fetchval(LOCK_MODEL, project, name)
+    return await get_model(connection, project=project, name=name)
+
+
+async def lock_model_by_id(connection: Connection, registered_model_id: UUID) -> None:
+    """Hold the registered model, whatever it is called by now and whether or not it is deleted."""
+    await connection.fetchval(LOCK_MODEL_BY_ID, registered_model_id)
+
+
+async def lock_slot(connection: Connection, *, project: str, name: str) -> tuple[RegisteredModel, ...]:
+    """All registered models of the slot that `name` is in, itself included, locked in the order of their ids.
+
+    Raises RegisteredModelNotFoundError.
+    """
+    locked = await connection.fetch(LOCK_SLOT, project, name)
+    if not locked:
+        raise await _model_not_found(connection, project=project, name=name)
+    rows = await connection.fetch(MODELS_BY_ID, [row["id"] for row in locked])
+    return tuple(model_of(row) for row in rows)
+
+
+async def lock_model_type(connection: Connection, *, project: str, name: str) -> RegisteredModel:
+    """The registered model, with all others of its model type locked in the order of their ids.
+
+    For changes that reach experiments, whose variants may be of any model of the type. Raises
+    RegisteredModelNotFoundError.
+    """
+    await connection.fetch(LOCK_MODEL_TYPE, project, name)
+    return await get_model(connection, project=project, name=name)
+
+
+async def insert_version(connection: Connection, version: ModelVersion) -> None:
+    """Write a new version and count it; the caller holds the model's lock."""
+    await connection.execute(
+        INSERT_VERSION,
+        version.id,
+        version.registered_model_id,
+        version.number,
+        [version.semver.major, version.semver.minor, version.semver.patch],
+        version.stage,
+        version.digest,
+        version.artifact_bytes,
+        version.format,
+        version.run_id,
+        version.evidence.model_dump(mode="json"),
+        version.improvement,
+        version.improvement_reason,
+        version.created_at,
+        version.created_by,
+        version.build_status,
+        version.facts.description,
+        version.facts.tags,
+        version.facts.model_card.model_dump(mode="json") if version.facts.model_card else None,
+        version.facts.custom_metadata,
+    )
+    if version.evidence.metrics:
+        metrics = version.evidence.metrics
+        await connection.execute(INSERT_METRICS, version.id, list(metrics), list(metrics.values()))
+    await connection.execute(COUNT_VERSION, version.registered_model_id, version.number, version.created_at)
+
+
+async def find_highest_semver(connection: Connection, *, registered_model_id: UUID) -> SemanticVersion | None:
+    """The highest semantic version of the model; None when it has no version."""
+    parts = await connection.fetchval(HIGHEST_SEMVER, registered_model_id)
+    return SemanticVersion(*parts) if parts else None
+
+
+async def find_lower_with_features(
+    connection: Connection, *, registered_model_id: UUID, below: SemanticVersion | None
+) -> LowerVersion | None:
+    """The highest semantic version below `below` (or of all) that declares its features."""
+    bound = [below.major, below.minor, below.patch] if below else [SEMVER_PART_MAX + 1, 0, 0]
+    row = await connection.fetchrow(LOWER_WITH_FEATURES, registered_model_id, bound)
+    if row is None:
+        return None
+    return LowerVersion(
+        number=row["number"],
+        semver=SemanticVersion(*row["semver"]),
+        features=tuple(Feature.model_validate(each) for each in row["features"]),
+    )
+
+
+async def find_by_run(
+    connection: Connection, *, registered_model_id: UUID, run_id: str, digest: str
+) -> ModelVersion | None:
+    """The version that this run made of this artifact."""
+    row = await connection.fetchrow(FIND_BY_RUN, registered_model_id, run_id, digest)
+    return version_of(row) if row else None
+
+
+async def find_version(
+    connection: Connection, *, project: str, model: str, reference: Reference
+) -> ModelVersion | None:
+    """The version that `reference` names."""
+    match reference:
+        case Latest():
+            row = await connection.fetchrow(FIND_LATEST, project, model)
+        case SemanticVersion():
+            semver = [reference.major, reference.minor, reference.patch]
+            row = await connection.fetchrow(FIND_BY_SEMVER, project, model, semver)
+        case int():
+            row = await connection.fetchrow(FIND_BY_NUMBER, project, model, reference)
+    return version_of(row) if row else None
+
+
+async def get_version(connection: Connection, *, project: str, model: str, reference: Reference) -> ModelVersion:
+    """The version that `reference` names. Raises RegisteredModelNotFoundError or ModelVersionNotFoundError."""
+    version = await find_version(connection, project=project, model=model, reference=reference)
+    if version is not None:
+        return version
+    await get_model(connection, project=project, name=model)
+    raise ModelVersionNotFoundError(
+        f"{model} has no version {describe_reference(reference)}.",
+        fix="List its versions with GET …/registered-models/{name}/versions.",
+    )
+
+
+async def _model_not_found(connection: Connection, *, project: str, name: str) -> RegisteredModelNotFoundError:
+    fix = "Create it with POST /api/v1/projects/{project}/registered-models, or list what there is."
+    new_name = await find_new_name(connection, project=project, name=name)
+    if new_name is not None:
+        return RegisteredModelNotFoundError(
+            f"The project {project} has no registered model {name} any more: it was renamed to {new_name}.",
+            fix=f"Use {new_name}.",
+            renamed_to=new_name,
+        )
+    if await find_deleted_model(connection, project=project, name=name) is not None:
+        fix = "It was deleted; restore it with POST …/registered-models/{name}/restore."
+    return RegisteredModelNotFoundError(f"The project {project} has no registered model {name}.", fix=fix)
+
+
+def model_of(row: asyncpg.Record) -> RegisteredModel:
+    """The registered model in a row of `MODEL_COLUMNS`."""
+    values: dict[str, Any] = dict(row)
+    values["scope"] = Scope(values["scope"])
+    values["aliases"] = values["aliases"] or {}
+    return RegisteredModel(**values)
+
+
+def version_of(row: asyncpg.Record) -> ModelVersion:
+    """The version in a row of `VERSION_COLUMNS`."""
+    values: dict[str, Any] = dict(row)
+    values["semver"] = SemanticVersion(*values["semver"])
+    values["stage"] = Stage(values["stage"])
+    values["evidence"] = Evidence.model_validate(values["evidence"])
+    values["aliases"] = tuple(values["aliases"] or ())
+    values["facts"] = ModelVersionFacts.model_validate(
+        {name: values.pop(name) for name in ("description", "tags", "model_card", "custom_metadata")}
+    )
+    return ModelVersion(**values)

@@ -1,0 +1,162 @@
+"""Operations on model versions: register, read, list, and fetch the artifact."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+from fastapi.responses import Response
+
+from modelyard_registry.access.permissions import Permission
+from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, download
+from modelyard_registry.database import Connection
+from modelyard_registry.http import (
+    Answer,
+    Caller,
+    ModelName,
+    Project,
+    carry_out,
+    problems,
+    requires,
+)
+from modelyard_registry.models.changes import revision_of_model
+from modelyard_registry.models.documents import ModelVersionDocument, ModelVersionPage, NewModelVersion
+from modelyard_registry.models.domain import RegisterModelVersion, SemanticVersion, parse_reference
+from modelyard_registry.models.handlers import register_version
+from modelyard_registry.models.list_queries import ProjectVersionQuery, VersionQuery
+from modelyard_registry.models.listing import decode_position, encode_position, parse_sort, version_position
+from modelyard_registry.models.listing_store import (
+    PROJECT_VERSION_SORTS,
+    VERSION_SORTS,
+    VersionFilter,
+    list_versions,
+    version_keys,
+)
+from modelyard_registry.models.store import get_model, get_version
+from modelyard_registry.preconditions import etag_of
+from modelyard_registry.transactions import Transaction
+
+VersionText = Annotated[
+    str,
+    Path(description="A number, a semantic version or `latest`.", examples=["3", "1.2.0", "latest"], max_length=100),
+]
+
+router = APIRouter(tags=["model versions"])
+
+
+@router.post(
+    "/registered-models/{name}/versions",
+    status_code=201,
+    response_model=ModelVersionDocument,
+    responses={
+        **problems(404, 409, 412),
+        200: {"model": ModelVersionDocument, "description": "The same run registered this artifact before"},
+    },
+    summary="Register a version",
+    dependencies=[requires(Permission.VERSIONS_REGISTER)],
+)
+async def post_version(project: Project, name: ModelName, body: NewModelVersion, call: Caller) -> Response:
+    """Makes an uploaded artifact the next version. The same `run_id` and `digest` again answer the first version."""
+    command = RegisterModelVersion(
+        project=project,
+        model=name,
+        digest=body.digest,
+        run_id=body.run_id,
+        semver=SemanticVersion.find(body.semver) if body.semver else None,
+        change_type=body.change_type,
+        evidence=body.evidence,
+        build_status=body.build_status,
+    )
+
+    async def work(tx: Transaction) -> Answer:
+        registration = await register_version(tx, command)
+        return Answer(
+            status=201 if registration.is_new else 200,
+            body=ModelVersionDocument.of(registration.version, project=project),
+        )
+
+    return await carry_out(
+        call,
+        body,
+        work,
+        project=project,
+        action="model_version.registered",
+        subject=f"registered-models/{name}/versions",
+        revision=revision_of_model(project, name),
+    )
+
+
+@router.get(
+    "/registered-models/{name}/versions",
+    responses=problems(404),
+    summary="List versions, newest first",
+    dependencies=[requires(Permission.MODELS_READ)],
+)
+async def get_versions(
+    project: Project, name: ModelName, call: Caller, query: Annotated[VersionQuery, Query()]
+) -> ModelVersionPage:
+    """Keyset paging: a page costs the same however far into the list it is."""
+    async with call.services.database.reading() as connection:
+        model = await get_model(connection, project=project, name=name)
+        return await _page(connection, query, query.wanted(model=model), known=VERSION_SORTS)
+
+
+@router.get(
+    "/model-versions",
+    responses=problems(),
+    summary="List the versions of all registered models, newest first",
+    dependencies=[requires(Permission.MODELS_READ)],
+)
+async def get_project_versions(
+    project: Project, call: Caller, query: Annotated[ProjectVersionQuery, Query()]
+) -> ModelVersionPage:
+    """By what the versions and their models are; deleted models are left out."""
+    async with call.services.database.reading() as connection:
+        return await _page(connection, query, query.wanted_of_project(project=project), known=PROJECT_VERSION_SORTS)
+
+
+async def _page(
+    connection: Connection, query: VersionQuery, wanted: VersionFilter, *, known: Sequence[str]
+) -> ModelVersionPage:
+    of_project = wanted.registered_model_id is None
+    sort = parse_sort(query.sort, known=known)
+    keys = version_keys(sort, of_project=of_project)
+    after = decode_position(query.page_token, sort, keys)
+    found = await list_versions(connection, wanted, sort, after=after, limit=query.page_size + 1)
+    page = found[: query.page_size]
+    is_last = len(found) <= query.page_size
+    return ModelVersionPage(
+        items=[ModelVersionDocument.of(version, project=wanted.project) for version in page],
+        next_page_token=None
+        if is_last
+        else encode_position(sort, keys, version_position(page[-1], sort, of_project=of_project)),
+    )
+
+
+@router.get(
+    "/registered-models/{name}/versions/{reference}",
+    responses=problems(404),
+    summary="Get a version",
+    dependencies=[requires(Permission.MODELS_READ)],
+)
+async def get_one_version(
+    project: Project, name: ModelName, reference: VersionText, call: Caller, response: Response
+) -> ModelVersionDocument:
+    """By number, by semantic version, or the one with the highest number. Its revision is its ETag."""
+    async with call.services.database.reading() as connection:
+        version = await get_version(connection, project=project, model=name, reference=parse_reference(reference))
+    response.headers.update(etag_of(version.revision))
+    return ModelVersionDocument.of(version, project=project)
+
+
+@router.get(
+    "/registered-models/{name}/versions/{reference}/artifact",
+    response_class=Response,
+    responses=DOWNLOAD_RESPONSES,
+    summary="Download a version's artifact",
+    dependencies=[requires(Permission.ARTIFACTS_READ)],
+)
+async def get_version_artifact(project: Project, name: ModelName, reference: VersionText, call: Caller) -> Response:
+    """The very bytes that were registered, checked against their digest on the way; of a folder, its manifest."""
+    async with call.services.database.reading() as connection:
+        version = await get_version(connection, project=project, model=name, reference=parse_reference(reference))
+    return await download(call, project=project, digest=version.digest, if_none_match=None)

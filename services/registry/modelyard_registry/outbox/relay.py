@@ -1,0 +1,278 @@
+"""The relay: publishes what the outbox holds, in order, at least once, by one leader at a time.
+
+Rows are read by id among those that are still there, so none can be missed; they are deleted after the broker
+has acknowledged them, so none can be lost. Rows of one key were committed in the order of their ids, because
+a key's lock is taken before its row is written: reading by id and sending by partition keeps that order.
+Audit entries get their index in a commit of its own before they are sent: a crash sends the same index again.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import structlog
+from modelyard_runtime.clock import Clock
+from modelyard_runtime.health import HealthCheck
+from modelyard_runtime.ids import NewId
+
+from modelyard_registry.outbox import metrics
+from modelyard_registry.outbox.leadership import (
+    DATABASE_ERRORS,
+    LeaderSession,
+    LeadershipLostError,
+    open_session,
+)
+from modelyard_registry.outbox.ordered_producer import SEND_ERRORS, OrderedProducer, Sent
+from modelyard_registry.outbox.repair import STATE_TOPICS, LastRecords, StateTopicsTail
+from modelyard_registry.outbox.rows import (
+    Outgoing,
+    StateDocument,
+    UnpublishedRow,
+    outgoing_document,
+    outgoing_row,
+)
+from modelyard_registry.outbox.table import OutboxTable
+
+log = structlog.get_logger()
+
+ROUND_ROWS_MAX = 5_000
+DOCUMENTS_PAGE = 500
+POLL_BUSY_S = 0.010
+POLL_IDLE_S = 0.250
+STANDBY_S = 0.250
+BACKOFF_S = 0.5
+GAUGES_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelaySettings:
+    """Where the relay reads and writes. `postgres_dsn` must lead to the primary directly, past any pooler."""
+
+    postgres_dsn: str
+    kafka_bootstrap: str
+    topic_prefix: str
+
+
+class Relay:
+    """Runs beside the service: leads when it can, stands by otherwise."""
+
+    def __init__(self, settings: RelaySettings, *, clock: Clock, new_id: NewId) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._new_id = new_id
+        self._news = asyncio.Event()
+        self._role = "starting"
+        self._trouble = ""
+
+    def wake(self) -> None:
+        """Something was committed, here: do not wait for the next poll."""
+        self._news.set()
+
+    def check(self) -> HealthCheck:
+        """Healthy as a leader or a standby. A broker that is away is told, but writes go on without it."""
+        is_ok = self._role in ("leader", "standby")
+        detail = f"{self._role}; {self._trouble}" if self._trouble else self._role
+        return HealthCheck(name="relay", ok=is_ok, detail=detail)
+
+    async def run(self) -> None:
+        """Lead or stand by until cancelled; whatever breaks is tried again."""
+        while True:
+            try:
+                await self._take_part()
+            except* (LeadershipLostError, *DATABASE_ERRORS) as errors:
+                self._role, self._trouble = "no session with the database", _first_of(errors)
+                log.warning("relay_stepped_down", error=self._trouble)
+            metrics.RELAY_LEADER.set(0)
+            await asyncio.sleep(BACKOFF_S)
+
+    async def _take_part(self) -> None:
+        async with open_session(self._settings.postgres_dsn) as session:
+            while not await session.try_to_lead():
+                self._role, self._trouble = "standby", ""
+                await asyncio.sleep(STANDBY_S)
+            term = _Term(self._settings, session, clock=self._clock, new_id=self._new_id, news=self._news)
+            self._role, self._trouble = "leader", ""
+            metrics.RELAY_LEADER.set(1)
+            log.info("relay_leads")
+            async with asyncio.TaskGroup() as group:
+                group.create_task(session.keep_alive())
+                group.create_task(self._serve(term))
+                group.create_task(self._watch(term))
+
+    async def _serve(self, term: "_Term") -> None:
+        """Publish for as long as this process leads; a broken producer is replaced, not the leader."""
+        while True:
+            try:
+                await term.publish()
+            except* SEND_ERRORS as errors:
+                self._trouble = f"not everything was acknowledged: {_first_of(errors)}"
+                log.warning("relay_send_failed", error=_first_of(errors))
+            await asyncio.sleep(BACKOFF_S)
+
+    async def _watch(self, term: "_Term") -> None:
+        while True:
+            rows, oldest = await term.table.backlog()
+            lag_s = (self._clock() - oldest).total_seconds() if oldest is not None else 0.0
+            metrics.RELAY_OUTBOX_ROWS.set(rows)
+            metrics.RELAY_LAG_SECONDS.set(max(lag_s, 0.0))
+            if rows == 0:
+                self._trouble = ""
+            elif self._trouble or lag_s > 1.0:
+                self._trouble = f"{rows} rows wait, the oldest for {lag_s:.1f} s"
+            await asyncio.sleep(GAUGES_S)
+
+
+class _SendFailedError(TimeoutError):
+    """The broker did not take everything; the rest is sent again, by a new producer."""
+
+
+class _Term:
+    """One leader's time in office."""
+
+    def __init__(
+        self,
+        settings: RelaySettings,
+        session: LeaderSession,
+        *,
+        clock: Clock,
+        new_id: NewId,
+        news: asyncio.Event,
+    ) -> None:
+        self.table = OutboxTable(session)
+        self._settings = settings
+        self._session = session
+        self._clock = clock
+        self._new_id = new_id
+        self._news = news
+        self._generation = 0
+        # Indexed entries of an earlier leader, or of a failed send, go before any new index is given.
+        self._has_indexed_entries = True
+
+    async def publish(self) -> None:
+        """Publish until something breaks: then raises one of SEND_ERRORS or LeadershipLostError."""
+        async with AsyncExitStack() as opened:
+            self._generation = await self.table.take_generation()
+            tail = StateTopicsTail(
+                bootstrap=self._settings.kafka_bootstrap,
+                prefix=self._settings.topic_prefix,
+                on_overtaken=self._news.set,
+            )
+            opened.push_async_callback(tail.stop)
+            await tail.start()
+            producer = await opened.enter_async_context(
+                OrderedProducer(
+                    bootstrap=self._settings.kafka_bootstrap,
+                    prefix=self._settings.topic_prefix,
+                    client_id="modelyard-relay",
+                    may_send=self._session.confirm,
+                )
+            )
+            async with asyncio.TaskGroup() as group:
+                group.create_task(tail.follow())
+                group.create_task(self._publish_rounds(producer, tail))
+
+    async def _publish_rounds(self, producer: OrderedProducer, tail: StateTopicsTail) -> None:
+        await self._say_all_documents(producer)
+        pause_s = POLL_BUSY_S
+        while True:
+            self._news.clear()
+            count = await self._publish_round(producer)
+            count += await self._repair(producer, tail)
+            if count:
+                pause_s = POLL_BUSY_S
+                continue
+            try:
+                async with asyncio.timeout(pause_s):
+                    await self._news.wait()
+                pause_s = POLL_BUSY_S
+            except TimeoutError:
+                pause_s = min(pause_s * 2, POLL_IDLE_S)
+
+    async def _publish_round(self, producer: OrderedProducer) -> int:
+        """One look at the outbox. Returns how many records were published."""
+        rows = await self.table.list_unpublished(limit=ROUND_ROWS_MAX)
+        if not rows:
+            return 0
+        with metrics.RELAY_ROUND_SECONDS.time():
+            facts = [row for row in rows if row.audit_entry_id is None]
+            entries = [row for row in rows if row.audit_entry_id is not None]
+            # Facts do not wait for the commit that numbers the entries.
+            async with asyncio.TaskGroup() as group:
+                facts_sent = group.create_task(producer.send([self._outgoing(row) for row in facts]))
+                entries_sent = group.create_task(self._send_entries(producer, entries))
+            return await self._settle([*facts_sent.result(), *entries_sent.result()])
+
+    async def _send_entries(self, producer: OrderedProducer, entries: list[UnpublishedRow]) -> list[Sent]:
+        """Send audit entries in the order of their indexes."""
+        if self._has_indexed_entries:
+            indexed = await self.table.list_indexed(limit=ROUND_ROWS_MAX)
+            if indexed:
+                return await producer.send([self._outgoing(row) for row in indexed])
+            self._has_indexed_entries = False
+        if not entries:
+            return []
+        indexes = await self.table.give_log_indexes([row.audit_entry_id or "" for row in entries])
+        self._has_indexed_entries = True
+        sent = await producer.send(
+            [
+                outgoing_row(row, sequence=indexes[row.audit_entry_id or ""], generation=self._generation)
+                for row in entries
+            ]
+        )
+        self._has_indexed_entries = any(each.error for each in sent)
+        return sent
+
+    async def _settle(self, sent: Sequence[Sent]) -> int:
+        """Forget what was acknowledged. Raises when not everything was."""
+        row_ids = [
+            each.row_id for group in sent for each in group.records[: group.acknowledged] if each.row_id is not None
+        ]
+        if row_ids:
+            await self.table.delete(row_ids, published_at=self._clock())
+        for group in sent:
+            metrics.RELAY_PUBLISHED.labels(group.topic).inc(group.acknowledged)
+            if group.error is not None:
+                metrics.RELAY_FAILURES.labels(group.topic).inc()
+        failed = [group for group in sent if group.error is not None]
+        if failed:
+            raise _SendFailedError(f"{failed[0].topic}: {failed[0].error!r}")
+        return sum(group.acknowledged for group in sent)
+
+    async def _say_all_documents(self, producer: OrderedProducer) -> None:
+        """A new leader says every document again: a leader before it may have said an old one last."""
+        for topic in STATE_TOPICS:
+            after: str | None = None
+            while documents := await self.table.list_documents(
+                topic.name, after=after, limit=DOCUMENTS_PAGE, generation=self._generation
+            ):
+                await self._settle(await producer.send([self._said_again(each) for each in documents]))
+                after = documents[-1].key
+
+    async def _repair(self, producer: OrderedProducer, tail: StateTopicsTail) -> int:
+        return sum([await self._repair_topic(producer, topic, seen) for topic, seen in tail.records.items()])
+
+    async def _repair_topic(self, producer: OrderedProducer, topic: str, seen: LastRecords) -> int:
+        overtaken = seen.overtaken
+        if not overtaken:
+            return 0
+        found = await self.table.list_documents_of(topic, overtaken, generation=self._generation)
+        documents = seen.select_mending(found)
+        count = await self._settle(await producer.send([self._said_again(each) for each in documents]))
+        seen.forget_overtaken(each.key for each in found)
+        metrics.RELAY_REPAIRS.inc(count)
+        log.warning("documents_repaired", topic=topic, overtaken=overtaken, said_again=[each.key for each in documents])
+        return count
+
+    def _outgoing(self, row: UnpublishedRow) -> Outgoing:
+        return outgoing_row(row, sequence=row.sequence or 0, generation=self._generation)
+
+    def _said_again(self, document: StateDocument) -> Outgoing:
+        return outgoing_document(document, event_id=self._new_id(), now=self._clock())
+
+
+def _first_of(errors: BaseExceptionGroup[BaseException]) -> str:
+    first: BaseException = errors
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return repr(first)

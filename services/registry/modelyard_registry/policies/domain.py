@@ -1,0 +1,172 @@
+"""A policy as its author writes it, and what holds for a registered model when its own is laid over its project's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, Self
+
+from modelyard_events.values import Slug, Stage
+from modelyard_runtime.permissions import Role
+from pydantic import Field, model_validator
+
+from modelyard_registry.gates.rules import GateRule, Part
+
+EXPIRY_HOURS = 7 * 24
+EXPIRY_HOURS_MAX = 365 * 24
+
+
+class ChampionPolicy(StrEnum):
+    """When a promotion moves the alias `champion`."""
+
+    AUTO = "auto"
+    """Always."""
+    MANUAL = "manual"
+    """Never: somebody points it at a version in production."""
+    IF_BETTER = "if_better"
+    """When the version is better than the champion by the primary metric, on the same validation data."""
+
+
+class Apply(StrEnum):
+    """When an agreed transition is made."""
+
+    AUTOMATICALLY = "automatically"
+    """With the last approval."""
+    ON_COMMAND = "on_command"
+
+
+class Approvals(Part):
+    """How many people with `role` must agree; the requester is never one of them."""
+
+    count: Annotated[int, Field(ge=1, le=20)]
+    role: Role = Role.APPROVER
+
+
+class MoveRule(Part):
+    """What a move demands. `from_stage` None means: from wherever; a rule that names it goes before one that does not.
+
+    A request for the move expires `expiry_hours` after it was made.
+    """
+
+    from_stage: Stage | None = None
+    to_stage: Stage
+    approvals: Approvals | None = None
+    gates: Annotated[tuple[GateRule, ...], Field(max_length=50)] = ()
+    expiry_hours: Annotated[int, Field(ge=1, le=EXPIRY_HOURS_MAX)] = EXPIRY_HOURS
+    apply: Apply = Apply.AUTOMATICALLY
+
+    @property
+    def expires_after(self) -> timedelta:
+        """How long a request for the move may wait."""
+        return timedelta(hours=self.expiry_hours)
+
+
+class AllowedMove(Part):
+    """A move that versions may make at all."""
+
+    from_stage: Stage
+    to_stage: Stage
+
+    @model_validator(mode="after")
+    def _refuse_no_move(self) -> Self:
+        if self.from_stage is self.to_stage:
+            raise ValueError("`from_stage` and `to_stage` are the same")
+        return self
+
+
+class ProtectedAlias(Part):
+    """An alias that only people with `role` may move or delete."""
+
+    alias: Slug
+    role: Role = Role.ADMIN
+
+
+class Policy(Part):
+    """What is demanded of moves. A field that is null says nothing: the project's, or the default, holds.
+
+    `allowed_moves` replaces the whole transition table; what a move needs by itself it needs all the same.
+    """
+
+    moves: Annotated[tuple[MoveRule, ...], Field(max_length=60)] | None = None
+    allowed_moves: Annotated[tuple[AllowedMove, ...], Field(min_length=1, max_length=60)] | None = None
+    champion: ChampionPolicy | None = None
+    protected_aliases: Annotated[tuple[ProtectedAlias, ...], Field(max_length=100)] | None = None
+
+    @model_validator(mode="after")
+    def _refuse_two_rules_for_one_move(self) -> Self:
+        moves = [(rule.from_stage, rule.to_stage) for rule in self.moves or ()]
+        if len(set(moves)) < len(moves):
+            raise ValueError("`moves` has two rules for the same move")
+        aliases = [protected.alias for protected in self.protected_aliases or ()]
+        if len(set(aliases)) < len(aliases):
+            raise ValueError("`protected_aliases` names an alias twice")
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyRevision:
+    """A policy as it was set; revision 0 is the one that nobody set."""
+
+    revision: int
+    policy: Policy
+
+
+UNSET = PolicyRevision(revision=0, policy=Policy())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectivePolicy:
+    """What holds for one registered model: its own policy over its project's, field by field and move by move."""
+
+    project: PolicyRevision = UNSET
+    model: PolicyRevision = UNSET
+
+    @property
+    def champion(self) -> ChampionPolicy:
+        """When a promotion moves the champion."""
+        return self.model.policy.champion or self.project.policy.champion or ChampionPolicy.AUTO
+
+    @property
+    def allowed_moves(self) -> frozenset[tuple[Stage, Stage]] | None:
+        """The moves that there are; None when nobody has set them."""
+        for policy in (self.model.policy, self.project.policy):
+            if policy.allowed_moves is not None:
+                return frozenset((move.from_stage, move.to_stage) for move in policy.allowed_moves)
+        return None
+
+    @property
+    def protected_aliases(self) -> Mapping[str, Role]:
+        """The aliases that only some may move, and the role that they need. A model adds to its project's."""
+        given = [*(self.project.policy.protected_aliases or ()), *(self.model.policy.protected_aliases or ())]
+        return {protected.alias: protected.role for protected in given}
+
+    def rule_for(self, from_stage: Stage, to_stage: Stage) -> MoveRule:
+        """What the move demands: the model's rule before the project's, one for both stages before one for all."""
+        for policy in (self.model.policy, self.project.policy):
+            rules = {(rule.from_stage, rule.to_stage): rule for rule in policy.moves or ()}
+            found = rules.get((from_stage, to_stage)) or rules.get((None, to_stage))
+            if found is not None:
+                return found
+        return MoveRule(from_stage=from_stage, to_stage=to_stage)
+
+    def document(self) -> Policy:
+        """What holds, as one policy."""
+        rules = {(rule.from_stage, rule.to_stage): rule for rule in self.project.policy.moves or ()}
+        own = {(rule.from_stage, rule.to_stage): rule for rule in self.model.policy.moves or ()}
+        # A rule of the model's for all stages stands before the project's rules for one.
+        kept = {move: rule for move, rule in rules.items() if (None, move[1]) not in own}
+        return Policy(
+            moves=tuple({**kept, **own}.values()),
+            allowed_moves=self.model.policy.allowed_moves or self.project.policy.allowed_moves,
+            champion=self.champion,
+            protected_aliases=tuple(
+                ProtectedAlias(alias=alias, role=role) for alias, role in self.protected_aliases.items()
+            ),
+        )
+
+
+def decide_policy(current: PolicyRevision, policy: Policy) -> PolicyRevision:
+    """The next revision with `policy`; the current one when it says the same."""
+    if policy == current.policy:
+        return current
+    return PolicyRevision(revision=current.revision + 1, policy=policy)

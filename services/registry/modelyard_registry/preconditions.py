@@ -1,0 +1,75 @@
+"""`If-Match`: a change is made only to what the caller has seen.
+
+A document's `revision` is its entity tag. An operation that changes one says how to read the present
+revision under the lock that the change itself takes; the comparison is then part of the change.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+
+from modelyard_runtime.problems import ConflictError, InvalidRequestError
+from pydantic import BaseModel
+
+from modelyard_registry.transactions import Transaction
+
+ReadRevision = Callable[[Transaction], Awaitable[int]]
+"""Lock what is about to change, and answer its present revision."""
+
+IF_MATCH_CHARS_MAX = 500
+_TAG = re.compile(r'"([0-9]{1,18})"')
+
+
+class RevisionChangedError(ConflictError):
+    """What is to be changed is not any more what the caller has seen."""
+
+    status = 412
+
+
+class IfMatchInvalidError(InvalidRequestError):
+    """If-Match holds no entity tag of this registry."""
+
+
+class IfMatchUnsupportedError(InvalidRequestError):
+    """This operation changes nothing that has an entity tag."""
+
+
+def parse_if_match(header: str | None) -> frozenset[int] | None:
+    """The revisions that `header` accepts; None when it accepts any. Raises IfMatchInvalidError."""
+    if header is None or header.strip() == "*":
+        return None
+    matches = [_TAG.fullmatch(tag.strip()) for tag in header.split(",")]
+    revisions = frozenset(int(match[1]) for match in matches if match)
+    if not all(matches):
+        raise IfMatchInvalidError(
+            f"If-Match is {header[:100]!r}.",
+            fix='Send the ETag of the answer that you have seen, with its quotes ("3"), or leave the header out.',
+        )
+    return revisions
+
+
+async def check_revision(tx: Transaction, *, accepted: frozenset[int] | None, read: ReadRevision | None) -> None:
+    """Go on only when the present revision is an accepted one.
+
+    Raises RevisionChangedError, or IfMatchUnsupportedError when the operation reads no revision.
+    """
+    if accepted is None:
+        return
+    if read is None:
+        raise IfMatchUnsupportedError("If-Match means nothing to this operation.", fix="Leave If-Match out.")
+    revision = await read(tx)
+    if revision not in accepted:
+        raise RevisionChangedError(
+            f"The present revision is {revision}; the request was made for {sorted(accepted)}.",
+            fix="Read it again, decide again, and send the new ETag as If-Match.",
+            revision=revision,
+        )
+
+
+def etag_headers(body: BaseModel) -> dict[str, str]:
+    """The headers of an answer about something that has a `revision`: its entity tag."""
+    return etag_of(getattr(body, "revision", None))
+
+
+def etag_of(revision: object) -> dict[str, str]:
+    """The header for one revision; none when there is no revision."""
+    return {"etag": f'"{revision}"'} if isinstance(revision, int) else {}

@@ -1,0 +1,155 @@
+"""The route row and what its document is made from, in PostgreSQL."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+from modelyard_events.routes import (
+    FeatureSource,
+    KillSwitch,
+    RoutableVersion,
+    RouteChanged,
+    RunningExperiment,
+    SelectionPolicy,
+)
+from modelyard_events.values import Endpoint
+
+from modelyard_registry.database import Connection
+from modelyard_registry.routes.domain import ChampionAlias, RouteSettings, RouteState
+
+SERVING_ENVIRONMENT = "production"
+
+ENSURE_ROUTE = """
+INSERT INTO routes (project, model_type, policy) VALUES ($1, $2, $3) ON CONFLICT (project, model_type) DO NOTHING"""
+
+_COLUMNS = """sequence, policy, feature_source, feature_source_revision, kill_switches, shadow_sample_bp, document"""
+
+LOCK_ROUTE = f"SELECT {_COLUMNS} FROM routes WHERE project = $1 AND model_type = $2 FOR UPDATE"
+
+SAVE_SETTINGS = """
+UPDATE routes SET policy = $3, feature_source = $4, feature_source_revision = $5, kill_switches = $6,
+    shadow_sample_bp = $7
+WHERE project = $1 AND model_type = $2"""
+
+SAVE_DOCUMENT = "UPDATE routes SET sequence = $3, document = $4 WHERE project = $1 AND model_type = $2"
+
+# Versions that are routable by their stage, or because a running experiment names them.
+LOAD_VERSIONS = """
+SELECT v.id::text AS version_id, m.name AS model, v.number, v.semver, v.stage, m.scope, m.industry, m.tenant,
+       v.digest, (v.evidence ->> 'training_examples')::bigint AS training_examples, v.improvement,
+       v.quarantined, d.endpoint,
+       ARRAY(SELECT a.alias FROM aliases a
+             WHERE a.registered_model_id = m.id AND a.number = v.number ORDER BY a.alias) AS aliases
+FROM registered_models m
+JOIN model_versions v ON v.registered_model_id = m.id
+LEFT JOIN deployments d ON d.version_id = v.id AND d.environment = $3
+WHERE m.project = $1 AND m.model_type = $2 AND (
+    v.stage IN ('canary', 'production') OR EXISTS (
+        SELECT 1 FROM experiments e, jsonb_to_recordset(e.variants) AS variant (model text, number integer)
+        WHERE e.project = m.project AND e.model_type = m.model_type AND e.state = 'running'
+          AND variant.model = m.name AND variant.number = v.number))"""
+
+LOAD_CHAMPIONS = """
+SELECT m.name AS model, a.number, a.moved_at
+FROM registered_models m JOIN aliases a ON a.registered_model_id = m.id AND a.alias = 'champion'
+WHERE m.project = $1 AND m.model_type = $2"""
+
+LOAD_EXPERIMENTS = """
+SELECT id::text AS experiment_id, key, salt, tenants, industries, traffic_bp, variants
+FROM experiments WHERE project = $1 AND model_type = $2 AND state = 'running'"""
+
+GET_DOCUMENT = "SELECT document FROM routes WHERE project = $1 AND model_type = $2 AND document IS NOT NULL"
+
+LIST_DOCUMENTS = """
+SELECT document FROM routes WHERE project = $1 AND model_type > $2 AND document IS NOT NULL
+ORDER BY model_type LIMIT $3"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteRow:
+    """The route row as it stands, locked. `document` is the one with that sequence, None before the first."""
+
+    sequence: int
+    settings: RouteSettings
+    document: dict[str, Any] | None
+
+
+async def lock_route(connection: Connection, *, project: str, model_type: str) -> RouteRow:
+    """The route row, made when it is not there; its lock is the last one that a transaction takes."""
+    await connection.execute(ENSURE_ROUTE, project, model_type, SelectionPolicy().model_dump(mode="json"))
+    row = await connection.fetchrow(LOCK_ROUTE, project, model_type)
+    if row is None:
+        raise LookupError(f"the route of {project}/{model_type} was deleted, which never happens")
+    return RouteRow(sequence=row["sequence"], settings=_settings(row), document=row["document"])
+
+
+async def load_state(connection: Connection, *, project: str, model_type: str, settings: RouteSettings) -> RouteState:
+    """What the document is made from, as this transaction sees it now."""
+    versions = await connection.fetch(LOAD_VERSIONS, project, model_type, SERVING_ENVIRONMENT)
+    champions = await connection.fetch(LOAD_CHAMPIONS, project, model_type)
+    experiments = await connection.fetch(LOAD_EXPERIMENTS, project, model_type)
+    return RouteState(
+        project=project,
+        model_type=model_type,
+        settings=settings,
+        versions=[_version(each) for each in versions],
+        champions=[ChampionAlias(**dict(each)) for each in champions],
+        experiments=[RunningExperiment.model_validate(dict(each)) for each in experiments],
+    )
+
+
+async def save_settings(connection: Connection, settings: RouteSettings, *, project: str, model_type: str) -> None:
+    """Keep the settings; the caller holds the row's lock."""
+    source = settings.feature_source
+    await connection.execute(
+        SAVE_SETTINGS,
+        project,
+        model_type,
+        settings.policy.model_dump(mode="json"),
+        source.model_dump(mode="json") if source is not None else None,
+        settings.feature_source_revision,
+        [each.model_dump(mode="json") for each in settings.kill_switches],
+        settings.shadow_sample_bp,
+    )
+
+
+async def save_document(connection: Connection, document: RouteChanged) -> None:
+    """Keep the document under its revision; the caller holds the row's lock."""
+    await connection.execute(
+        SAVE_DOCUMENT,
+        document.project,
+        document.model_type,
+        document.revision,
+        document.model_dump(mode="json"),
+    )
+
+
+async def find_document(connection: Connection, *, project: str, model_type: str) -> RouteChanged | None:
+    """The newest document, or None when there never was one."""
+    found = await connection.fetchval(GET_DOCUMENT, project, model_type)
+    return RouteChanged.model_validate(found) if found is not None else None
+
+
+async def list_documents(connection: Connection, *, project: str, after: str, limit: int) -> list[RouteChanged]:
+    """The newest documents of a project, by model type, those after `after`."""
+    rows = await connection.fetch(LIST_DOCUMENTS, project, after, limit)
+    return [RouteChanged.model_validate(each["document"]) for each in rows]
+
+
+def _settings(row: asyncpg.Record) -> RouteSettings:
+    source = row["feature_source"]
+    return RouteSettings(
+        policy=SelectionPolicy.model_validate(row["policy"]),
+        feature_source=FeatureSource.model_validate(source) if source is not None else None,
+        feature_source_revision=row["feature_source_revision"],
+        kill_switches=tuple(KillSwitch.model_validate(each) for each in row["kill_switches"]),
+        shadow_sample_bp=row["shadow_sample_bp"],
+    )
+
+
+def _version(row: asyncpg.Record) -> RoutableVersion:
+    values: dict[str, Any] = dict(row)
+    values["semver"] = ".".join(str(part) for part in values["semver"])
+    endpoint = values["endpoint"]
+    values["endpoint"] = Endpoint.model_validate(endpoint) if endpoint is not None else None
+    return RoutableVersion.model_validate(values)

@@ -1,0 +1,1 @@
+"""What was observed in service, counted once: experiments' variants and the shadow ledger."""

@@ -1,0 +1,1 @@
+"""Training runs that are reported by events become model versions."""

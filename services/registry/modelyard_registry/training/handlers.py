@@ -1,0 +1,78 @@
+"""`training_run.completed` registers a version, once, however often it is delivered."""
+
+from collections.abc import Iterable
+
+from modelyard_events.training import TrainingRunCompleted
+from modelyard_runtime.consume import Batch, Delivery
+
+from modelyard_registry.models.domain import RegisterModelVersion, SemanticVersion
+from modelyard_registry.models.handlers import register_version
+from modelyard_registry.offsets import advance_offset, consumer_errors
+from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
+
+SOURCE_CHARS_MAX = 200
+
+
+class TrainingRuns:
+    """Applies batches of `training-runs.v1`: versions and the consumer's offset in one transaction.
+
+    A run that is refused undoes its batch; the consumer then offers the events one by one, and parks only
+    the one that is refused again, with the reason.
+    """
+
+    def __init__(self, unit_of_work: UnitOfWork, *, group: str) -> None:
+        self._unit_of_work = unit_of_work
+        self._group = group
+
+    async def on_batch(self, batch: Batch) -> None:
+        """Register what the batch reports. Raises PermanentError, TransientError or StaleOffsetError."""
+        with consumer_errors():
+            async with self._unit_of_work(_batch_context(batch)) as tx:
+                await advance_offset(tx.connection, batch, group=self._group)
+                # In one order, so that two batches cannot wait for each other's models.
+                for delivery in _by_model(batch.deliveries):
+                    await self.on_training_run_completed(tx, delivery)
+
+    async def on_training_run_completed(self, tx: Transaction, delivery: Delivery[TrainingRunCompleted]) -> None:
+        """Register the version that one run made; the same run and digest make it once."""
+        await register_version(_on_behalf_of(tx, delivery), _command(delivery.event))
+
+
+def _command(event: TrainingRunCompleted) -> RegisterModelVersion:
+    return RegisterModelVersion(
+        project=event.project,
+        model=event.model,
+        digest=event.digest,
+        run_id=event.run_id,
+        semver=SemanticVersion.find(event.semver) if event.semver is not None else None,
+        change_type=event.change_type,
+        evidence=event.evidence,
+    )
+
+
+def _on_behalf_of(tx: Transaction, delivery: Delivery[TrainingRunCompleted]) -> Transaction:
+    """The same transaction, in the name of the job that reported the run."""
+    envelope = delivery.envelope
+    context = RequestContext(
+        actor=f"training-job:{envelope.source[:SOURCE_CHARS_MAX]}",
+        request_id=envelope.id,
+        correlation_id=envelope.correlation_id or envelope.id,
+        causation_id=envelope.id,
+    )
+    return tx.on_behalf_of(context)
+
+
+def _batch_context(batch: Batch) -> RequestContext:
+    return RequestContext(
+        actor="registry",
+        request_id=f"{batch.topic}/{batch.partition}/{batch.first_offset}",
+        correlation_id=None,
+        causation_id=None,
+    )
+
+
+def _by_model(
+    deliveries: Iterable[Delivery[TrainingRunCompleted]],
+) -> list[Delivery[TrainingRunCompleted]]:
+    """Grouped by model; the runs of one model keep their order."""
+    return sorted(deliveries, key=lambda each: (each.event.project, each.event.model))

@@ -1,0 +1,1 @@
+"""What the router asks: model endpoints, feature sources and the prediction cache, one file each."""

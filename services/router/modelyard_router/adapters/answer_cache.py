@@ -1,0 +1,70 @@
+"""The prediction cache as the router uses it: a help, never a hindrance. Trouble means to go on without it."""
+
+from dataclasses import dataclass
+
+import structlog
+from modelyard_prediction_cache import Cache, CacheUnavailableError, Entity, Lease, Reading
+from modelyard_runtime.state_tail import Seconds
+
+from modelyard_router.domain.breaker import Breakers
+from modelyard_router.metrics import CACHE_FAILURES, CACHE_FILLS
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """What a fill stores: the prediction and, when they were fetched for it, the features."""
+
+    prediction: str
+    value: bytes
+    entity_version: int | None
+    source: str
+    features: tuple[str, bytes] | None
+    reads_entity: bool
+
+
+class AnswerCache:
+    """The cache behind a breaker: when it is down, requests do not even wait for its timeout."""
+
+    _KEY = "cache"
+
+    def __init__(self, cache: Cache, *, breakers: Breakers, seconds: Seconds) -> None:
+        self._cache = cache
+        self._breakers = breakers
+        self._seconds = seconds
+
+    async def read(self, entity: Entity, *, prediction: str, features: str | None) -> Reading | None:
+        """What the cache knows, or None when it cannot be asked."""
+        if not self._breakers.permits(self._KEY, now_s=self._seconds()):
+            return None
+        try:
+            reading = await self._cache.read(entity, prediction=prediction, features=features)
+        except CacheUnavailableError as error:
+            self._failed("read", error)
+            return None
+        self._breakers.succeeded(self._KEY)
+        return reading
+
+    async def fill(self, entity: Entity, lease: Lease, fill: Fill) -> None:
+        """Store a prediction, if that is safe."""
+        try:
+            stored = await self._cache.fill(
+                entity,
+                lease,
+                prediction=fill.prediction,
+                value=fill.value,
+                entity_version=fill.entity_version,
+                source=fill.source,
+                features=fill.features,
+                reads_entity=fill.reads_entity,
+            )
+        except CacheUnavailableError as error:
+            self._failed("fill", error)
+            return
+        CACHE_FILLS.labels("stored" if stored else "refused").inc()
+
+    def _failed(self, operation: str, error: CacheUnavailableError) -> None:
+        self._breakers.failed(self._KEY, now_s=self._seconds())
+        CACHE_FAILURES.labels(operation).inc()
+        log.warning("cache_unavailable", operation=operation, error=str(error))

@@ -1,0 +1,175 @@
+"""The router's wiring: everything it opens, in order, and every arrow in and out."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Annotated
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from fastapi import Depends, FastAPI
+from modelyard_events.topics import ROUTES
+from modelyard_prediction_cache import PredictionCache, connect, random_nonce
+from modelyard_runtime.access_state import AccessState
+from modelyard_runtime.clock import Clock, utc_now
+from modelyard_runtime.fact_queue import FactQueue
+from modelyard_runtime.fact_sequence import fact_sequence
+from modelyard_runtime.fetch import Fetcher
+from modelyard_runtime.health import Health, operations
+from modelyard_runtime.ids import NewId, new_uuid7
+from modelyard_runtime.lifecycle import beside
+from modelyard_runtime.permissions import Permission
+from modelyard_runtime.principals import Principal, Principals, authenticated
+from modelyard_runtime.problems import ProblemDocument, install_problems
+from modelyard_runtime.publish import build_producer
+from modelyard_runtime.state_tail import Seconds
+
+from modelyard_router.adapters.answer_cache import AnswerCache
+from modelyard_router.adapters.batching_producer import BatchingProducer
+from modelyard_router.adapters.feature_source import FeatureSources
+from modelyard_router.adapters.model_endpoint import ModelEndpoints
+from modelyard_router.domain.breaker import Breakers
+from modelyard_router.facts import Facts
+from modelyard_router.handlers import Handlers
+from modelyard_router.http import Door, Operation
+from modelyard_router.openapi import PREDICT_PATH, ROUTE_PATH, RouteInForce, RoutesInForce, install_openapi
+from modelyard_router.predictor import Predictor
+from modelyard_router.settings import Settings
+from modelyard_router.state import RouteState
+
+log = structlog.get_logger()
+
+PRODUCER_RETRY_S = 1.0
+FACTS_AT_ONCE = 200
+"""Encoded in one go, between requests: about 4 ms of the event loop at most."""
+
+
+def build_app(
+    settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new_uuid7, seconds: Seconds = time.monotonic
+) -> Door:
+    """The router as an ASGI application; what it needs is opened by its lifespan, and closed in reverse."""
+    state = RouteState(
+        bootstrap=settings.kafka_bootstrap, topic=f"{settings.topic_prefix}{ROUTES.name}", seconds=seconds
+    )
+    access = AccessState(bootstrap=settings.kafka_bootstrap, prefix=settings.topic_prefix, seconds=seconds, clock=clock)
+    health = Health([state, access])
+    principals = Principals(settings.tokens, roles=settings.token_roles, issued=access)
+    hot: dict[str, Operation] = {}
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as opened:
+            fetcher = await opened.enter_async_context(Fetcher(allow=settings.outbound_allow))
+            redis = connect(settings.redis_url, timeout_s=settings.cache_timeout_s)
+            opened.push_async_callback(redis.aclose)
+            queue = await opened.enter_async_context(_facts_leaving(settings, clock=clock, new_id=new_id))
+            health.add(queue)
+            health.add(await opened.enter_async_context(beside("route_tail", state.follow())))
+            health.add(await opened.enter_async_context(beside("access_tail", access.follow())))
+            facts = Facts(queue, new_id=new_id)
+            handlers = Handlers(
+                state=state, facts=facts, new_id=new_id, secret=settings.unit_hash_secret.get_secret_value().encode()
+            )
+            cache = PredictionCache(redis, new_nonce=random_nonce, timeout_s=settings.cache_timeout_s)
+            predictor = Predictor(
+                handlers=handlers,
+                cache=AnswerCache(cache, breakers=_breakers(settings), seconds=seconds),
+                features=FeatureSources(fetcher, breakers=_breakers(settings), seconds=seconds),
+                endpoints=ModelEndpoints(fetcher, breakers=_breakers(settings), seconds=seconds),
+                facts=facts,
+                new_id=new_id,
+                seconds=seconds,
+            )
+            hot.update({ROUTE_PATH: handlers.route, PREDICT_PATH: predictor.predict})
+            yield
+
+    app = FastAPI(
+        title="Modelyard router",
+        summary="Which model version answers a request, why, and predictions by it.",
+        version="1.0",
+        lifespan=lifespan,
+    )
+    install_problems(app)
+    install_openapi(app)
+    app.include_router(operations(health))
+    _add_routes_dump(app, state=state, principals=principals)
+    return Door(app, operations=hot, principals=principals, state=state, body_bytes_max=settings.body_bytes_max)
+
+
+def _add_routes_dump(app: FastAPI, *, state: RouteState, principals: Principals) -> None:
+    known = authenticated(principals, permission=Permission.MODELS_READ)
+
+    @app.get(
+        "/v1/routes",
+        summary="The whole routing state, to compare it with the registry's",
+        tags=["serving"],
+        responses={401: {"model": ProblemDocument}, 403: {"model": ProblemDocument}},
+    )
+    async def routes(caller: Annotated[Principal, Depends(known)]) -> RoutesInForce:
+        return RoutesInForce(
+            age_s=state.age_s if state.has_caught_up else None,
+            routes=[
+                RouteInForce(
+                    project=project,
+                    model_type=model_type,
+                    generation=route.order[0],
+                    sequence=route.order[1],
+                    revision=route.document.revision,
+                    skipped=list(route.skipped),
+                    document=route.document.model_dump(mode="json"),
+                )
+                for (project, model_type), route in sorted(state.table.routes.items())
+                if caller.may(Permission.MODELS_READ, project)
+            ],
+        )
+
+
+@asynccontextmanager
+async def _facts_leaving(settings: Settings, *, clock: Clock, new_id: NewId) -> AsyncIterator[FactQueue]:
+    """A queue of facts that a producer empties; on leaving, what is queued gets the grace to go out."""
+    producer = build_producer(bootstrap=settings.kafka_bootstrap, client_id="modelyard-router")
+    batching = BatchingProducer(producer)
+    with fact_sequence(settings.state_directory, new_id=new_id) as sequence:
+        queue = FactQueue(
+            batching,
+            source=f"/modelyard/router/{sequence.instance}",
+            prefix=settings.topic_prefix,
+            clock=clock,
+            new_id=new_id,
+            take_sequence=sequence.take,
+            queue_max=settings.fact_queue_max,
+            in_flight_max=FACTS_AT_ONCE,
+        )
+        async with beside("facts", _publish(producer, batching, queue)):
+            try:
+                yield queue
+            finally:
+                left = await queue.drain(settings.shutdown_grace_s / 2)
+                log.info("facts_drained", left=left, dropped=queue.dropped)
+
+
+async def _publish(producer: AIOKafkaProducer, batching: BatchingProducer, queue: FactQueue) -> None:
+    """Publish what is offered, from whenever Kafka is there: the router must not wait for it to start."""
+    try:
+        while True:
+            try:
+                await producer.start()
+                break
+            except (KafkaError, OSError) as error:
+                log.warning("facts_wait_for_kafka", error=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(PRODUCER_RETRY_S)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(batching.run())
+            group.create_task(queue.run())
+    finally:
+        try:
+            async with asyncio.timeout(PRODUCER_RETRY_S):
+                await producer.stop()
+        except TimeoutError:
+            log.warning("producer_not_closed", reason="Kafka is away")
+
+
+def _breakers(settings: Settings) -> Breakers:
+    return Breakers(failures_max=settings.breaker_failures_max, pause_s=settings.breaker_pause_s)

@@ -1,0 +1,1 @@
+"""The router's pure rules: no I/O, no clock."""

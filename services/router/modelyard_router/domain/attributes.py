@@ -1,0 +1,131 @@
+"""What a caller says about itself: routing attributes, checked by hand because every request has them."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from modelyard_routing.bucketing import UNIT_TYPE_DEFAULT
+from modelyard_routing.decision import Request
+from modelyard_runtime.problems import InvalidRequestError
+
+PROJECT_DEFAULT = "default"
+ID_CHARACTERS_MAX = 200
+
+_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}").fullmatch
+_SEMVER = re.compile(r"v?((?:0|[1-9]\d{0,8})\.(?:0|[1-9]\d{0,8})\.(?:0|[1-9]\d{0,8}))").fullmatch
+_NUMBER_MAX = 2**31 - 1
+
+
+class Attributes(NamedTuple):
+    """The request as the decision sees it, and the entity that a prediction is about, if there is one."""
+
+    request: Request
+    entity_type: str | None
+    entity_id: str | None
+
+
+def attributes_of(members: object) -> Attributes:
+    """The attributes in a JSON object. A member that is null counts as absent.
+
+    Raises InvalidRequestError, which names the member and what would be right.
+    """
+    if not isinstance(members, dict):
+        raise InvalidRequestError(
+            "The routing attributes are not a JSON object.",
+            fix='Send an object such as {"model_type": "risk-scoring"}.',
+        )
+    given: dict[str, Any] = {}
+    for name, value in members.items():
+        check = _CHECKS.get(name)
+        if check is None:
+            raise InvalidRequestError(
+                f"`{name:.100}` is not a routing attribute.", fix=f"Send only: {', '.join(_CHECKS)}."
+            )
+        if value is not None:
+            given[name] = check(name, value)
+    get = given.get
+    _refuse_contradictions(given)
+    return Attributes(
+        Request(
+            get("project", PROJECT_DEFAULT),
+            get("model_type"),
+            get("model"),
+            get("tenant"),
+            get("industry"),
+            get("unit_id"),
+            get("unit_type", UNIT_TYPE_DEFAULT),
+            get("version"),
+            get("alias"),
+        ),
+        get("entity_type"),
+        get("entity_id"),
+    )
+
+
+def _refuse_contradictions(given: Mapping[str, Any]) -> None:
+    if "model_type" not in given and "model" not in given:
+        raise InvalidRequestError("Neither `model_type` nor `model` is given.", fix="Send one of them.")
+    if "version" in given or "alias" in given:
+        if "model" not in given:
+            raise InvalidRequestError(
+                "`version` and `alias` belong to a registered model.", fix="Send `model` as well."
+            )
+        if "version" in given and "alias" in given:
+            raise InvalidRequestError("`version` and `alias` exclude each other.", fix="Send one of them.")
+    if ("entity_type" in given) != ("entity_id" in given):
+        raise InvalidRequestError(
+            "`entity_type` and `entity_id` name an entity together.", fix="Send both, or neither."
+        )
+
+
+def _slug(name: str, value: Any) -> str:
+    if isinstance(value, str) and _SLUG(value):
+        return value
+    raise InvalidRequestError(
+        f"`{name}` is {value!r:.120}.",
+        fix=f"Send `{name}` as 1 to 100 letters, digits, dots, dashes or underscores, the first a letter or digit.",
+    )
+
+
+def _identifier(name: str, value: Any) -> str:
+    if isinstance(value, str) and 0 < len(value) <= ID_CHARACTERS_MAX:
+        return value
+    # A number is not taken for its text: 1, 1.0 and "1" would be one unit here and three elsewhere.
+    raise InvalidRequestError(
+        f"`{name}` is {value!r:.120}.",
+        fix=f"Send `{name}` as a string of 1 to {ID_CHARACTERS_MAX} characters, or leave it out.",
+    )
+
+
+def _entity_id(name: str, value: Any) -> str:
+    # In the path of a feature source's URL these two would climb it, however they are encoded.
+    return _identifier(name, None if value in (".", "..") else value)
+
+
+def _version(name: str, value: Any) -> int | str:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= _NUMBER_MAX:
+        return value
+    if isinstance(value, str):
+        if value.isascii() and value.isdigit() and len(value) < 10 and int(value) >= 1:
+            return int(value)
+        if semver := _SEMVER(value):
+            return semver[1]
+    raise InvalidRequestError(
+        f"`{name}` is {value!r:.120}.",
+        fix=f'Send `{name}` as a number such as 3, or a semantic version such as "1.2.0".',
+    )
+
+
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    "project": _slug,
+    "model_type": _slug,
+    "model": _slug,
+    "tenant": _slug,
+    "industry": _slug,
+    "unit_id": _identifier,
+    "unit_type": _slug,
+    "entity_type": _slug,
+    "entity_id": _entity_id,
+    "version": _version,
+    "alias": _slug,
+}

@@ -1,0 +1,53 @@
+"""A prediction as the cache keeps it, with the features that it was made from, so that a hit tells as much."""
+
+from typing import Protocol
+
+import orjson
+from modelyard_events.values import Tensor
+from pydantic import BaseModel, ConfigDict
+
+from modelyard_router.domain.open_inference import members_of
+
+
+class Answered(Protocol):
+    """What is kept of an answer."""
+
+    @property
+    def entity_version(self) -> int | None: ...
+    @property
+    def inputs(self) -> tuple[Tensor, ...]: ...
+    @property
+    def outputs(self) -> tuple[Tensor, ...]: ...
+
+
+class CachedAnswer(BaseModel):
+    """An answer of the very version, endpoint and inputs that the cache's field names."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    entity_version: int | None = None
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, answered: Answered) -> "CachedAnswer":
+        """What is kept of `answered`."""
+        return cls(entity_version=answered.entity_version, inputs=answered.inputs, outputs=answered.outputs)
+
+    def to_bytes(self) -> bytes:
+        """As the cache keeps it."""
+        return orjson.dumps(
+            {
+                "entity_version": self.entity_version,
+                "inputs": members_of(self.inputs),
+                "outputs": members_of(self.outputs),
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, value: bytes) -> "CachedAnswer | None":
+        """What the cache kept, or None when another release wrote it in another form."""
+        try:
+            return cls.model_validate(orjson.loads(value))
+        except ValueError:
+            return None

@@ -1,0 +1,142 @@
+"""What the router says about the requests that it answered. Offering a fact never makes a caller wait."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Literal
+
+from modelyard_events.inferences import ExposureRecorded, InferenceCompleted, ServedVersion, ShadowTarget
+from modelyard_events.topics import INFERENCES
+from modelyard_events.values import Tensor
+from modelyard_routing.decision import Decision, Request, ServableVersion
+from modelyard_routing.receipt import Receipt
+from modelyard_runtime.fact_queue import FactQueue
+from modelyard_runtime.ids import NewId
+
+from modelyard_router.domain.attributes import Attributes
+
+CacheStatus = Literal["hit", "miss", "bypass"]
+Outcome = Literal["served", "fell_back", "failed"]
+
+ERROR_CHARACTERS_MAX = 200
+FACT_BYTES_MAX = 900_000
+_HASH_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a prediction request ended. `served` is the version that answered, or the decided one if none did."""
+
+    served: ServableVersion
+    reason: str
+    cache: CacheStatus
+    outcome: Outcome
+    error: str | None = None
+    version_matched: bool = True
+    entity_version: int | None = None
+    inputs: tuple[Tensor, ...] = ()
+    outputs: tuple[Tensor, ...] = ()
+    shadow: ServableVersion | None = None
+
+
+class Facts:
+    """Turns what happened into facts and offers them to the queue."""
+
+    def __init__(self, queue: FactQueue, *, new_id: NewId) -> None:
+        self._queue = queue
+        self._new_id = new_id
+
+    def record_exposure(self, decision: Decision, receipt: Receipt, request: Request) -> None:
+        """Say that a unit was served a variant, if an experiment assigned one.
+
+        Offered also when the prediction then fails: leaving failures out would flatter the variant
+        that fails.
+        """
+        experiment, variant, unit = decision.experiment, decision.variant, receipt.unit_hash
+        if experiment is None or variant is None or unit is None or decision.propensity is None:
+            return
+        exposure = ExposureRecorded(
+            exposure_id=self._new_id(),
+            project=receipt.project,
+            model_type=receipt.model_type,
+            experiment=experiment.key,
+            experiment_id=experiment.experiment_id,
+            variant=variant.name,
+            unit_hash=unit,
+            propensity=decision.propensity,
+            tenant=request.tenant,
+            industry=request.industry,
+            route_revision=receipt.route_revision,
+        )
+        self._queue.offer(INFERENCES, exposure, key=f"{receipt.project}/{receipt.model_type}/{unit}")
+
+    def record_inference(
+        self, receipt: Receipt, attributes: Attributes, ending: Ending, *, inference_id: str, latency_ms: float
+    ) -> None:
+        """Say how a prediction request ended. One fact for each request for which a version was decided."""
+        version, request = ending.served.version, attributes.request
+        fact = InferenceCompleted(
+            inference_id=inference_id,
+            project=receipt.project,
+            model_type=receipt.model_type,
+            tenant=request.tenant,
+            industry=request.industry,
+            unit_hash=receipt.unit_hash,
+            entity_type=attributes.entity_type,
+            entity_id=attributes.entity_id,
+            entity_version=ending.entity_version,
+            served=ServedVersion(
+                version_id=version.version_id,
+                model=version.model,
+                number=version.number,
+                semver=version.semver,
+                digest=version.digest,
+                scope=version.scope,
+            ),
+            reason=ending.reason,
+            experiment=receipt.experiment,
+            variant=receipt.variant,
+            propensity=receipt.propensity,
+            route_revision=receipt.route_revision,
+            cache=ending.cache,
+            outcome=ending.outcome,
+            error=None if ending.error is None else ending.error[:ERROR_CHARACTERS_MAX],
+            version_matched=ending.version_matched,
+            inputs=ending.inputs,
+            outputs=ending.outputs,
+            latency_ms=latency_ms,
+            shadow=_shadow(ending.shadow),
+        )
+        key = f"{receipt.project}/{receipt.model_type}/{_owner(receipt, attributes, inference_id)}"
+        self._queue.offer(INFERENCES, _slim(fact), key=key)
+
+
+def _slim(fact: InferenceCompleted) -> InferenceCompleted:
+    """The fact, without tensors and shadow when they would make it larger than a topic takes."""
+    if len(fact.model_dump_json()) <= FACT_BYTES_MAX:
+        return fact
+    return fact.model_copy(update={"inputs": (), "outputs": (), "shadow": None})
+
+
+def _shadow(version: ServableVersion | None) -> ShadowTarget | None:
+    if version is None:
+        return None
+    return ShadowTarget(
+        version_id=version.version.version_id,
+        model=version.version.model,
+        number=version.version.number,
+        digest=version.version.digest,
+        endpoint=version.endpoint,
+    )
+
+
+def _owner(receipt: Receipt, attributes: Attributes, inference_id: str) -> str:
+    """Whose facts stay in order: those of a unit, else of an entity, else nobody's."""
+    if receipt.unit_hash is not None:
+        return receipt.unit_hash
+    if attributes.entity_id is None:
+        return _hash(inference_id)
+    return _hash(f"{attributes.request.tenant}/{attributes.entity_type}/{attributes.entity_id}")
+
+
+def _hash(text: str) -> str:
+    return blake2b(text.encode(), digest_size=_HASH_BYTES).hexdigest()

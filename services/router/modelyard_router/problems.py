@@ -1,0 +1,118 @@
+"""The router's refusals: why a request was not answered, each with the status that says who must act."""
+
+from modelyard_routing.decision import Refusal, RefusalCode
+from modelyard_runtime.problems import (
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    ProblemError,
+    UnavailableError,
+)
+
+
+class MalformedBodyError(ProblemError):
+    """The body is not JSON."""
+
+    status = 400
+
+
+class BodyTooLargeError(ProblemError):
+    """The body is larger than the router reads."""
+
+    status = 413
+
+
+class MethodNotAllowedError(ProblemError):
+    """The operation takes another method."""
+
+    status = 405
+    headers = {"allow": "POST"}  # noqa: RUF012  # The base class declares it as a ClassVar.
+
+
+class RoutesUnknownError(UnavailableError):
+    """The router does not know the routes yet."""
+
+
+class NoRouteError(NotFoundError):
+    """Nothing serves this request."""
+
+
+class UnknownAliasError(NotFoundError):
+    """No routable version has this alias."""
+
+
+class VersionNotRoutableError(ConflictError):
+    """The version may not be routed to."""
+
+
+class VersionQuarantinedError(ConflictError):
+    """The version is quarantined."""
+
+
+class EndpointMissingError(UnavailableError):
+    """The version has no endpoint."""
+
+
+class InputsMissingError(InvalidRequestError):
+    """The model needs inputs that nobody brought."""
+
+
+class EndpointRefusedInputsError(InvalidRequestError):
+    """The endpoint refused the inputs."""
+
+
+class EndpointFailureError(ProblemError):
+    """The endpoint did not answer the prediction."""
+
+    status = 502
+
+
+class EndpointTimeoutError(EndpointFailureError):
+    """The endpoint did not answer in time."""
+
+    status = 504
+
+
+class EndpointNonsenseError(EndpointFailureError):
+    """The endpoint's answer is no prediction."""
+
+
+class EndpointPausedError(EndpointFailureError):
+    """The endpoint failed repeatedly and is left alone for a moment."""
+
+    status = 503
+    headers = {"retry-after": "1"}  # noqa: RUF012  # The base class declares it as a ClassVar.
+
+
+class FeatureSourceFailureError(ProblemError):
+    """The feature source did not answer."""
+
+    status = 502
+
+
+class FeatureSourceTimeoutError(FeatureSourceFailureError):
+    """The feature source did not answer in time."""
+
+    status = 504
+
+
+class FeatureSourceNonsenseError(FeatureSourceFailureError):
+    """The feature source's answer is not understood."""
+
+
+class EntityUnknownError(NotFoundError):
+    """The feature source does not know the entity."""
+
+
+_REFUSALS: dict[RefusalCode, type[ProblemError]] = {
+    RefusalCode.NO_ROUTE: NoRouteError,
+    RefusalCode.UNKNOWN_ALIAS: UnknownAliasError,
+    RefusalCode.VERSION_NOT_ROUTABLE: VersionNotRoutableError,
+    RefusalCode.VERSION_QUARANTINED: VersionQuarantinedError,
+    RefusalCode.ENDPOINT_MISSING: EndpointMissingError,
+}
+
+
+def problem_of(refusal: Refusal) -> ProblemError:
+    """A refusal of the decision as callers see it; `code` is its stable name."""
+    return _REFUSALS[refusal.code](refusal.detail, fix=refusal.fix, code=refusal.code.value)

@@ -1,0 +1,29 @@
+"""The router's settings, read once from the environment (`MODELYARD_…`) in `__main__`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from modelyard_runtime.settings import ServiceSettings
+from pydantic import Field, SecretStr
+
+
+class Settings(ServiceSettings):
+    """What the router needs besides what every service needs.
+
+    `unit_hash_secret` (64 bytes at most) keys the hashes that stand for units in facts, so that nobody
+    can find out ids by hashing guesses; all routers need the same one. `cache_timeout_s` bounds each
+    question to the prediction cache. After `breaker_failures_max` failures in a row an endpoint, a
+    feature source or the cache is left alone for `breaker_pause_s`. In `state_directory`, one for each router,
+    it remembers its name and how many facts it has counted, so that those that are lost with a killed router
+    show as a gap in its sequence; without one, each start is a new source.
+    """
+
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8081
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    state_directory: Path | None = None
+    cache_timeout_s: Annotated[float, Field(gt=0, le=1)] = 0.05
+    unit_hash_secret: SecretStr = SecretStr("")
+    body_bytes_max: Annotated[int, Field(gt=0)] = 1024 * 1024
+    fact_queue_max: Annotated[int, Field(gt=0)] = 10_000
+    breaker_failures_max: Annotated[int, Field(gt=0)] = 5
+    breaker_pause_s: Annotated[float, Field(gt=0)] = 2.0

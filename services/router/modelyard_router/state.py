@@ -1,0 +1,71 @@
+"""The router's whole state: the routing table, kept from the compacted routes topic by a bare tail."""
+
+from typing import Any
+
+import structlog
+from modelyard_events.codec import Poison, Received, Record, Tombstone, decode
+from modelyard_events.routes import RouteChanged
+from modelyard_routing.routing_table import Order, RoutingTable
+from modelyard_runtime.state_tail import Seconds, StateTail
+
+from modelyard_router.metrics import ROUTE_AGE, ROUTE_RECORDS, ROUTES
+
+log = structlog.get_logger()
+
+
+class RouteState(StateTail):
+    """The newest routing table that this process knows."""
+
+    name = "routes"
+
+    def __init__(self, *, bootstrap: str, topic: str, seconds: Seconds) -> None:
+        super().__init__(bootstrap=bootstrap, topic=topic, seconds=seconds)
+        self.table = RoutingTable()
+
+    def holding(self) -> str:
+        """How many routes there are."""
+        return f"{len(self.table.routes)} routes"
+
+    def on_looked(self) -> None:
+        """Measure how old the table is."""
+        ROUTE_AGE.set(self.age_s)
+
+    def apply(self, records: list[Any]) -> None:
+        """Put the routing documents among the records into the table, in their order."""
+        arrivals = [arrival for record in records if (arrival := _arrival(record)) is not None]
+        if not arrivals:
+            return
+        before = self.table
+        self.table = before.apply_all(arrivals)
+        ROUTES.set(len(self.table.routes))
+        for order, document in arrivals:
+            self._tell(before, order, document)
+
+    def _tell(self, before: RoutingTable, order: Order, document: RouteChanged) -> None:
+        key = (document.project, document.model_type)
+        route, known = self.table.routes[key], before.routes.get(key)
+        is_new = route.order == order and route is not known
+        ROUTE_RECORDS.labels("applied" if is_new else "stale").inc()
+        if is_new and self.has_caught_up:
+            log.info("route_applied", project=key[0], model_type=key[1], revision=document.revision)
+        for line in route.skipped if is_new else ():
+            log.warning("route_part_skipped", project=key[0], model_type=key[1], reason=line)
+
+
+def _arrival(record: Any) -> tuple[Order, RouteChanged] | None:
+    """What a record brings, if it is a routing document; anything else is counted and passed over."""
+    decoded = decode(Record(key=record.key, value=record.value, headers=tuple(record.headers)))
+    match decoded:
+        case Received(envelope=envelope, event=RouteChanged() as document):
+            sequence = document.revision if envelope.sequence is None else envelope.sequence
+            return (envelope.generation or 1, sequence), document
+        case Tombstone():
+            # The registry never deletes a route, it sends an empty document: this is somebody's mistake.
+            ROUTE_RECORDS.labels("tombstone").inc()
+            log.warning("route_tombstone_ignored", key=repr(record.key))
+        case Poison(reason=reason, detail=detail):
+            ROUTE_RECORDS.labels("poison").inc()
+            log.warning("route_record_ignored", key=repr(record.key), reason=reason, detail=detail)
+        case _:
+            ROUTE_RECORDS.labels("unknown").inc()
+    return None

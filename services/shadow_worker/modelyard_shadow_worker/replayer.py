@@ -1,0 +1,65 @@
+"""One replay from its request to its end: a few attempts within a deadline, and an end in any case."""
+
+import asyncio
+from dataclasses import dataclass
+
+from modelyard_events.inferences import InferenceCompleted, ShadowTarget
+from modelyard_events.values import Tensor
+
+from modelyard_shadow_worker.domain.compare import Tolerance, compare
+from modelyard_shadow_worker.domain.replay import Compared, Failed
+from modelyard_shadow_worker.metrics import REPLAY_SECONDS, REPLAYS_IN_FLIGHT, RETRIES
+from modelyard_shadow_worker.pace import Pace
+from modelyard_shadow_worker.ports import Answer, Shadow, ShadowAnswerError, ShadowUnavailableError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How hard to try. `deadline_s` bounds one replay with all its attempts and the waits between them."""
+
+    deadline_s: float
+    attempts_max: int
+    backoff_initial_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayer:
+    """Asks the shadow and judges its answer."""
+
+    shadow: Shadow
+    pace: Pace
+    effort: Effort
+    tolerance: Tolerance
+
+    async def replay(
+        self, event: InferenceCompleted, target: ShadowTarget, *, inputs: tuple[Tensor, ...]
+    ) -> Compared | Failed:
+        """How the replay ended. An endpoint in trouble is an end, too: it must not hold up the others."""
+        try:
+            with REPLAYS_IN_FLIGHT.track_inprogress():
+                answer = await self._ask(target, inputs, request_id=event.inference_id)
+        except (ShadowUnavailableError, ShadowAnswerError) as error:
+            return Failed(reason=str(error))
+        REPLAY_SECONDS.labels(target.model).observe(answer.latency_ms / 1_000)
+        return Compared(
+            comparison=compare(event.outputs, answer.outputs, tolerance=self.tolerance),
+            outputs=answer.outputs,
+            latency_ms=answer.latency_ms,
+        )
+
+    async def _ask(self, target: ShadowTarget, inputs: tuple[Tensor, ...], *, request_id: str) -> Answer:
+        loop = asyncio.get_running_loop()
+        give_up_at_s = loop.time() + self.effort.deadline_s
+        attempt = 0
+        while True:
+            attempt += 1
+            await self.pace.turn()
+            timeout_s = min(target.endpoint.timeout_s, max(0.001, give_up_at_s - loop.time()))
+            try:
+                return await self.shadow.infer(target, inputs, request_id=request_id, timeout_s=timeout_s)
+            except ShadowUnavailableError as error:
+                wait_s = self.effort.backoff_initial_s * 2.0 ** (attempt - 1)
+                if attempt >= self.effort.attempts_max or loop.time() + wait_s >= give_up_at_s:
+                    raise ShadowUnavailableError(f"{error} (attempt {attempt}, the last)") from error
+                RETRIES.labels(target.model).inc()
+                await asyncio.sleep(wait_s)

@@ -1,0 +1,361 @@
+"""Transitions, champions and rollback over HTTP, with the facts, the audit entries and the routes they leave."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.integration.registry.door import Door, versions
+
+pytestmark = pytest.mark.integration
+
+
+async def champions_routed(door: Door) -> list[tuple[str, int]]:
+    """Who serves by the newest routing document."""
+    document = (await door.facts("routes.v1"))[-1]["event"]
+    return [(each["model"], each["number"]) for each in document["champions"]]
+
+
+async def test_a_promotion_moves_the_champion_in_the_same_transaction(door: Door) -> None:
+    await door.create()
+
+    number = await door.promote(reason="better by 5 %")
+
+    assert (await door.stage_of(number), await door.champion()) == ("production", number)
+    assert await door.types_of_facts() == [
+        "registered_model.created",
+        "model_version.registered",
+        "deployment.recorded",
+        "model_version.transitioned",
+        "model_version.transitioned",
+        "alias.moved",
+    ]
+    assert [fact["sequence"] for fact in await door.facts()] == list(range(1, 7))
+    assert (await door.actions())[-2:] == ["model_version.transitioned", "alias.moved"]
+    assert (await door.audit())[-1]["reason"] == "better by 5 %"
+    assert await champions_routed(door) == [("risk", number)]
+
+
+async def test_a_former_champion_stays_in_production_until_it_is_deprecated(door: Door) -> None:
+    await door.create()
+    first, second = await door.promote(), await door.promote()
+
+    assert (await door.stage_of(first), await door.champion()) == ("production", second)
+    (await door.move(first, "deprecated")).expect(200)
+    (await door.move(first, "archived")).expect(200)
+
+    routed = (await door.facts("routes.v1"))[-1]["event"]["versions"]
+    assert [version["number"] for version in routed] == [second]
+
+
+async def test_a_refused_move_changes_nothing_and_says_what_is_possible(door: Door) -> None:
+    await door.create()
+    await door.register()
+    facts = await door.facts()
+
+    reply = await door.move(1, "production")
+
+    assert reply.status == 409
+    assert reply.is_problem
+    assert [each["to_stage"] for each in reply.document["possible"]] == ["staging", "archived"]
+    assert await door.facts() == facts
+    refusal = (await door.audit())[-1]
+    assert (refusal["action"], refusal["subject"]) == (
+        "model_version.transitioned.refused",
+        "registered-models/risk/versions/1",
+    )
+
+
+@pytest.mark.parametrize("to_stage", ["canary", "production"])
+@pytest.mark.parametrize("health", [None, "unhealthy"])
+async def test_serving_needs_a_healthy_endpoint(door: Door, to_stage: str, health: str | None) -> None:
+    await door.create()
+    await door.register()
+    (await door.move(1, "testing")).expect(200)
+    if health is not None:
+        await door.deploy(1, health=health)
+
+    refused = await door.move(1, to_stage)
+    await door.deploy(1, health="unknown")
+    moved = await door.move(1, to_stage)
+
+    assert refused.status == 409
+    assert "deployment in production" in refused.document["fix"]
+    assert moved.expect(200)["stage"] == to_stage
+
+
+@pytest.mark.parametrize(
+    ("document", "status"),
+    [
+        ({"to_stage": "approved"}, 422),
+        ({"to_stage": "evaluating"}, 422),
+        ({"to_stage": ""}, 422),
+        ({}, 422),
+        ({"to_stage": "staging", "reason": "x" * 1_001}, 422),
+        ({"to_stage": "staging", "replaces": "risk"}, 409),
+        ({"to_stage": "development"}, 409),
+    ],
+)
+async def test_a_bad_transition_is_refused(door: Door, document: dict[str, object], status: int) -> None:
+    await door.create()
+    await door.register()
+    facts = await door.facts()
+
+    reply = await door.call("POST", f"{versions()}/1/transitions", document)
+
+    assert reply.status == status
+    assert reply.is_problem
+    assert await door.facts() == facts
+
+
+async def test_a_quarantined_version_is_not_promoted_and_leaves_the_route(door: Door) -> None:
+    await door.create()
+    champion = await door.promote()
+    path = f"{versions()}/{champion}/quarantine"
+
+    quarantined = (await door.call("PUT", path, {"quarantined": True, "reason": "leak"})).expect(200)
+    marks = await door.marks()
+    (await door.call("PUT", path, {"quarantined": True})).expect(200)
+
+    [routed] = (await door.facts("routes.v1"))[-1]["event"]["versions"]
+    assert quarantined["quarantined"]
+    assert routed["quarantined"]
+    assert (await door.types_of_facts())[-1] == "model_version.quarantined"
+    assert await door.marks() == marks
+    await door.register()
+    await door.deploy(2)
+    (await door.call("PUT", f"{versions()}/2/quarantine", {"quarantined": True})).expect(200)
+    assert (await door.move(2, "staging")).status == 409
+
+
+async def test_a_champion_is_not_deprecated(door: Door) -> None:
+    await door.create()
+    champion = await door.promote()
+
+    reply = await door.move(champion, "deprecated")
+
+    assert reply.status == 409
+    assert "roll back" in reply.document["fix"]
+    assert await door.champion() == champion
+
+
+async def test_one_registered_model_serves_a_slot(door: Door) -> None:
+    await door.create("old")
+    await door.create("new")
+    await door.promote(name="old")
+    await door.register("new")
+    await door.deploy(1, name="new")
+    (await door.move(1, "staging", name="new")).expect(200)
+
+    refused = await door.move(1, "production", name="new")
+    wrong = await door.move(1, "production", name="new", replaces="other")
+    replaced = await door.move(1, "production", name="new", replaces="old")
+
+    assert (refused.status, wrong.status, replaced.status) == (409, 409, 200)
+    assert refused.document["slot_holder"] == "old"
+    assert (await door.champion("old"), await door.champion("new")) == (None, 1)
+    assert await door.stage_of(1, name="old") == "production"
+    assert await champions_routed(door) == [("new", 1)]
+
+
+async def test_models_of_other_slots_have_their_own_champions(door: Door) -> None:
+    await door.create("everyone")
+    await door.create("retail", scope="industry", industry="retail")
+    await door.create("acme", scope="tenant", tenant="acme")
+    await door.create("forecast", model_type="forecasting")
+
+    for name in ("everyone", "retail", "acme", "forecast"):
+        await door.promote(name=name)
+
+    assert [await door.champion(name) for name in ("everyone", "retail", "acme", "forecast")] == [1, 1, 1, 1]
+
+
+async def test_two_models_promoted_at_once_leave_one_champion_in_the_slot(door: Door) -> None:
+    names = [f"model-{index}" for index in range(6)]
+    for name in names:
+        await door.create(name)
+        await door.register(name)
+        await door.deploy(1, name=name)
+        (await door.move(1, "staging", name=name)).expect(200)
+
+    replies = await asyncio.gather(*(door.move(1, "production", name=name) for name in names))
+
+    assert sorted(reply.status for reply in replies) == [200, 409, 409, 409, 409, 409]
+    assert [await door.champion(name) for name in names].count(1) == 1
+    assert len(await champions_routed(door)) == 1
+
+
+async def test_versions_promoted_at_once_leave_a_history_without_gaps(door: Door) -> None:
+    await door.create()
+    for number in range(1, 7):
+        await door.register()
+        await door.deploy(number)
+        (await door.move(number, "staging")).expect(200)
+
+    replies = await asyncio.gather(*(door.move(number, "production") for number in range(1, 7)))
+
+    moves = [fact["event"] for fact in await door.facts() if fact["type"] == "alias.moved.v1"]
+    routes = await door.facts("routes.v1")
+    assert {reply.status for reply in replies} == {200}
+    assert [move["from_number"] for move in moves] == [None, *(move["to_number"] for move in moves[:-1])]
+    assert await door.champion() == moves[-1]["to_number"]
+    assert [route["sequence"] for route in routes] == list(range(1, len(routes) + 1))
+    assert await champions_routed(door) == [("risk", moves[-1]["to_number"])]
+
+
+async def test_a_rollback_restores_the_previous_champion_and_deprecates_the_bad_one(door: Door) -> None:
+    await door.create()
+    good, bad = await door.promote(), await door.promote()
+    (await door.move(good, "deprecated")).expect(200)
+    before = len(await door.facts())
+
+    answer = (await roll_back(door, replaces=bad)).expect(200)
+
+    assert (answer["replaced"], answer["restored"], answer["champion"]["number"]) == (bad, good, good)
+    assert (await door.stage_of(good), await door.stage_of(bad)) == ("production", "deprecated")
+    assert (await door.types_of_facts())[before:] == [
+        "model_version.transitioned",
+        "alias.moved",
+        "model_version.transitioned",
+        "model_version.rolled_back",
+    ]
+    assert (await door.actions())[-1] == "model_version.rolled_back"
+    assert await champions_routed(door) == [("risk", good)]
+
+
+async def roll_back(door: Door, *, replaces: int) -> Any:
+    document = {"replaces": replaces, "reason": "it errs"}
+    return await door.call("POST", "/registered-models/risk/rollback", document)
+
+
+async def test_a_second_rollback_goes_further_back_and_a_third_has_nothing_left(door: Door) -> None:
+    await door.create()
+    for _ in range(3):
+        await door.promote()
+
+    restored = [(await roll_back(door, replaces=bad)).expect(200)["restored"] for bad in (3, 2)]
+    nothing = await roll_back(door, replaces=1)
+
+    assert restored == [2, 1]
+    assert nothing.status == 409
+    assert nothing.document["type"] == "/problems/nothing-to-restore"
+    assert await door.champion() == 1
+
+
+async def test_a_rollback_skips_what_may_not_serve(door: Door) -> None:
+    await door.create()
+    for _ in range(4):
+        await door.promote()
+    (await door.call("PUT", f"{versions()}/3/quarantine", {"quarantined": True})).expect(200)
+    for stage in ("deprecated", "archived"):
+        (await door.move(2, stage)).expect(200)
+
+    assert (await roll_back(door, replaces=4)).expect(200)["restored"] == 1
+
+
+async def test_rollbacks_at_once_take_one_champion_back(door: Door) -> None:
+    await door.create()
+    for _ in range(3):
+        await door.promote()
+
+    replies = await asyncio.gather(*(roll_back(door, replaces=3) for _ in range(5)))
+
+    assert sorted(reply.status for reply in replies) == [200, 409, 409, 409, 409]
+    assert await door.champion() == 2
+
+
+async def test_a_rollback_stops_the_experiment_that_the_bad_version_is_in(door: Door) -> None:
+    await door.create()
+    await door.promote()
+    bad = await door.promote()
+    await door.register()
+    await door.deploy(3)
+    for stage in ("staging", "canary"):
+        (await door.move(3, stage)).expect(200)
+    experiment = {
+        "key": "try-3",
+        "model_type": "risk_scoring",
+        "treatment": {"model": "risk", "number": 3, "share_bp": 5000},
+    }
+    (await door.call("POST", "/experiments", experiment)).expect(201)
+
+    (await roll_back(door, replaces=bad)).expect(200)
+
+    assert "experiment.stopped" in await door.types_of_facts()
+    assert (await door.facts("routes.v1"))[-1]["event"]["experiments"] == []
+    assert [fact["sequence"] for fact in await door.facts()] == list(range(1, len(await door.facts()) + 1))
+
+
+async def test_rollbacks_and_experiments_that_end_at_once_do_not_block_each_other(door: Door) -> None:
+    await door.create("everyone")
+    await door.create("risk", scope="industry", industry="retail")
+    await door.promote(name="everyone")
+    await door.promote()
+
+    for attempt in range(4):
+        bad = await door.promote()
+        experiment = {
+            "key": f"try-{attempt}",
+            "model_type": "risk_scoring",
+            "industries": ["retail"],
+            "treatment": {"model": "risk", "number": bad, "share_bp": 5000},
+        }
+        (await door.call("POST", "/experiments", experiment)).expect(201)
+        stopped, rolled_back = await asyncio.gather(
+            door.call("POST", f"/experiments/try-{attempt}/stop", {"reason": "enough"}), roll_back(door, replaces=bad)
+        )
+        rolled_back.expect(200)
+        stopped.expect(200, 409)
+
+    facts = await door.types_of_facts()
+    assert facts.count("experiment.started") == facts.count("experiment.stopped") == 4
+
+
+async def test_who_was_champion_at_a_moment_has_an_answer(door: Door) -> None:
+    await door.create()
+    start = door.clock.now
+    first = await door.promote()
+    after_first = door.clock.now
+    await door.promote()
+    (await roll_back(door, replaces=2)).expect(200)
+
+    path = "/registered-models/risk/champion"
+    now = (await door.call("GET", path)).expect(200)
+    then = (await door.call("GET", path, query={"at": after_first.isoformat()})).expect(200)
+    middle = (await door.call("GET", path, query={"at": (after_first + timedelta(hours=-1)).isoformat()})).status
+    never = await door.call("GET", path, query={"at": start.isoformat()})
+
+    assert (now["number"], then["number"]) == (first, first)
+    assert now["champion_since"] > then["champion_since"]
+    assert now["version"]["aliases"] == ["champion"]
+    assert (middle, never.status) == (404, 404)
+    assert (await door.call("GET", path, query={"at": "2026-03-03T12:00:00"})).status == 422
+
+
+async def test_transitions_are_remembered_with_who_and_why(door: Door) -> None:
+    await door.create()
+    await door.register()
+    (await door.move(1, "staging", reason="looks good")).expect(200)
+    (await door.move(1, "development", reason="it was not")).expect(200)
+
+    first = (await door.call("GET", f"{versions()}/1/transitions", query={"page_size": "1"})).expect(200)
+    rest = (
+        await door.call("GET", f"{versions()}/1/transitions", query={"page_token": first["next_page_token"]})
+    ).expect(200)
+
+    assert [each["reason"] for each in first["items"] + rest["items"]] == ["it was not", "looks good"]
+    assert (rest["items"][0]["from_stage"], rest["items"][0]["transitioned_by"]) == ("development", "ann")
+    assert rest["next_page_token"] is None
+
+
+async def test_the_lifecycle_of_another_projects_model_is_out_of_reach(door: Door) -> None:
+    await door.create()
+    await door.promote()
+    elsewhere = replace(door, project=f"{door.project}-2")
+
+    assert (await elsewhere.move(1, "deprecated")).status == 404
+    assert (await roll_back(elsewhere, replaces=1)).status == 404
+    assert (await elsewhere.call("PUT", f"{versions()}/1/quarantine", {"quarantined": True})).status == 404
+    assert await door.champion() == 1

@@ -1,0 +1,91 @@
+"""The pages of docs/reference that the code itself can say: `python -m tests.reference_pages` writes them."""
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+from prometheus_client.metrics import MetricWrapperBase
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "docs" / "reference"
+SETTINGS = {
+    "registry": "modelyard_registry.settings",
+    "router": "modelyard_router.settings",
+    "shadow_worker": "modelyard_shadow_worker.settings",
+    "cache_invalidator": "modelyard_cache_invalidator.settings",
+}
+
+
+def metrics_page() -> str:
+    """Every metric, by the module that declares it."""
+    lines = [
+        "# Metrics\n",
+        "Each service answers `/metrics` in Prometheus' format. No metric has a label by tenant, entity, unit,",
+        "event or digest. This page is made by `python -m tests.reference_pages`.\n",
+    ]
+    for module in _metric_modules():
+        lines += [f"## {module.__name__.removesuffix('.metrics').replace('modelyard_', '')}\n"]
+        lines += ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
+        for metric in vars(module).values():
+            if isinstance(metric, MetricWrapperBase):
+                # A metric's name, kind and help have no public attributes; `describe` gives all but the labels.
+                described = next(iter(metric.describe()))
+                suffix = "_total" if described.type == "counter" else ""
+                labels = ", ".join(f"`{label}`" for label in metric._labelnames)
+                row = (f"`{described.name}{suffix}`", described.type, labels, described.documentation)
+                lines.append(f"| {' | '.join(row)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def settings_page() -> str:
+    """Every setting, first those that all services have."""
+    common = importlib.import_module("modelyard_runtime.settings").ServiceSettings
+    lines = [
+        "# Settings\n",
+        "Read once, at the start, from environment variables. Lists and mappings are JSON.",
+        "This page is made by `python -m tests.reference_pages`.\n",
+        "## All services\n",
+        *_settings_table(common, common=None),
+    ]
+    for service, module in SETTINGS.items():
+        settings = importlib.import_module(module).Settings
+        lines += [f"## {service}\n", *_settings_table(settings, common=common)]
+    return "\n".join(lines)
+
+
+def _settings_table(settings: type[BaseModel], *, common: type[BaseModel] | None) -> Iterator[str]:
+    yield " ".join((settings.__doc__ or "").split()) + "\n"
+    yield "| variable | default |"
+    yield "|---|---|"
+    for name, field in settings.model_fields.items():
+        shared = common.model_fields.get(name) if common else None
+        if shared is None or shared.default != field.default:
+            default = "required" if field.default is PydanticUndefined and not field.default_factory else None
+            value = field.get_default(call_default_factory=True)
+            yield f"| `MODELYARD_{name.upper()}` | {default or f'`{_text(value)}`'} |"
+    yield ""
+
+
+def _text(value: object) -> str:
+    if hasattr(value, "get_secret_value"):
+        return '""'
+    if isinstance(value, tuple):
+        return "[]" if not value else str(list(value))
+    return str(value) if str(value) else '""'
+
+
+def _metric_modules() -> Iterator[ModuleType]:
+    for file in sorted([*ROOT.glob("libs/*/modelyard_*/**/metrics.py"), *ROOT.glob("services/*/**/metrics.py")]):
+        parts = file.relative_to(ROOT).with_suffix("").parts[2:]
+        yield importlib.import_module(".".join(parts))
+
+
+PAGES = {"metrics.md": metrics_page, "settings.md": settings_page}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (REFERENCE / name).write_text(page())

@@ -1,0 +1,39 @@
+"""Serve an ASGI application on a free port of this machine while a test talks to it."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+
+
+@asynccontextmanager
+async def serving(app: Any) -> AsyncIterator[str]:
+    """The base URL of `app`, served with its lifespan until the body ends."""
+    # asyncio turns Nagle's algorithm off only where the protocol is named: else each answer waits 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        app,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+        timeout_keep_alive=75,
+    )
+    server = uvicorn.Server(config)
+    # `Server.serve` would take the test runner's signal handlers.
+    running = asyncio.create_task(server._serve(sockets=[listener]))
+    try:
+        while not server.started:
+            if running.done():
+                await running
+                raise RuntimeError("the application did not start; its log says why")
+            await asyncio.sleep(0.005)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await running
+        listener.close()

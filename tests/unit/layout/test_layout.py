@@ -1,0 +1,106 @@
+"""The shape of the code is a feature: budgets, names and borders that reviewers would otherwise repeat."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+MODULE_LINES_MAX = 400
+FUNCTION_LINES_MAX = 40
+TEST_LINES_MAX = 500
+VAGUE_NAMES = {"utils", "util", "common", "helpers", "helper", "core", "base", "manager", "misc", "service"}
+
+PRODUCT = sorted(
+    file
+    for top in ("libs", "services", "examples", "benchmarks")
+    for file in (ROOT / top).rglob("*.py")
+    if ".venv" not in file.parts
+)
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+
+def named(file: Path) -> str:
+    return str(file.relative_to(ROOT))
+
+
+def functions_of(file: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines from the first statement behind the docstring to the last; a signature is no work to read."""
+    statements = function.body[1:] if ast.get_docstring(function) else function.body
+    return (function.end_lineno or 0) - statements[0].lineno + 1 if statements else 0
+
+
+@pytest.mark.parametrize("file", PRODUCT, ids=named)
+def test_a_module_fits_its_budget(file: Path) -> None:
+    assert len(file.read_text().splitlines()) <= MODULE_LINES_MAX, "make two rooms with names"
+
+
+@pytest.mark.parametrize("file", TESTS, ids=named)
+def test_a_test_file_fits_its_budget(file: Path) -> None:
+    assert len(file.read_text().splitlines()) <= TEST_LINES_MAX, "make two rooms with names"
+
+
+@pytest.mark.parametrize("file", PRODUCT, ids=named)
+def test_a_function_fits_its_budget(file: Path) -> None:
+    long = {
+        function.name: body_lines(function)
+        for function in functions_of(file)
+        # An application factory is a list of routes: its inner functions are measured on their own.
+        if not any(isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef) for inner in function.body)
+        and body_lines(function) > FUNCTION_LINES_MAX
+    }
+
+    assert long == {}
+
+
+@pytest.mark.parametrize("file", PRODUCT, ids=named)
+def test_a_module_is_named_for_what_it_holds(file: Path) -> None:
+    assert file.stem not in VAGUE_NAMES
+    assert VAGUE_NAMES.isdisjoint(file.relative_to(ROOT).parts[:-1])
+
+
+@pytest.mark.parametrize("file", PRODUCT, ids=named)
+def test_a_module_says_its_one_idea(file: Path) -> None:
+    tree = ast.parse(file.read_text())
+
+    assert not tree.body or ast.get_docstring(tree), "begin with a docstring"
+
+
+def test_rules_are_pure() -> None:
+    rules = [file for file in PRODUCT if "domain" in file.relative_to(ROOT).parts or file.stem == "domain"]
+    impure = [
+        f"{named(file)}:{node.lineno}"
+        for file in rules
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Await | ast.AsyncFunctionDef)
+        or (isinstance(node, ast.Attribute) and node.attr in {"now", "utcnow", "uuid4", "uuid7"})
+    ]
+
+    assert rules
+    assert impure == []
+
+
+def test_time_chance_and_identity_are_chosen_in_one_place() -> None:
+    """`clock` and `ids` are where the product asks for the time and for a new name."""
+    asked = {"datetime.now", "datetime.utcnow", "uuid.uuid4", "uuid_utils.uuid7", "time.time"}
+    homes = {"libs/runtime/modelyard_runtime/clock.py", "libs/runtime/modelyard_runtime/ids.py"}
+    strays = [
+        f"{named(file)}:{node.lineno}"
+        for file in PRODUCT
+        if named(file).startswith(("libs/", "services/"))
+        and named(file) not in homes
+        and not named(file).startswith("libs/stack/")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and f"{node.value.id}.{node.attr}" in asked
+    ]
+
+    assert strays == []

@@ -1,0 +1,172 @@
+"""Every gate's verdict, with the evidence for it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from modelyard_events.values import Evidence, ModelCard
+from modelyard_registry.gates.domain import Champion, GateFacts, Verdict, judge
+from modelyard_registry.gates.rules import GateRule
+from pydantic import TypeAdapter
+
+RULE: TypeAdapter[GateRule] = TypeAdapter(GateRule)
+
+
+def evidence(**said: Any) -> Evidence:
+    return Evidence.model_validate({"metrics": {"auc": 0.9}, "validation_data_version": "holdout-7", **said})
+
+
+FACTS = GateFacts(
+    evidence=evidence(),
+    digest="sha256:" + "9f" * 32,
+    format="onnx",
+    artifact_is_stored=True,
+    endpoint_health="healthy",
+    owner="risk-team",
+    review_status=None,
+    primary_metric="auc",
+    higher_is_better=True,
+    champion=None,
+    had_champion=True,
+    rollback_target=1,
+)
+
+
+def verdict(rule: dict[str, Any], facts: GateFacts = FACTS) -> Verdict:
+    [found] = judge([RULE.validate_python(rule)], facts)
+    return found
+
+
+def champion(**said: Any) -> Champion:
+    return Champion(model="risk", number=1, evidence=evidence(**said))
+
+
+@pytest.mark.parametrize(
+    ("limits", "passed"),
+    [({"min": 0.9}, True), ({"max": 0.9}, True), ({"min": 0.91}, False), ({"max": 0.89}, False)],
+)
+def test_a_metric_passes_up_to_its_limits(limits: dict[str, float], passed: bool) -> None:
+    found = verdict({"gate": "performance", "metric": "auc", **limits})
+
+    assert found.passed is passed
+    assert found.evidence["value"] == 0.9
+
+
+def test_a_metric_that_nobody_measured_does_not_pass() -> None:
+    found = verdict({"gate": "performance", "metric": "f1_score", "min": 0})
+
+    assert not found.passed
+    assert "no metric 'f1_score'" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("higher_is_better", "champions", "margin", "passed"),
+    [
+        (True, 0.9, 0.0, True),
+        (True, 0.91, 0.0, False),
+        (True, 0.91, 0.02, True),
+        (True, 1.0, 0.05, False),
+        (False, 0.89, 0.0, False),
+        (False, 0.89, 0.02, True),
+        (False, 0.95, 0.0, True),
+    ],
+)
+def test_no_worse_than_the_champion_knows_which_way_is_better(
+    higher_is_better: bool, champions: float, margin: float, passed: bool
+) -> None:
+    facts = replace(FACTS, champion=champion(metrics={"auc": champions}), higher_is_better=higher_is_better)
+
+    found = verdict({"gate": "no_worse_than_champion", "margin": margin}, facts)
+
+    assert found.passed is passed
+    assert (found.evidence["value"], found.evidence["champion_value"]) == (0.9, champions)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"champion": champion(validation_data_version="holdout-6")}, "other validation data"),
+        ({"champion": champion(validation_data_version=None)}, "champion's evidence names no"),
+        ({"champion": champion(metrics={})}, "champion's evidence has no metric"),
+        ({"champion": champion(), "evidence": evidence(metrics={})}, "version's evidence has no metric"),
+        ({"champion": champion(), "primary_metric": None}, "no primary metric"),
+    ],
+)
+def test_what_cannot_be_compared_does_not_pass_and_says_why(changes: dict[str, Any], words: str) -> None:
+    found = verdict({"gate": "no_worse_than_champion"}, replace(FACTS, **changes))
+
+    assert not found.passed
+    assert words in found.reason
+
+
+def test_another_metric_is_compared_only_in_a_direction_that_was_given() -> None:
+    facts = replace(FACTS, evidence=evidence(metrics={"surprise": 0.3}), champion=champion(metrics={"surprise": 0.31}))
+
+    without = verdict({"gate": "no_worse_than_champion", "metric": "surprise"}, facts)
+    lower = verdict({"gate": "no_worse_than_champion", "metric": "surprise", "higher_is_better": False}, facts)
+
+    assert (without.passed, lower.passed) == (False, True)
+
+
+def test_without_a_champion_there_is_nothing_to_be_worse_than() -> None:
+    assert verdict({"gate": "no_worse_than_champion"}).passed
+
+
+@pytest.mark.parametrize(
+    ("status", "passed"), [("compliant", True), ("COMPLIANT", True), ("open", False), (None, False)]
+)
+def test_compliance_is_what_the_policy_allows(status: str | None, passed: bool) -> None:
+    facts = replace(FACTS, evidence=evidence(compliance_status=status))
+
+    assert verdict({"gate": "compliance", "allowed": ["Compliant", "waived"]}, facts).passed is passed
+
+
+@pytest.mark.parametrize(
+    ("rule", "changes", "passed"),
+    [
+        ({}, {}, True),
+        ({}, {"artifact_is_stored": False}, False),
+        ({}, {"format": "pickle"}, False),
+        ({}, {"format": "unknown"}, False),
+        ({"allow_pickle": True}, {"format": "joblib"}, True),
+        ({"formats": ["pickle"]}, {"format": "pickle"}, False),
+        ({"formats": ["safetensors"]}, {"format": "onnx"}, False),
+        ({"formats": ["zip"]}, {"format": "zip"}, True),
+        ({"scan_passed": True}, {}, False),
+        ({"scan_passed": True}, {"evidence": evidence(tags={"scan_result": "infected"})}, False),
+        ({"scan_passed": True}, {"evidence": evidence(tags={"scan_result": "Passed"})}, True),
+    ],
+)
+def test_security_wants_verified_bytes_of_an_allowed_format(
+    rule: dict[str, Any], changes: dict[str, Any], passed: bool
+) -> None:
+    assert verdict({"gate": "security", **rule}, replace(FACTS, **changes)).passed is passed
+
+
+def test_readiness_names_everything_that_is_missing() -> None:
+    facts = replace(FACTS, endpoint_health="unknown", owner=None, rollback_target=None)
+
+    found = verdict({"gate": "operational_readiness"}, facts)
+
+    assert not found.passed
+    assert all(word in found.reason for word in ("endpoint", "model card", "owner", "rollback"))
+
+
+def test_readiness_passes_when_all_is_there_and_for_a_models_first_champion() -> None:
+    ready = replace(FACTS, evidence=evidence(model_card=ModelCard()))
+    first = replace(ready, rollback_target=None, had_champion=False)
+
+    assert verdict({"gate": "operational_readiness"}, ready).passed
+    assert verdict({"gate": "operational_readiness"}, first).passed
+
+
+@pytest.mark.parametrize(("status", "passed"), [("approved", True), ("pending_review", False), (None, False)])
+def test_a_review_is_approved_or_not(status: str | None, passed: bool) -> None:
+    assert verdict({"gate": "review_approved"}, replace(FACTS, review_status=status)).passed is passed
+
+
+@pytest.mark.parametrize(("said", "passed"), [("passed", True), ("failed", False), (None, False)])
+def test_tests_have_passed_when_the_job_says_so(said: str | None, passed: bool) -> None:
+    tags = {} if said is None else {"tests": said}
+
+    assert verdict({"gate": "tests_passed"}, replace(FACTS, evidence=evidence(tags=tags))).passed is passed

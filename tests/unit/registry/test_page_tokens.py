@@ -1,0 +1,47 @@
+"""Page tokens are opaque: what was given out comes back, and anything else is refused kindly."""
+
+import base64
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from modelyard_registry.http import decode_page_token, encode_page_token
+from modelyard_runtime.problems import InvalidRequestError
+
+
+@given(st.text(), st.integers(), st.uuids())
+def test_a_position_survives_its_token(text: str, number: int, identifier: UUID) -> None:
+    token = encode_page_token([text, number, identifier])
+
+    assert decode_page_token(token, shape=(str, int, UUID)) == [text, number, identifier]
+
+
+def test_no_token_is_no_position() -> None:
+    assert decode_page_token(None, shape=(str,)) is None
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "%%%",
+        "x",
+        "é",
+        base64.urlsafe_b64encode(b"[" * 100_000).decode(),
+        encode_page_token([]),
+        encode_page_token([1]),
+        encode_page_token(["a", "b"]),
+        base64.urlsafe_b64encode(b'{"a": 1}').decode(),
+        base64.urlsafe_b64encode(b"null").decode(),
+    ],
+)
+def test_a_token_of_someone_elses_making_is_refused(token: str) -> None:
+    with pytest.raises(InvalidRequestError, match="page_token"):
+        decode_page_token(token, shape=(str,))
+
+
+@given(st.text(max_size=200))
+def test_no_text_makes_the_decoder_fail_otherwise(token: str) -> None:
+    with pytest.raises(InvalidRequestError):
+        decode_page_token(token, shape=(UUID,))

@@ -1,0 +1,115 @@
+"""Every answer of a service that is no success is a problem document; nobody enters without a token."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+import aiohttp
+import pytest
+from fastapi import Depends, FastAPI
+from modelyard_runtime.health import Health, HealthCheck, operations
+from modelyard_runtime.principals import Principal, Principals, authenticated
+from modelyard_runtime.problems import ConflictError, install_problems
+from pydantic import BaseModel, SecretStr
+
+from tests.serving import serving
+
+
+class DoorShutError(ConflictError):
+    """The door is shut."""
+
+
+class Order(BaseModel):
+    quantity: int
+
+
+class Lamp:
+    is_on = False
+
+    def check(self) -> HealthCheck:
+        return HealthCheck(name="lamp", ok=self.is_on, detail="dark" if not self.is_on else "")
+
+
+def an_app(health: Health) -> FastAPI:
+    app = FastAPI()
+    install_problems(app)
+    app.include_router(operations(health))
+    principal = authenticated(Principals({"ada": SecretStr("s3cret")}))
+
+    @app.get("/whoami")
+    async def whoami(caller: Annotated[Principal, Depends(principal)]) -> str:
+        return caller.actor
+
+    @app.post("/orders")
+    async def order(order: Order) -> int:
+        return order.quantity
+
+    @app.get("/shut")
+    async def shut() -> None:
+        raise DoorShutError("It is after six.", fix="Come back at nine.", opens_at="09:00")
+
+    return app
+
+
+@pytest.fixture
+def lamp() -> Lamp:
+    return Lamp()
+
+
+@pytest.fixture
+async def http(lamp: Lamp) -> AsyncIterator[aiohttp.ClientSession]:
+    async with serving(an_app(Health([lamp]))) as url, aiohttp.ClientSession(url) as session:
+        yield session
+
+
+async def test_a_refusal_names_what_is_wrong_and_the_fix(http: aiohttp.ClientSession) -> None:
+    async with http.get("/shut") as answer:
+        body = await answer.json()
+
+    assert answer.status == 409
+    assert answer.content_type == "application/problem+json"
+    assert body == {
+        "type": "/problems/door-shut",
+        "title": "The door is shut.",
+        "status": 409,
+        "detail": "It is after six.",
+        "fix": "Come back at nine.",
+        "opens_at": "09:00",
+    }
+
+
+async def test_a_malformed_body_names_its_fields(http: aiohttp.ClientSession) -> None:
+    async with http.post("/orders", json={"quantity": "many"}) as answer:
+        body = await answer.json()
+
+    assert (answer.status, answer.content_type) == (422, "application/problem+json")
+    assert body["errors"][0]["location"] == "body.quantity"
+
+
+async def test_an_unknown_path_is_a_problem_too(http: aiohttp.ClientSession) -> None:
+    async with http.get("/nowhere") as answer:
+        assert (answer.status, answer.content_type) == (404, "application/problem+json")
+
+
+@pytest.mark.parametrize("header", [None, "Bearer wrong", "Basic s3cret", "Bearer"])
+async def test_nobody_enters_without_a_known_token(http: aiohttp.ClientSession, header: str | None) -> None:
+    async with http.get("/whoami", headers={"authorization": header} if header else {}) as answer:
+        assert answer.status == 401
+        assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_a_token_says_who_is_calling(http: aiohttp.ClientSession) -> None:
+    async with http.get("/whoami", headers={"authorization": "Bearer s3cret"}) as answer:
+        assert await answer.json() == "ada"
+
+
+async def test_a_service_is_ready_when_every_part_is(http: aiohttp.ClientSession, lamp: Lamp) -> None:
+    async with http.get("/readyz") as dark:
+        why = await dark.json()
+    lamp.is_on = True
+    async with http.get("/readyz") as lit:
+        pass
+
+    assert (dark.status, lit.status) == (503, 200)
+    assert why["checks"] == [{"name": "lamp", "ok": False, "detail": "dark"}]
+    async with http.get("/healthz") as alive:
+        assert alive.status == 200
