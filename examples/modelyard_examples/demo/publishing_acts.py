@@ -117,8 +117,8 @@ async def promote(screen: Screen, world: World, versions: dict[str, Document]) -
     )
     await until("the router reads features", lambda: _router_has_feature_source(world))
     screen.claim(
-        "a promotion is served by the router within 100 ms of its answer",
-        held=max(delays_ms) < 100,
+        "a promotion is served by the router within a second of its answer",
+        held=max(delays_ms) < 1_000,
         seen=f"slowest of {len(delays_ms)}: {max(delays_ms):.0f} ms",
     )
 
