@@ -65,6 +65,8 @@ def decide_appointment(standing: Standing, *, policy: ChampionPolicy, replaces_m
         return f"The version is in {standing.stage}: move it to production first."
     if standing.quarantined:
         return "The version must be released from quarantine."
+    if not (standing.build_is_admitted and standing.review_is_admitted):
+        return "The version's build and review status must be ones that policy admits."
     if standing.endpoint_health not in ("healthy", "unknown"):
         return "The version needs a production deployment whose health is not `unhealthy`."
     if standing.slot_holder != replaces_model:

@@ -35,18 +35,21 @@ class Need(StrEnum):
     """What a move needs; the sentence is what a person is told."""
 
     NOT_QUARANTINED = "The version must be released from quarantine."
+    BUILT = "The version's build status must be one that policy admits (by default `evaluating` or `ready`)."
+    NOT_REJECTED = "The version's review status must be one that policy admits (by default any but `rejected`)."
     ARTIFACT = "The version has no artifact: upload the model's artifact and register it as a new version."
     ENDPOINT = f"The version needs a deployment in {ROUTED_ENVIRONMENT} whose health is not `unhealthy`."
     FREE_SLOT = "No other registered model may be champion of the slot, unless `replaces` names it."
     NOT_CHAMPION = "The version must not be champion: roll back, or promote another version first."
 
 
-_SERVING = (Need.NOT_QUARANTINED, Need.ARTIFACT, Need.ENDPOINT)
+_ADMISSION = (Need.NOT_QUARANTINED, Need.BUILT, Need.NOT_REJECTED)
+_SERVING = (*_ADMISSION, Need.ARTIFACT, Need.ENDPOINT)
 _PROMOTION = (*_SERVING, Need.FREE_SLOT)
 
 TRANSITIONS: Mapping[tuple[Stage, Stage], tuple[Need, ...]] = MappingProxyType(
     {
-        (Stage.DEVELOPMENT, Stage.STAGING): (Need.NOT_QUARANTINED,),
+        (Stage.DEVELOPMENT, Stage.STAGING): _ADMISSION,
         (Stage.DEVELOPMENT, Stage.ARCHIVED): (),
         (Stage.STAGING, Stage.CANARY): _SERVING,
         (Stage.STAGING, Stage.PRODUCTION): _PROMOTION,
@@ -82,8 +85,8 @@ def _needs_of(from_stage: Stage, to_stage: Stage) -> tuple[Need, ...]:
             return (*needs, *_PROMOTION)
         case Stage.CANARY:
             return (*needs, *_SERVING)
-        case Stage.STAGING:
-            return (*needs, Need.NOT_QUARANTINED)
+        case Stage.STAGING if from_stage not in ROUTABLE_STAGES:
+            return (*needs, *_ADMISSION)
         case _:
             return needs
 
@@ -126,7 +129,8 @@ class Standing:
 
     `endpoint_health` is None when it has no deployment in the routed environment. `slot_holder` is the
     registered model, other than its own, whose champion serves the slot; `takes_slot` says whether a promotion
-    would make the version champion.
+    would make the version champion. `build_is_admitted` and `review_is_admitted` say whether policy lets a version
+    with these statuses go to staging or beyond.
     """
 
     model: str
@@ -138,6 +142,8 @@ class Standing:
     slot_holder: str | None
     has_artifact: bool = True
     takes_slot: bool = True
+    build_is_admitted: bool = True
+    review_is_admitted: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,6 +202,10 @@ def _has(standing: Standing, need: Need, *, replaces: str | None) -> bool:
     match need:
         case Need.NOT_QUARANTINED:
             return not standing.quarantined
+        case Need.BUILT:
+            return standing.build_is_admitted
+        case Need.NOT_REJECTED:
+            return standing.review_is_admitted
         case Need.ARTIFACT:
             return standing.has_artifact
         case Need.ENDPOINT:
@@ -267,11 +277,13 @@ class FormerChampion:
     number: int
     stage: Stage
     quarantined: bool
+    is_admitted: bool = True
+    """Whether policy lets a version with its build and review status be served."""
 
     @property
     def may_serve(self) -> bool:
         """Whether a rollback could make it champion again."""
-        return not self.quarantined and self.stage in (Stage.PRODUCTION, Stage.DEPRECATED)
+        return self.is_admitted and not self.quarantined and self.stage in (Stage.PRODUCTION, Stage.DEPRECATED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,6 +310,7 @@ def decide_rollback(*, model: str, champion: int | None, replaces: int, former: 
         if candidate.may_serve:
             return Rollback(replaced=replaces, restored=candidate)
     raise NothingToRestoreError(
-        f"{model} has no earlier champion that is neither archived nor in quarantine.",
+        f"{model} has no earlier champion that is neither archived nor in quarantine, nor of a status that policy"
+        " does not admit.",
         fix="Promote another version instead; it becomes champion with its transition to production.",
     )

@@ -23,6 +23,7 @@ from modelyard_registry.lifecycle.stages import Agreement, change_stage
 from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.models.store import get_version, lock_model_type
+from modelyard_registry.policies.store import load_policy
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.transactions import Transaction
 
@@ -107,8 +108,9 @@ async def roll_back(tx: Transaction, command: RollBackChampion) -> Rollback:
     """
     model = await lock_model_type(tx.connection, project=command.project, name=command.model)
     history = await store.list_champion_moves(tx.connection, registered_model_id=model.id)
+    policy = await load_policy(tx.connection, project=command.project, registered_model_id=model.id, shared=True)
     former = await store.list_former_champions(
-        tx.connection, registered_model_id=model.id, numbers=previous_champions(history)
+        tx.connection, registered_model_id=model.id, numbers=previous_champions(history), policy=policy
     )
     rollback = decide_rollback(
         model=model.name, champion=model.aliases.get(CHAMPION), replaces=command.replaces, former=former

@@ -66,6 +66,8 @@ class Situation:
             endpoint_health=None if self.deployment is None else self.deployment.health,
             slot_holder=None if self.holder is None else self.holder.name,
             has_artifact=self.version.format != METADATA,
+            build_is_admitted=self.version.build_status in self.policy.build_statuses,
+            review_is_admitted=self.version.review_status in self.policy.review_statuses,
         )
 
 
@@ -165,13 +167,16 @@ async def _facts(tx: Transaction, situation: Situation) -> GateFacts:
             else None
         ),
         had_champion=bool(history),
-        rollback_target=await _rollback_target(tx, model, former=previous_champions(history)),
+        rollback_target=await _rollback_target(tx, situation, former=previous_champions(history)),
     )
 
 
-async def _rollback_target(tx: Transaction, model: RegisteredModel, *, former: tuple[int, ...]) -> int | None:
+async def _rollback_target(tx: Transaction, situation: Situation, *, former: tuple[int, ...]) -> int | None:
     """Which version a rollback would restore after this move: the champion that it replaces, or one before."""
+    model = situation.model
     champion = model.aliases.get(CHAMPION)
     numbers = former if champion is None else (champion, *former)
-    candidates = await store.list_former_champions(tx.connection, registered_model_id=model.id, numbers=numbers)
+    candidates = await store.list_former_champions(
+        tx.connection, registered_model_id=model.id, numbers=numbers, policy=situation.policy
+    )
     return next((each.number for each in candidates if each.may_serve), None)

@@ -11,6 +11,7 @@ from modelyard_events.values import Stage
 from modelyard_registry.database import Connection
 from modelyard_registry.lifecycle.domain import CHAMPION, AliasMove, Cause, FormerChampion
 from modelyard_registry.models.domain import ModelVersion
+from modelyard_registry.policies.domain import EffectivePolicy
 
 # How far back a rollback looks; what was champion longer ago is nothing to go back to.
 HISTORY_MOVES_MAX = 1_000
@@ -59,7 +60,8 @@ SELECT to_number, moved_at FROM alias_moves WHERE registered_model_id = $1 AND a
 ORDER BY id DESC LIMIT 1
 """
 FORMER_CHAMPIONS = """
-SELECT number, stage, quarantined FROM model_versions WHERE registered_model_id = $1 AND number = ANY($2)
+SELECT number, stage, quarantined, build_status, review_status
+FROM model_versions WHERE registered_model_id = $1 AND number = ANY($2)
 """
 
 
@@ -186,12 +188,17 @@ async def find_champion_at(
 
 
 async def list_former_champions(
-    connection: Connection, *, registered_model_id: UUID, numbers: Sequence[int]
+    connection: Connection, *, registered_model_id: UUID, numbers: Sequence[int], policy: EffectivePolicy
 ) -> Sequence[FormerChampion]:
-    """Those versions as they stand now, in the order of `numbers`."""
+    """Those versions as they stand now under `policy`, in the order of `numbers`."""
     rows = await connection.fetch(FORMER_CHAMPIONS, registered_model_id, numbers)
     by_number = {
-        row["number"]: FormerChampion(number=row["number"], stage=Stage(row["stage"]), quarantined=row["quarantined"])
+        row["number"]: FormerChampion(
+            number=row["number"],
+            stage=Stage(row["stage"]),
+            quarantined=row["quarantined"],
+            is_admitted=policy.admits(build_status=row["build_status"], review_status=row["review_status"]),
+        )
         for row in rows
     }
     return [by_number[number] for number in numbers]

@@ -6,11 +6,16 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Self
 
+from modelyard_events.model_changes import BuildStatus, ReviewStatus
 from modelyard_events.values import Slug, Stage
 from modelyard_runtime.permissions import Role
 from pydantic import Field, model_validator
 
 from modelyard_registry.gates.rules import GateRule, Part
+
+BUILD_STATUSES: tuple[BuildStatus, ...] = ("evaluating", "ready")
+REVIEW_STATUSES: tuple[ReviewStatus, ...] = ("pending_review", "approved")
+"""With what statuses versions go to staging or beyond, unless a policy says otherwise."""
 
 EXPIRY_HOURS = 7 * 24
 EXPIRY_HOURS_MAX = 365 * 24
@@ -84,13 +89,16 @@ class ProtectedAlias(Part):
 class Policy(Part):
     """What is demanded of moves. A field that is null says nothing: the project's, or the default, holds.
 
-    `allowed_moves` replaces the whole transition table; what a move needs by itself it needs all the same.
+    `allowed_moves` replaces the whole transition table; what a move needs by itself it needs all the same. A version
+    goes to staging or beyond only with a build status in `build_statuses` and a review status in `review_statuses`.
     """
 
     moves: Annotated[tuple[MoveRule, ...], Field(max_length=60)] | None = None
     allowed_moves: Annotated[tuple[AllowedMove, ...], Field(min_length=1, max_length=60)] | None = None
     champion: ChampionPolicy | None = None
     protected_aliases: Annotated[tuple[ProtectedAlias, ...], Field(max_length=100)] | None = None
+    build_statuses: Annotated[tuple[BuildStatus, ...], Field(min_length=1, max_length=10)] | None = None
+    review_statuses: Annotated[tuple[ReviewStatus, ...], Field(min_length=1, max_length=10)] | None = None
 
     @model_validator(mode="after")
     def _refuse_two_rules_for_one_move(self) -> Self:
@@ -134,6 +142,20 @@ class EffectivePolicy:
                 return frozenset((move.from_stage, move.to_stage) for move in policy.allowed_moves)
         return None
 
+    def admits(self, *, build_status: BuildStatus, review_status: ReviewStatus) -> bool:
+        """Whether a version with these statuses may go to staging or beyond."""
+        return build_status in self.build_statuses and review_status in self.review_statuses
+
+    @property
+    def build_statuses(self) -> tuple[BuildStatus, ...]:
+        """The build statuses with which a version may go to staging or beyond."""
+        return self.model.policy.build_statuses or self.project.policy.build_statuses or BUILD_STATUSES
+
+    @property
+    def review_statuses(self) -> tuple[ReviewStatus, ...]:
+        """The review statuses with which a version may go to staging or beyond."""
+        return self.model.policy.review_statuses or self.project.policy.review_statuses or REVIEW_STATUSES
+
     @property
     def protected_aliases(self) -> Mapping[str, Role]:
         """The aliases that only some may move, and the role that they need. A model adds to its project's."""
@@ -162,6 +184,8 @@ class EffectivePolicy:
             protected_aliases=tuple(
                 ProtectedAlias(alias=alias, role=role) for alias, role in self.protected_aliases.items()
             ),
+            build_statuses=self.build_statuses,
+            review_statuses=self.review_statuses,
         )
 
 

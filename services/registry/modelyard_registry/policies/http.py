@@ -41,6 +41,8 @@ EXAMPLE: dict[str, Any] = {
         }
     ],
     "champion": "auto",
+    "build_statuses": ["ready"],
+    "review_statuses": ["approved", "pending_review"],
     "protected_aliases": [{"alias": "stable", "role": "approver"}],
     "reason": "Two people look at what goes into production.",
 }
