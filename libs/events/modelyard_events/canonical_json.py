@@ -16,7 +16,28 @@ def canonical_bytes(document: Any) -> bytes:
 
     A whole number beyond all doubles, of which RFC 8785 knows nothing, is written out.
     """
+    if _is_plain(document):
+        return _PLAIN.encode(document).encode()
     return _spelled(document).encode()
+
+
+# What is below holds for all of JSON; this spells the same, many times faster, where nothing is special.
+_PLAIN = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def _is_plain(node: Any) -> bool:
+    """Whether there are neither fractions nor large numbers in it, nor keys whose order depends on their encoding."""
+    match node:
+        case str() | bool() | None:
+            return True
+        case int():
+            return abs(node) <= _EXACT_MAX
+        case dict():
+            return all(key.isascii() and _is_plain(each) for key, each in node.items())
+        case list() | tuple():
+            return all(_is_plain(item) for item in node)
+        case _:
+            return False
 
 
 def _spelled(node: Any) -> str:

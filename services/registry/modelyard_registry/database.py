@@ -63,6 +63,7 @@ class Database:
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
             init=_speak_json,
+            reset=_leave_as_it_is,
             server_settings={
                 "application_name": "modelyard-registry",
                 "statement_timeout": str(STATEMENT_TIMEOUT_MS),
@@ -121,6 +122,12 @@ async def _speak_json(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         encoder=lambda value: json.dumps(value, allow_nan=False),
         decoder=json.loads,
     )
+
+
+async def _leave_as_it_is(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    # What the driver would ask the server to do at each release. Nobody here changes a session: settings and
+    # advisory locks are a transaction's own, and one that is left open is rolled back all the same.
+    return None
 
 
 _AWAY = (

@@ -12,9 +12,10 @@ from modelyard_events.topics import AUDIT_LOG, Topic
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.ids import NewId
 
-from modelyard_registry.audit.entries import AuditEntry, insert_entries
+from modelyard_registry.audit.entries import AuditEntry, chain_entries
 from modelyard_registry.database import Connection, database_errors
-from modelyard_registry.outbox.append import OutboxRow, append_row
+from modelyard_registry.news import write_news
+from modelyard_registry.outbox.append import Origin, OutboxRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,20 +47,30 @@ class Transaction:
         self.context = context
         self.now = now
         self.new_id = new_id
-        self._entries: list[tuple[AuditEntry, RequestContext]] = []
+        self._rows: list[OutboxRow] = []
+        self._entries: list[tuple[AuditEntry, Origin]] = []
+        self._origin = Origin(
+            occurred_at=now,
+            actor=context.actor,
+            correlation_id=context.correlation_id,
+            causation_id=context.causation_id,
+        )
 
     def on_behalf_of(self, context: RequestContext) -> "Transaction":
         """The same transaction in somebody else's name."""
         other = Transaction(self.connection, context=context, now=self.now, new_id=self.new_id)
-        other._entries = self._entries
+        other._rows, other._entries = self._rows, self._entries
         return other
 
     async def append_fact(self, topic: Topic, event: Event, *, key: str, sequence: int) -> None:
-        """Write `event` to the outbox, for `topic` under `key`.
+        """Have `event` written to the outbox, for `topic` under `key`.
 
-        `sequence` comes from the row that the caller has locked for that key, one higher each time.
+        `sequence` comes from the row that the caller has locked for that key, one higher each time. Raises
+        EventTooLargeError.
         """
-        await self._append(topic, event, key=key, sequence=sequence, audit_entry_id=None)
+        self._rows.append(
+            OutboxRow.of(event, topic=topic, key=key, event_id=self.new_id(), sequence=sequence, origin=self._origin)
+        )
 
     async def record_audit(
         self,
@@ -72,7 +83,7 @@ class Transaction:
         reason: str | None = None,
         digest: str | None = None,
     ) -> None:
-        """Have an audit entry written with its place in the outbox, last of all that the transaction writes.
+        """Have an audit entry written, with its place in the outbox.
 
         `action` is `noun.past_participle`, such as `alias.moved`; `subject` the path of what changed under
         its project, such as `registered-models/risk/versions/3`. Values must be such as JSON has.
@@ -90,40 +101,32 @@ class Transaction:
             digest=digest,
             request_id=self.context.request_id,
         )
-        self._entries.append((entry, self.context))
+        self._entries.append((entry, self._origin))
 
-    async def write_entries(self) -> None:
-        """Write the audit entries: the unit of work does so before it commits.
+    async def write_news(self) -> None:
+        """Write the facts and the audit entries so far: the unit of work does so before it commits.
 
-        Last, because the chains that they continue are locked from then on: whoever writes about the same
-        subject waits for the commit only.
+        Last, because the chains that the entries continue are locked from then on: whoever writes about the
+        same subject waits for the commit only.
         """
-        if not self._entries:
+        if not self._rows and not self._entries:
             return
-        contexts = [context for _, context in self._entries]
-        entries = await insert_entries(self.connection, [entry for entry, _ in self._entries])
-        for entry, context in zip(entries, contexts, strict=True):
-            await self.on_behalf_of(context)._append(
-                AUDIT_LOG, entry.event(), key=entry.project, sequence=None, audit_entry_id=entry.id
+        chained = await chain_entries(self.connection, [entry for entry, _ in self._entries]) if self._entries else []
+        told = [
+            OutboxRow.of(
+                each.event,
+                topic=AUDIT_LOG,
+                key=each.entry.project,
+                event_id=self.new_id(),
+                sequence=None,
+                audit_entry_id=each.entry.id,
+                origin=origin,
             )
+            for each, (_, origin) in zip(chained, self._entries, strict=True)
+        ]
+        await write_news(self.connection, entries=chained, rows=[*self._rows, *told])
+        self._rows.clear()
         self._entries.clear()
-
-    async def _append(
-        self, topic: Topic, event: Event, *, key: str, sequence: int | None, audit_entry_id: UUID | None
-    ) -> None:
-        row = OutboxRow(
-            topic=topic.name,
-            key=key,
-            event_id=self.new_id(),
-            event=event,
-            sequence=sequence,
-            audit_entry_id=audit_entry_id,
-            occurred_at=self.now,
-            actor=self.context.actor,
-            correlation_id=self.context.correlation_id,
-            causation_id=self.context.causation_id,
-        )
-        await append_row(self.connection, row)
 
 
 class UnitOfWork:
@@ -145,5 +148,5 @@ class UnitOfWork:
             async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
                 tx = Transaction(connection, context=context, now=self._clock(), new_id=self._new_id)
                 yield tx
-                await tx.write_entries()
+                await tx.write_news()
         self._wake()

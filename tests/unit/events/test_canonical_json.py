@@ -58,3 +58,17 @@ def test_every_double_is_spelled_so_that_it_can_be_read_back(number: float) -> N
 def test_what_json_does_not_have_is_refused() -> None:
     with pytest.raises(TypeError):
         canonical_bytes({"when": object()})
+
+
+_WITHOUT_FRACTIONS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+    max_leaves=20,
+)
+
+
+@given(document=_WITHOUT_FRACTIONS)
+def test_a_document_is_spelled_the_same_alone_as_beside_a_fraction(document: object) -> None:
+    beside = canonical_bytes([document, 0.5])
+
+    assert canonical_bytes(document) == beside.removeprefix(b"[").removesuffix(b",0.5]")

@@ -20,13 +20,6 @@ ORDER BY project, subject
 ON CONFLICT (project, subject) DO UPDATE SET place = audit_chains.place
 RETURNING project, subject, place, hash
 """
-INSERT_ENTRY = """
-WITH moved AS (UPDATE audit_chains SET place = $12, hash = $14 WHERE project = $2 AND subject = $5)
-INSERT INTO audit_entries (
-    id, project, actor, action, subject, recorded_at, before, after, reason, digest, request_id,
-    place, previous_hash, hash
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +62,21 @@ class AuditEntry:
         )
 
 
-async def insert_entries(connection: Connection, entries: Sequence[AuditEntry]) -> list[AuditEntry]:
-    """Write entries, each at the end of its subject's chain; answers them with `previous_hash`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChainedEntry:
+    """An entry at its place in its subject's chain, counted from 1, with its own hash and the fact that tells of it."""
 
-    The ends stay locked until the transaction ends: write them last. The relay gives each entry its index
-    when it publishes it.
+    entry: AuditEntry
+    event: AuditEntryRecorded
+    place: int
+    hash: str
+
+
+async def chain_entries(connection: Connection, entries: Sequence[AuditEntry]) -> list[ChainedEntry]:
+    """Put entries at the ends of their subjects' chains; each then has its `previous_hash`.
+
+    The ends stay locked until the transaction ends: chain last. The relay gives each entry its index when it
+    publishes it.
     """
     rows = await connection.fetch(
         LOCK_CHAINS, [entry.project for entry in entries], [entry.subject for entry in entries]
@@ -82,29 +85,9 @@ async def insert_entries(connection: Connection, entries: Sequence[AuditEntry]) 
     chained = []
     for entry in entries:
         place, previous_hash = ends[entry.project, entry.subject]
-        linked = replace(entry, previous_hash=previous_hash)
-        end = (place + 1, hash_of_entry(linked.event()))
-        await _insert(connection, linked, place=end[0], own_hash=end[1])
-        ends[entry.project, entry.subject] = end
-        chained.append(linked)
+        linked = entry if previous_hash is None else replace(entry, previous_hash=previous_hash)
+        event = linked.event()
+        end = ChainedEntry(entry=linked, event=event, place=place + 1, hash=hash_of_entry(event))
+        ends[entry.project, entry.subject] = (end.place, end.hash)
+        chained.append(end)
     return chained
-
-
-async def _insert(connection: Connection, entry: AuditEntry, *, place: int, own_hash: str) -> None:
-    await connection.execute(
-        INSERT_ENTRY,
-        entry.id,
-        entry.project,
-        entry.actor,
-        entry.action,
-        entry.subject,
-        entry.recorded_at,
-        entry.before,
-        entry.after,
-        entry.reason,
-        entry.digest,
-        entry.request_id,
-        place,
-        entry.previous_hash,
-        own_hash,
-    )

@@ -2,27 +2,30 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 from uuid import UUID
 
 from modelyard_events.event import Event
+from modelyard_events.topics import Topic
 from modelyard_runtime.problems import InvalidRequestError
-
-from modelyard_registry.database import Connection
 
 # What a broker takes by default, less what key and headers need. Refused here, where somebody can still act:
 # a row that no broker takes would hold up everything behind it.
 PAYLOAD_BYTES_MAX = 1_000_000
 
-APPEND_ROW = """
-INSERT INTO outbox (
-    topic, key, event_id, type, sequence, audit_entry_id, occurred_at,
-    actor, correlation_id, causation_id, payload
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-"""
-
 
 class EventTooLargeError(InvalidRequestError):
     """The change would make an event that is larger than the broker takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a fact comes from: whose change it tells of, when it became true, and which story it belongs to."""
+
+    occurred_at: datetime
+    actor: str
+    correlation_id: str | None
+    causation_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,38 +39,39 @@ class OutboxRow:
     topic: str
     key: str
     event_id: str
-    event: Event
+    type: str
+    payload: str
     sequence: int | None
-    audit_entry_id: UUID | None = None
-    occurred_at: datetime
-    actor: str
-    correlation_id: str | None
-    causation_id: str | None
+    audit_entry_id: UUID | None
+    origin: Origin
 
-
-async def append_row(connection: Connection, row: OutboxRow) -> None:
-    """Write one row.
-
-    Raises EventTooLargeError, and asyncpg.UniqueViolationError when its sequence was given out before.
-    """
-    payload = row.event.model_dump_json()
-    if len(payload.encode()) > PAYLOAD_BYTES_MAX:
-        raise EventTooLargeError(
-            f"The change makes an event {row.event.type} of {len(payload.encode())} bytes;"
-            f" {PAYLOAD_BYTES_MAX} are the most.",
-            fix="Shorten the longest texts: evidence belongs in the artifact or behind a link.",
+    @classmethod
+    def of(
+        cls,
+        event: Event,
+        *,
+        topic: Topic,
+        key: str,
+        event_id: str,
+        sequence: int | None,
+        audit_entry_id: UUID | None = None,
+        origin: Origin,
+    ) -> Self:
+        """The row that tells `event`. Raises EventTooLargeError."""
+        payload = event.model_dump_json()
+        size_bytes = len(payload) if payload.isascii() else len(payload.encode())
+        if size_bytes > PAYLOAD_BYTES_MAX:
+            raise EventTooLargeError(
+                f"The change makes an event {event.type} of {size_bytes} bytes; {PAYLOAD_BYTES_MAX} are the most.",
+                fix="Shorten the longest texts: evidence belongs in the artifact or behind a link.",
+            )
+        return cls(
+            topic=topic.name,
+            key=key,
+            event_id=event_id,
+            type=event.type,
+            payload=payload,
+            sequence=sequence,
+            audit_entry_id=audit_entry_id,
+            origin=origin,
         )
-    await connection.execute(
-        APPEND_ROW,
-        row.topic,
-        row.key,
-        row.event_id,
-        row.event.type,
-        row.sequence,
-        row.audit_entry_id,
-        row.occurred_at,
-        row.actor,
-        row.correlation_id,
-        row.causation_id,
-        payload,
-    )
