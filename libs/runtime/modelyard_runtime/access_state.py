@@ -1,26 +1,31 @@
-"""Who may do what, kept from the compacted access topic: tokens are judged here without asking the registry.
+"""Who may do what, kept from the compacted access topic: callers are judged here without asking the registry.
 
 A token's newest document decides, and a revoked one never works again: no older document, however late it
 comes, brings it back. Expiry is judged by the clock at each look-up.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import structlog
-from modelyard_events.access import ApiTokenChanged
+from modelyard_events.access import ApiTokenChanged, RolesGranted
 from modelyard_events.codec import Poison, Received, Record, decode
 from modelyard_events.topics import ACCESS
 
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.permissions import Permission, Role
-from modelyard_runtime.principals import Principal
+from modelyard_runtime.principals import Principal, RolesByProject
+from modelyard_runtime.problems import UnauthenticatedReason
 from modelyard_runtime.state_tail import Seconds, StateTail
 
 log = structlog.get_logger()
 
 Order = tuple[int, int]
+
+NO_ROLES: RolesByProject = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +37,14 @@ class _Known:
     revoked: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Granted:
+    order: Order
+    roles: frozenset[Role]
+
+
 class AccessState(StateTail):
-    """The API tokens that this process knows, by their hashes."""
+    """The API tokens that this process knows, by their hashes, and the roles that were granted to actors."""
 
     name = "access"
 
@@ -42,6 +53,8 @@ class AccessState(StateTail):
         self._clock = clock
         self._by_id: dict[str, _Known] = {}
         self._by_hash: dict[bytes, _Known] = {}
+        self._grants: dict[str, Mapping[str, _Granted]] = {}
+        self._roles: dict[str, RolesByProject] = {}
 
     def find(self, token_hash: bytes) -> Principal | None:
         """Whom a token proves, by its hash; None when nobody, no longer, or not any more."""
@@ -50,17 +63,30 @@ class AccessState(StateTail):
             return None
         return known.principal
 
+    def why_not(self, token_hash: bytes) -> UnauthenticatedReason:
+        """Why a token with that hash proves nobody."""
+        known = self._by_hash.get(token_hash)
+        if known is None:
+            return "unknown"
+        return "revoked" if known.revoked else "expired"
+
+    def roles_of(self, actor: str) -> RolesByProject:
+        """The roles that an actor was granted: the same object until they change."""
+        return self._roles.get(actor, NO_ROLES)
+
     def holding(self) -> str:
-        """How many tokens there are."""
-        return f"{len(self._by_id)} tokens"
+        """How many tokens and actors with granted roles there are."""
+        return f"{len(self._by_id)} tokens, {len(self._roles)} grants"
 
     def apply(self, records: list[Any]) -> None:
-        """Take in token documents; other records are somebody else's business."""
+        """Take in documents of tokens and grants; other records are somebody else's business."""
         for record in records:
             decoded = decode(Record(key=record.key, value=record.value, headers=tuple(record.headers)))
             match decoded:
                 case Received(envelope=envelope, event=ApiTokenChanged() as document):
-                    self._take_in(document, order=(envelope.generation or 1, envelope.sequence or 0))
+                    self._take_in(document, order=envelope.order)
+                case Received(envelope=envelope, event=RolesGranted() as grant):
+                    self._take_in_grant(grant, order=envelope.order)
                 case Poison(reason=reason, detail=detail):
                     log.warning("access_record_ignored", key=repr(record.key), reason=reason, detail=detail)
                 case _:
@@ -82,13 +108,25 @@ class AccessState(StateTail):
         self._by_id[document.token_id] = known
         self._by_hash[known.token_hash] = known
 
+    def _take_in_grant(self, grant: RolesGranted, *, order: Order) -> None:
+        granted = self._grants.get(grant.actor, {})
+        before = granted.get(grant.project)
+        if before is not None and order <= before.order:
+            return
+        granted = {**granted, grant.project: _Granted(order, _roles_named(grant.roles))}
+        self._grants[grant.actor] = granted
+        self._roles[grant.actor] = {project: each.roles for project, each in granted.items()}
+
 
 def principal_of(document: ApiTokenChanged) -> Principal:
     """Whom a token proves, and what it carries. A role or permission that this build does not know grants nothing."""
-    roles = frozenset(Role(role) for role in document.roles if role in set(Role))
     scopes = document.scopes
     return Principal(
         actor=document.actor,
-        roles={document.project: roles},
+        roles={document.project: _roles_named(document.roles)},
         scopes=None if scopes is None else frozenset(Permission(each) for each in scopes if each in set(Permission)),
     )
+
+
+def _roles_named(names: Iterable[str]) -> frozenset[Role]:
+    return frozenset(Role(name) for name in names if name in set(Role))

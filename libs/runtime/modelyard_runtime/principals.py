@@ -6,12 +6,12 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Annotated, Protocol
 
-from fastapi import Depends
+from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import SecretStr
 
 from modelyard_runtime.permissions import ALL_PROJECTS, Permission, Role, permitted_to, roles_that_may
-from modelyard_runtime.problems import ForbiddenError, UnauthenticatedError
+from modelyard_runtime.problems import ForbiddenError, UnauthenticatedError, UnauthenticatedReason
 
 TOKEN_FIX = "Send the header `Authorization: Bearer <token>` with a token that the operators gave out."
 
@@ -57,6 +57,13 @@ class Principal:
         return {project: permitted_to(roles) & everything for project, roles in self.roles.items()}
 
 
+def merged(first: RolesByProject, second: RolesByProject) -> RolesByProject:
+    """The roles of both: they add up."""
+    return {
+        project: first.get(project, frozenset()) | second.get(project, frozenset()) for project in {*first, *second}
+    }
+
+
 def lacking(principal: Principal, permission: Permission, *, where: str) -> ForbiddenError:
     """The refusal of a known principal."""
     roles = [str(role) for role in roles_that_may(permission)]
@@ -73,6 +80,18 @@ class IssuedTokens(Protocol):
 
     def find(self, token_hash: bytes) -> Principal | None:
         """Whom a token proves, by its hash."""
+        ...
+
+    def why_not(self, token_hash: bytes) -> UnauthenticatedReason:
+        """Why a token with that hash proves nobody."""
+        ...
+
+
+class Authenticates(Protocol):
+    """Judges bearer tokens."""
+
+    async def authenticate(self, token: str | None) -> Principal:
+        """Who holds `token`. Raises UnauthenticatedError."""
         ...
 
 
@@ -101,26 +120,32 @@ class Principals:
         """Whom the settings name so, or None; nobody learns from this whether a token is theirs."""
         return next((each for each in self._by_hash.values() if each.actor == actor), None)
 
-    def find(self, token: str) -> Principal | None:
-        """Who holds `token`, or None when it is nobody's."""
-        token_hash = hash_of(token)
+    def find(self, token_hash: bytes) -> Principal | None:
+        """Who holds the token with that hash, or None when it is nobody's."""
         named = self._by_hash.get(token_hash)
         if named is None and self._issued is not None:
             return self._issued.find(token_hash)
         return named
 
+    def why_not(self, token_hash: bytes) -> UnauthenticatedReason:
+        """Why nobody holds the token with that hash."""
+        return "unknown" if self._issued is None else self._issued.why_not(token_hash)
+
     def anyone_may(self, permission: Permission, project: str) -> bool:
         """Whether the settings name anybody who may do such a thing in that project."""
         return any(principal.may(permission, project) for principal in self._by_hash.values())
 
-    def authenticate(self, token: str | None) -> Principal:
-        """Who holds `token`. Raises UnauthenticatedError when it is missing or nobody's."""
-        if not token:
-            raise UnauthenticatedError("The request carries no bearer token.", fix=TOKEN_FIX)
-        principal = self.find(token)
-        if principal is None:
-            raise UnauthenticatedError("The bearer token is not known, has expired or was revoked.", fix=TOKEN_FIX)
-        return principal
+
+def no_token() -> UnauthenticatedError:
+    """The refusal of a call without a token."""
+    return UnauthenticatedError("The request carries no bearer token.", fix=TOKEN_FIX, reason="missing")
+
+
+def unknown_token(reason: UnauthenticatedReason) -> UnauthenticatedError:
+    """The refusal of a token that proves nobody; the caller is not told which of the reasons it is."""
+    return UnauthenticatedError(
+        "The bearer token is not known, has expired or was revoked.", fix=TOKEN_FIX, reason=reason
+    )
 
 
 def hash_of(token: str) -> bytes:
@@ -138,7 +163,7 @@ _SCHEME = HTTPBearer(auto_error=False, description="A token that the operators g
 
 
 def authenticated(
-    principals: Principals, *, permission: Permission | None = None
+    authentication: Authenticates, *, permission: Permission | None = None
 ) -> Callable[..., Awaitable[Principal]]:
     """A FastAPI dependency that answers the calling principal, or refuses with 401.
 
@@ -146,9 +171,11 @@ def authenticated(
     """
 
     async def principal(
+        request: Request,
         credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_SCHEME)],
     ) -> Principal:
-        known = principals.authenticate(credentials.credentials if credentials else None)
+        known = await authentication.authenticate(credentials.credentials if credentials else None)
+        request.state.principal = known
         if permission is not None and not known.may_somewhere(permission):
             raise lacking(known, permission, where="any project")
         return known

@@ -5,7 +5,7 @@ FastAPI application answer every error, its framework's own included, in this on
 """
 
 import re
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import orjson
 import structlog
@@ -61,11 +61,21 @@ class InvalidRequestError(ProblemError):
     status = 422
 
 
+UnauthenticatedReason = Literal[
+    "missing", "unknown", "expired", "revoked", "malformed", "header", "issuer", "key", "claims"
+]
+"""Why a token proves nobody, for metrics and logs; callers are not told more than `detail` says."""
+
+
 class UnauthenticatedError(ProblemError):
     """The request does not say who sent it."""
 
     status = 401
     headers: ClassVar[dict[str, str]] = {"www-authenticate": "Bearer"}
+
+    def __init__(self, detail: str, *, fix: str, reason: UnauthenticatedReason = "unknown") -> None:
+        super().__init__(detail, fix=fix)
+        self.reason = reason
 
 
 class ForbiddenError(ProblemError):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from modelyard_runtime.issuers import IssuerSettings
 from modelyard_runtime.permissions import Role
 
 
@@ -12,7 +13,8 @@ class ServiceSettings(BaseSettings):
     """What each service needs to know about its surroundings.
 
     `tokens` maps an actor to the bearer token that proves it, and `token_roles` an actor to its roles in each
-    project (`*` stands for all): whom it does not name is admin everywhere. `outbound_allow` are the networks that
+    project (`*` stands for all): whom it does not name is admin everywhere. `oidc_issuers` are
+    the identity providers whose access tokens are taken, in every service alike. `outbound_allow` are the networks that
     requests may leave for besides the public internet, as CIDR blocks: private addresses are refused
     unless they are listed.
     """
@@ -28,4 +30,5 @@ class ServiceSettings(BaseSettings):
     shutdown_grace_s: Annotated[float, Field(gt=0)] = 10.0
     tokens: dict[str, SecretStr] = {}
     token_roles: dict[str, dict[str, frozenset[Role]]] = {}
+    oidc_issuers: tuple[IssuerSettings, ...] = ()
     outbound_allow: tuple[str, ...] = ()

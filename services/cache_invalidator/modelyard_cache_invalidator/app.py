@@ -10,15 +10,19 @@ from faststream.kafka import KafkaBroker
 from modelyard_events.topics import ACCESS, CACHE_INVALIDATIONS, ENTITY_CHANGES, topic_named
 from modelyard_prediction_cache import PredictionCache, connect, random_nonce
 from modelyard_runtime.access_state import AccessState
+from modelyard_runtime.authentication import Authentication
 from modelyard_runtime.clock import Clock, utc_now
 from modelyard_runtime.consume import ConsumePolicy, Consumption, DeadLetters, build_broker, consume_batches
+from modelyard_runtime.fetch import Fetcher
 from modelyard_runtime.health import Health, operations
 from modelyard_runtime.ids import NewId, new_uuid7
 from modelyard_runtime.lifecycle import beside
+from modelyard_runtime.oidc import IdentityProviders
 from modelyard_runtime.principals import Principals
 from modelyard_runtime.problems import install_problems
 from modelyard_runtime.publish import Publisher, build_producer
 from modelyard_runtime.topic_setup import ensure_topics
+from modelyard_runtime.unknown_callers import UnknownCallers
 
 from modelyard_cache_invalidator.cache_watch import CacheWatch
 from modelyard_cache_invalidator.handlers import Handlers
@@ -37,12 +41,24 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
         bootstrap=settings.kafka_bootstrap, prefix=settings.topic_prefix, seconds=time.monotonic, clock=clock
     )
     health = Health([access])
+    fetcher = Fetcher(allow=settings.outbound_allow)
+    providers = IdentityProviders(settings.oidc_issuers, fetcher=fetcher, clock=clock, seconds=time.monotonic)
+    unknown = UnknownCallers(clock=clock)
+    authentication = Authentication(
+        Principals(settings.tokens, roles=settings.token_roles, issued=access),
+        grants=access,
+        providers=providers,
+        unknown=unknown,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as opened:
             await ensure_topics(bootstrap=settings.kafka_bootstrap, prefix=settings.topic_prefix, topics=TOPICS)
             health.add(await opened.enter_async_context(beside("access_tail", access.follow())))
+            await opened.enter_async_context(fetcher)
+            health.add(await opened.enter_async_context(beside("issuer_keys", providers.run())))
+            health.add(await opened.enter_async_context(beside("unknown_callers", unknown.run())))
             redis = connect(settings.redis_url, timeout_s=settings.cache_timeout_s)
             opened.push_async_callback(redis.aclose)
             cache = PredictionCache(
@@ -82,7 +98,7 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
     )
     install_problems(app)
     app.include_router(operations(health))
-    app.include_router(changes(Principals(settings.tokens, roles=settings.token_roles, issued=access)))
+    app.include_router(changes(authentication))
     return app
 
 

@@ -7,7 +7,7 @@ from modelyard_events.entities import EntityChanged
 from modelyard_events.values import Slug
 from modelyard_runtime.errors import PublishFailedError
 from modelyard_runtime.permissions import Permission
-from modelyard_runtime.principals import Principal, Principals, authenticated
+from modelyard_runtime.principals import Authenticates, Principal, authenticated
 from modelyard_runtime.problems import ProblemDocument, UnavailableError
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,8 +34,9 @@ class ChangeAccepted(BaseModel):
     event_id: str
 
 
-def changes(principals: Principals) -> APIRouter:
+def changes(authentication: Authenticates) -> APIRouter:
     """The routes; the application's state has the handlers as `handlers` when requests come in."""
+    known = authenticated(authentication, permission=Permission.ENTITIES_CHANGE)
     router = APIRouter(
         prefix="/v1",
         tags=["entity changes"],
@@ -51,7 +52,7 @@ def changes(principals: Principals) -> APIRouter:
     async def submit_change(
         submission: ChangeSubmission,
         request: Request,
-        principal: Annotated[Principal, Depends(authenticated(principals, permission=Permission.ENTITIES_CHANGE))],
+        principal: Annotated[Principal, Depends(known)],
     ) -> ChangeAccepted:
         handlers: Handlers = request.app.state.handlers
         change = EntityChanged(**submission.model_dump())

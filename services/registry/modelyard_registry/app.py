@@ -12,15 +12,16 @@ from modelyard_runtime.fetch import Fetcher
 from modelyard_runtime.health import Health, operations
 from modelyard_runtime.ids import NewId, new_uuid7
 from modelyard_runtime.lifecycle import beside
+from modelyard_runtime.oidc import IdentityProviders
 from modelyard_runtime.principals import Principals
 from modelyard_runtime.problems import install_problems
+from modelyard_runtime.unknown_callers import UnknownCallers
 from starlette.types import Lifespan
 
 from modelyard_registry.access import http as access_http
 from modelyard_registry.access.authentication import Authentication
 from modelyard_registry.access.bootstrap import ensure_admin
 from modelyard_registry.access.gate import Gate, refuse_undeclared
-from modelyard_registry.access.oidc import IdentityProviders
 from modelyard_registry.access.refusals import Refusals, install_refusals
 from modelyard_registry.aliases import http as aliases_http
 from modelyard_registry.approvals import http as approvals_http
@@ -133,6 +134,8 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
             health.add(await opened.enter_async_context(beside("upload_cleaning", upload_cleaning.run())))
             health.add(await opened.enter_async_context(beside("expiry", expiry.run())))
             health.add(await opened.enter_async_context(beside("refusals", app.state.refusals.run())))
+            health.add(await opened.enter_async_context(beside("unknown_callers", app.state.unknown_callers.run())))
+            health.add(await opened.enter_async_context(beside("issuer_keys", providers.run())))
             health.add(await opened.enter_async_context(beside("kafka_side", kafka_side.run())))
             yield
 
@@ -162,8 +165,13 @@ def build_api(
     )
     app.state.services = services
     app.state.refusals = Refusals(services.unit_of_work, clock=services.clock)
+    app.state.unknown_callers = UnknownCallers(clock=services.clock)
     app.state.authentication = Authentication(
-        services.principals, database=services.database, clock=services.clock, providers=providers
+        services.principals,
+        database=services.database,
+        clock=services.clock,
+        unknown=app.state.unknown_callers,
+        providers=providers,
     )
     app.add_middleware(Gate, authentication=app.state.authentication)
     app.add_middleware(BodyLimit)

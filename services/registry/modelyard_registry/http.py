@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Header, Path, Query
@@ -100,14 +100,6 @@ def refuse_unless_outbound(call: Call, url: str) -> None:
             f"The URL is not allowed: {error}.",
             fix="Give a public address, or ask the operators to list its network in MODELYARD_OUTBOUND_ALLOW.",
         ) from error
-
-
-class Authenticates(Protocol):
-    """Judges bearer tokens."""
-
-    async def authenticate(self, token: str | None) -> Principal:
-        """Who holds `token`. Raises UnauthenticatedError."""
-        ...
 
 
 async def authenticate_caller(

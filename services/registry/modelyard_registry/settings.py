@@ -6,8 +6,6 @@ from typing import Annotated, Literal, Self
 from modelyard_runtime.settings import ServiceSettings
 from pydantic import Field, model_validator
 
-from modelyard_registry.access.oidc import IssuerSettings
-
 
 class Settings(ServiceSettings):
     """What the registry needs besides what every service needs.
@@ -16,8 +14,8 @@ class Settings(ServiceSettings):
     already; credentials come from the usual environment of that storage. `artifact_endpoint` is for storage
     that is not the vendor's own, `artifact_public_endpoint` how clients reach it when that differs.
 
-    `oidc_issuers` are the identity providers whose access tokens are taken. When the registry starts and nobody
-    could manage access, an admin's token for one week is written to `bootstrap_token_file`, for its owner only.
+    When the registry starts and nobody could manage access, an admin's token for one week is written to
+    `bootstrap_token_file`, for its owner only.
     """
 
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
@@ -29,7 +27,6 @@ class Settings(ServiceSettings):
     artifact_endpoint: str | None = None
     artifact_public_endpoint: str | None = None
     artifact_region: str | None = None
-    oidc_issuers: tuple[IssuerSettings, ...] = ()
     bootstrap_token_file: Path = Path("bootstrap-admin-token")
     artifact_upload_kept_h: Annotated[float, Field(ge=1)] = 24.0
 

@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI
 from modelyard_events.topics import ROUTES
 from modelyard_prediction_cache import PredictionCache, connect, random_nonce
 from modelyard_runtime.access_state import AccessState
+from modelyard_runtime.authentication import Authentication
 from modelyard_runtime.clock import Clock, utc_now
 from modelyard_runtime.fact_queue import FactQueue
 from modelyard_runtime.fact_sequence import fact_sequence
@@ -20,11 +21,13 @@ from modelyard_runtime.fetch import Fetcher
 from modelyard_runtime.health import Health, operations
 from modelyard_runtime.ids import NewId, new_uuid7
 from modelyard_runtime.lifecycle import beside
+from modelyard_runtime.oidc import IdentityProviders
 from modelyard_runtime.permissions import Permission
 from modelyard_runtime.principals import Principal, Principals, authenticated
 from modelyard_runtime.problems import ProblemDocument, install_problems
 from modelyard_runtime.publish import build_producer
 from modelyard_runtime.state_tail import Seconds
+from modelyard_runtime.unknown_callers import UnknownCallers
 
 from modelyard_router.adapters.answer_cache import AnswerCache
 from modelyard_router.adapters.batching_producer import BatchingProducer
@@ -55,19 +58,29 @@ def build_app(
     )
     access = AccessState(bootstrap=settings.kafka_bootstrap, prefix=settings.topic_prefix, seconds=seconds, clock=clock)
     health = Health([state, access])
-    principals = Principals(settings.tokens, roles=settings.token_roles, issued=access)
+    fetcher = Fetcher(allow=settings.outbound_allow)
+    providers = IdentityProviders(settings.oidc_issuers, fetcher=fetcher, clock=clock, seconds=seconds)
+    unknown = UnknownCallers(clock=clock)
+    authentication = Authentication(
+        Principals(settings.tokens, roles=settings.token_roles, issued=access),
+        grants=access,
+        providers=providers,
+        unknown=unknown,
+    )
     hot: dict[str, Operation] = {}
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as opened:
-            fetcher = await opened.enter_async_context(Fetcher(allow=settings.outbound_allow))
+            await opened.enter_async_context(fetcher)
             redis = connect(settings.redis_url, timeout_s=settings.cache_timeout_s)
             opened.push_async_callback(redis.aclose)
             queue = await opened.enter_async_context(_facts_leaving(settings, clock=clock, new_id=new_id))
             health.add(queue)
             health.add(await opened.enter_async_context(beside("route_tail", state.follow())))
             health.add(await opened.enter_async_context(beside("access_tail", access.follow())))
+            health.add(await opened.enter_async_context(beside("issuer_keys", providers.run())))
+            health.add(await opened.enter_async_context(beside("unknown_callers", unknown.run())))
             facts = Facts(queue, new_id=new_id)
             handlers = Handlers(
                 state=state, facts=facts, new_id=new_id, secret=settings.unit_hash_secret.get_secret_value().encode()
@@ -94,12 +107,12 @@ def build_app(
     install_problems(app)
     install_openapi(app)
     app.include_router(operations(health))
-    _add_routes_dump(app, state=state, principals=principals)
-    return Door(app, operations=hot, principals=principals, state=state, body_bytes_max=settings.body_bytes_max)
+    _add_routes_dump(app, state=state, authentication=authentication)
+    return Door(app, operations=hot, authentication=authentication, state=state, body_bytes_max=settings.body_bytes_max)
 
 
-def _add_routes_dump(app: FastAPI, *, state: RouteState, principals: Principals) -> None:
-    known = authenticated(principals, permission=Permission.MODELS_READ)
+def _add_routes_dump(app: FastAPI, *, state: RouteState, authentication: Authentication) -> None:
+    known = authenticated(authentication, permission=Permission.MODELS_READ)
 
     @app.get(
         "/v1/routes",

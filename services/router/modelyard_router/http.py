@@ -9,7 +9,8 @@ from typing import Any
 
 import orjson
 import structlog
-from modelyard_runtime.principals import Principal, Principals, bearer_of
+from modelyard_runtime.authentication import Authentication
+from modelyard_runtime.principals import Principal, bearer_of
 from modelyard_runtime.problems import MEDIA_TYPE, ProblemError
 
 from modelyard_router.problems import BodyTooLargeError, MethodNotAllowedError
@@ -36,13 +37,13 @@ class Door:
         rest: Application,
         *,
         operations: dict[str, Operation],
-        principals: Principals,
+        authentication: Authentication,
         state: RouteState,
         body_bytes_max: int,
     ) -> None:
         self._rest = rest
         self._operations = operations
-        self._principals = principals
+        self._authentication = authentication
         self._state = state
         self._body_bytes_max = body_bytes_max
 
@@ -53,7 +54,11 @@ class Door:
             await self._rest(scope, receive, send)
             return
         try:
-            caller = self._admitted(scope)
+            token = self._token(scope)
+            # Almost always known at once: only a token that was never seen is waited for.
+            caller = self._authentication.find(token) if token else None
+            if caller is None:
+                caller = await self._authentication.authenticate(token)
             body = await self._body(receive)
             if body is None:
                 return
@@ -75,8 +80,8 @@ class Door:
             age = (AGE_HEADER, b"%d" % self._state.age_s)
             await _send(send, 200, [JSON_HEADER, age], answer)
 
-    def _admitted(self, scope: Scope) -> Principal:
-        """Who sends this POST, before anything of its body is read. Raises ProblemError."""
+    def _token(self, scope: Scope) -> str | None:
+        """What proves who sends this POST, before anything of its body is read. Raises ProblemError."""
         if scope["method"] != "POST":
             raise MethodNotAllowedError(f"{scope['path']} does not take {scope['method']}.", fix="Send a POST.")
         token: str | None = None
@@ -85,7 +90,7 @@ class Door:
                 token = bearer_of(value.decode("latin-1"))
             elif name == b"content-length" and int(value) > self._body_bytes_max:
                 raise self._too_large()
-        return self._principals.authenticate(token)
+        return token
 
     async def _body(self, receive: Receive) -> bytes | None:
         """The whole body, or None when the caller has gone."""

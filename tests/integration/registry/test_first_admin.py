@@ -5,19 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from modelyard_registry.access.authentication import Authentication
 from modelyard_registry.access.bootstrap import BootstrapTokenNotWrittenError, ensure_admin
-from modelyard_registry.access.oidc import IdentityProviders, IssuerSettings
 from modelyard_registry.transactions import UnitOfWork
-from modelyard_runtime.clock import utc_now
-from modelyard_runtime.fetch import Fetcher
 from modelyard_runtime.ids import new_uuid7
-from modelyard_runtime.permissions import Permission, Role
+from modelyard_runtime.permissions import Role
 from modelyard_runtime.principals import Principals
 from pydantic import SecretStr
 
 from tests.integration.registry.door import Door
-from tests.integration.registry.issuer import AUDIENCE, an_ec_key, open_issuer
 
 pytestmark = pytest.mark.integration
 
@@ -65,20 +60,3 @@ async def test_no_token_is_made_when_the_settings_name_an_admin_or_the_file_cann
         left = await connection.fetchval("SELECT count(*) FROM api_tokens WHERE project = '*'")
 
     assert (settings_admin, left) == (False, 0)
-
-
-async def test_an_actor_of_an_identity_provider_has_the_roles_that_were_granted(door: Door) -> None:
-    path = f"/api/v1/projects/{door.project}/access/grants/corp:alice"
-    (await door.http.call("PUT", path, {"roles": ["approver"]})).expect(200)
-    async with open_issuer(an_ec_key("e1")) as issuer, Fetcher(allow=["127.0.0.0/8"]) as fetcher:
-        settings = IssuerSettings(name="corp", issuer=issuer.url, audience=AUDIENCE)
-        providers = IdentityProviders([settings], fetcher=fetcher, clock=utc_now, seconds=lambda: 0.0)
-        authentication = Authentication(NOBODY, database=door.database, clock=utc_now, providers=providers)
-
-        alice = await authentication.authenticate(issuer.token())
-        bob = await authentication.authenticate(issuer.token(sub="bob"))
-
-    assert alice.may(Permission.VERSIONS_APPROVE, door.project)
-    assert alice.roles_in(door.project) == {Role.APPROVER}
-    assert not alice.may(Permission.VERSIONS_APPROVE, "another")
-    assert not bob.may_somewhere(Permission.MODELS_READ)

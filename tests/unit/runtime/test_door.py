@@ -6,10 +6,17 @@ from typing import Annotated
 import aiohttp
 import pytest
 from fastapi import Depends, FastAPI
+from modelyard_runtime.authentication import Authentication
+from modelyard_runtime.clock import utc_now
+from modelyard_runtime.fetch import Fetcher
 from modelyard_runtime.health import Health, HealthCheck, operations
-from modelyard_runtime.principals import Principal, Principals, authenticated
+from modelyard_runtime.oidc import IdentityProviders
+from modelyard_runtime.principals import Principal, Principals, RolesByProject, authenticated
 from modelyard_runtime.problems import ConflictError, install_problems
+from modelyard_runtime.unknown_callers import UnknownCallers
+from prometheus_client import REGISTRY
 from pydantic import BaseModel, SecretStr
+from structlog.testing import capture_logs
 
 from tests.serving import serving
 
@@ -29,11 +36,22 @@ class Lamp:
         return HealthCheck(name="lamp", ok=self.is_on, detail="dark" if not self.is_on else "")
 
 
+class NoGrants:
+    def roles_of(self, actor: str) -> RolesByProject:
+        return {}
+
+
 def an_app(health: Health) -> FastAPI:
     app = FastAPI()
     install_problems(app)
     app.include_router(operations(health))
-    principal = authenticated(Principals({"ada": SecretStr("s3cret")}))
+    authentication = Authentication(
+        Principals({"ada": SecretStr("s3cret")}),
+        grants=NoGrants(),
+        providers=IdentityProviders([], fetcher=Fetcher(), clock=utc_now, seconds=lambda: 0.0),
+        unknown=UnknownCallers(clock=utc_now),
+    )
+    principal = authenticated(authentication)
 
     @app.get("/whoami")
     async def whoami(caller: Annotated[Principal, Depends(principal)]) -> str:
@@ -95,6 +113,25 @@ async def test_nobody_enters_without_a_known_token(http: aiohttp.ClientSession, 
     async with http.get("/whoami", headers={"authorization": header} if header else {}) as answer:
         assert answer.status == 401
         assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_whoever_is_not_known_is_counted_by_reason_and_said_once_a_minute_without_the_token(
+    http: aiohttp.ClientSession,
+) -> None:
+    def counted(reason: str) -> float:
+        return REGISTRY.get_sample_value("runtime_unauthenticated_calls_total", {"reason": reason}) or 0.0
+
+    before = counted("missing"), counted("unknown")
+    with capture_logs() as lines:
+        for token in (None, "a-secret-of-somebody", "a-secret-of-somebody", "another"):
+            headers = {"authorization": f"Bearer {token}"} if token else {}
+            async with http.get("/whoami", headers=headers) as answer:
+                assert answer.status == 401
+
+    assert (counted("missing"), counted("unknown")) == (before[0] + 1, before[1] + 3)
+    said = [(line["reason"], line["count"]) for line in lines if line["event"] == "caller_not_known"]
+    assert said == [("missing", 1), ("unknown", 1)]
+    assert "secret" not in str(lines)
 
 
 async def test_a_token_says_who_is_calling(http: aiohttp.ClientSession) -> None:

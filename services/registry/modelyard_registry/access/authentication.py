@@ -8,16 +8,26 @@ revocation in this process counts at once.
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from modelyard_runtime.access_state import principal_of
 from modelyard_runtime.clock import Clock
-from modelyard_runtime.principals import TOKEN_FIX, Principal, Principals, RolesByProject, hash_of
-from modelyard_runtime.problems import UnauthenticatedError
+from modelyard_runtime.oidc import IdentityProviders, looks_like_jwt
+from modelyard_runtime.principals import (
+    Principal,
+    Principals,
+    RolesByProject,
+    hash_of,
+    merged,
+    no_token,
+    unknown_token,
+)
+from modelyard_runtime.problems import UnauthenticatedError, UnauthenticatedReason
 from modelyard_runtime.tokens import is_api_token
+from modelyard_runtime.unknown_callers import UnknownCallers
 
 from modelyard_registry.access import store
 from modelyard_registry.access.domain import ApiToken
-from modelyard_registry.access.oidc import IdentityProviders, looks_like_jwt, merged
 from modelyard_registry.database import Database
 
 FRESH_S = 1.0
@@ -41,12 +51,19 @@ class Authentication:
     """Judges bearer tokens."""
 
     def __init__(
-        self, principals: Principals, *, database: Database, clock: Clock, providers: IdentityProviders | None = None
+        self,
+        principals: Principals,
+        *,
+        database: Database,
+        clock: Clock,
+        unknown: UnknownCallers,
+        providers: IdentityProviders | None = None,
     ) -> None:
         self._principals = principals
         self._providers = providers
         self._database = database
         self._clock = clock
+        self._unknown = unknown
         self._looked_up: OrderedDict[bytes, _LookedUp] = OrderedDict()
         self._granted: OrderedDict[str, _Granted] = OrderedDict()
 
@@ -55,17 +72,24 @@ class Authentication:
 
         Raises an UnavailableError when the database, or an identity provider, must be asked and is away.
         """
+        try:
+            return await self._authenticate(token)
+        except UnauthenticatedError as error:
+            self._unknown.note(error)
+            raise
+
+    async def _authenticate(self, token: str | None) -> Principal:
         if not token:
-            raise UnauthenticatedError("The request carries no bearer token.", fix=TOKEN_FIX)
-        principal = self._principals.find(token)
-        if principal is None and is_api_token(token):
-            principal = await self._issued(hash_of(token))
-        if principal is None and self._providers is not None and looks_like_jwt(token):
+            raise no_token()
+        named = self._principals.find(hash_of(token))
+        if named is not None:
+            return named
+        if is_api_token(token):
+            return await self._issued(hash_of(token))
+        if self._providers is not None and looks_like_jwt(token):
             proved = await self._providers.authenticate(token)
             return replace(proved, roles=merged(proved.roles, await self._grants_of(proved.actor)))
-        if principal is None:
-            raise UnauthenticatedError("The bearer token is not known, has expired or was revoked.", fix=TOKEN_FIX)
-        return principal
+        raise unknown_token("unknown")
 
     def forget(self, token_hash: bytes) -> None:
         """Ask the database again: this token was changed."""
@@ -83,13 +107,14 @@ class Authentication:
                 self._granted.popitem(last=False)
         return found.roles
 
-    async def _issued(self, token_hash: bytes) -> Principal | None:
+    async def _issued(self, token_hash: bytes) -> Principal:
         now = self._clock()
         found = self._looked_up.get(token_hash)
         if found is None or found.until_s <= time.monotonic():
             found = await self._look_up(token_hash)
-        if found is None or found.token.revoked_at is not None or found.token.expires_at <= now:
-            return None
+        reason = _why_not(found, now=now)
+        if found is None or reason is not None:
+            raise unknown_token(reason or "unknown")
         return found.principal
 
     async def _look_up(self, token_hash: bytes) -> _LookedUp | None:
@@ -107,3 +132,11 @@ class Authentication:
         while len(self._looked_up) > REMEMBERED_MAX:
             self._looked_up.popitem(last=False)
         return found
+
+
+def _why_not(found: _LookedUp | None, *, now: datetime) -> UnauthenticatedReason | None:
+    if found is None:
+        return "unknown"
+    if found.token.revoked_at is not None:
+        return "revoked"
+    return "expired" if found.token.expires_at <= now else None

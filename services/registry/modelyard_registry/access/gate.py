@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
-from modelyard_runtime.principals import bearer_of
+from modelyard_runtime.principals import Authenticates, bearer_of
 from modelyard_runtime.problems import ProblemError, problem_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from modelyard_registry.http import Authenticates, Requirement
+from modelyard_registry.http import Requirement
 
 GUARDED = "/api/"
 

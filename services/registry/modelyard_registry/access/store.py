@@ -30,7 +30,7 @@ GET_TOKEN = f"SELECT {_COLUMNS} FROM api_tokens WHERE id = $1"
 
 LIST_TOKENS = f"""
 SELECT {_COLUMNS} FROM api_tokens
-WHERE project = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"""
+WHERE project = $1 AND id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') ORDER BY id DESC LIMIT $3"""
 
 TOUCH_TOKEN = """
 UPDATE api_tokens SET last_used_at = $2

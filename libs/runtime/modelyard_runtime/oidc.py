@@ -2,27 +2,34 @@
 
 Nothing in a token says how it is to be judged: algorithms are fixed here, keys come from the address in the settings
 only, and a token counts for the issuer and the audience that the settings name, or not at all.
+
+Keys are read beside the requests. A request waits for an issuer only when it brings a key id that was never seen,
+and that at most once in a while; a token that was judged is remembered by its hash until it expires or its key goes.
 """
 
 import asyncio
 import json
+import math
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin
 
 import structlog
 from joserfc import jwt
-from joserfc.errors import JoseError
+from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 from joserfc.util import urlsafe_b64decode
+
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import PermanentError, TransientError
 from modelyard_runtime.fetch import Fetcher
+from modelyard_runtime.issuers import IssuerSettings
 from modelyard_runtime.permissions import Role
-from modelyard_runtime.principals import Principal, RolesByProject
-from modelyard_runtime.problems import UnauthenticatedError, UnavailableError
-from pydantic import BaseModel, ConfigDict, Field
+from modelyard_runtime.principals import Principal, hash_of
+from modelyard_runtime.problems import UnauthenticatedError, UnauthenticatedReason, UnavailableError
 
 ALGORITHMS = ("RS256", "ES256", "Ed25519")
 SKEW_S = 60
@@ -31,9 +38,11 @@ ACTOR_CHARS_MAX = 200
 RSA_BITS_MIN = 2_048
 KEYS_BYTES_MAX = 256 * 1024
 KEYS_FRESH_S = 600.0
-KEYS_STALE_MAX_S = 3_600.0
 REFRESH_EVERY_S = 30.0
+FIRST_RETRY_S = 2.0
+LOOK_EVERY_S = 1.0
 FETCH_TIMEOUT_S = 5.0
+REMEMBERED_MAX = 10_000
 
 # What a token must not bring along: keys, addresses of keys, or extensions that we would have to understand.
 _FORBIDDEN_HEADERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc"})
@@ -43,31 +52,11 @@ FIX = "Get a fresh access token for this audience from your identity provider."
 log = structlog.get_logger()
 
 Seconds = Callable[[], float]
+Key = RSAKey | ECKey | OKPKey
 
 
 class IdentityProviderUnavailableError(UnavailableError):
     """The identity provider's keys cannot be read at the moment."""
-
-
-class IssuerSettings(BaseModel):
-    """An identity provider that is believed.
-
-    `name` prefixes its actors, as in `corp:alice`, so that they cannot pass for anyone else's. `jwks_url` is found
-    through the provider's discovery document when it is absent. `role_claims` maps a value of the claim
-    `roles_claim` (dots lead into nested objects) to roles by project; `*` stands for all projects.
-    `token_types` are the header `typ`s that are taken, in lower case.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")
-    issuer: str
-    audience: str = Field(min_length=1)
-    jwks_url: str | None = None
-    actor_claim: str = "sub"
-    roles_claim: str | None = None
-    role_claims: dict[str, dict[str, frozenset[Role]]] = {}
-    token_types: tuple[str, ...] = ("at+jwt", "application/at+jwt")
 
 
 class IdentityProvider:
@@ -78,16 +67,17 @@ class IdentityProvider:
         self._fetcher = fetcher
         self._clock = clock
         self._seconds = seconds
-        self._keys: Mapping[str, RSAKey | ECKey | OKPKey] = {}
+        self._keys: Mapping[str, Key] = {}
         self._fetched_at_s = float("-inf")
         self._tried_at_s = float("-inf")
         self._turn = asyncio.Lock()
 
-    async def authenticate(self, token: str, header: Mapping[str, Any]) -> Principal:
+    async def prove(self, token: str, header: Mapping[str, Any]) -> "Proved":
         """Whom a token of this issuer proves. Raises UnauthenticatedError or IdentityProviderUnavailableError."""
         if str(header.get("typ", "")).lower() not in self.settings.token_types:
-            raise _refused("its type is not one that is taken from this issuer")
-        key = await self._key(str(header.get("kid", "")))
+            raise _refused("its type is not one that is taken from this issuer", reason="header")
+        kid = str(header.get("kid", ""))
+        key = await self._key(kid)
         try:
             decoded = jwt.decode(token, key, registry=JWSRegistry(algorithms=list(ALGORITHMS)))
             jwt.JWTClaimsRegistry(
@@ -98,44 +88,66 @@ class IdentityProvider:
                 exp={"essential": True},
                 sub={"essential": True},
             ).validate(decoded.claims)
+        except ExpiredTokenError as error:
+            raise _refused("it has expired", reason="expired") from error
         except (JoseError, ValueError, TypeError, OverflowError) as error:
-            raise _refused(f"it does not hold: {type(error).__name__}") from error
-        return self._principal(decoded.claims)
+            raise _refused(f"it does not hold: {type(error).__name__}", reason="claims") from error
+        if not math.isfinite(decoded.claims["exp"]):
+            raise _refused("it would never expire", reason="claims")
+        principal = self._principal(decoded.claims)
+        return Proved(principal=principal, provider=self, kid=kid, key=key, until_s=decoded.claims["exp"] + SKEW_S)
+
+    def trusts(self, kid: str, key: Key) -> bool:
+        """Whether the issuer's key of that id is still this one, as far as is known here."""
+        return self._keys.get(kid) is key and self._age_s() <= self.settings.keys_kept_s
+
+    async def keep_fresh(self) -> None:
+        """Read the keys anew once they are not fresh, beside the requests, until cancelled."""
+        while True:
+            if self._age_s() > KEYS_FRESH_S:
+                async with self._turn:
+                    await self._read_keys()
+            await asyncio.sleep(LOOK_EVERY_S)
 
     def _principal(self, claims: Mapping[str, Any]) -> Principal:
         subject = claims.get(self.settings.actor_claim)
         if not isinstance(subject, str) or not subject.isprintable() or not 0 < len(subject) <= ACTOR_CHARS_MAX:
-            raise _refused(f"its claim {self.settings.actor_claim} names nobody")
+            raise _refused(f"its claim {self.settings.actor_claim} names nobody", reason="claims")
         roles: dict[str, frozenset[Role]] = {}
         for value in _values(claims, self.settings.roles_claim):
             for project, granted in self.settings.role_claims.get(value, {}).items():
                 roles[project] = roles.get(project, frozenset()) | granted
         return Principal(actor=f"{self.settings.name}:{subject}", roles=roles)
 
-    async def _key(self, kid: str) -> RSAKey | ECKey | OKPKey:
-        if kid not in self._keys or self._age_s() > KEYS_FRESH_S:
-            await self._refresh(kid)
-        if self._age_s() > KEYS_STALE_MAX_S:
+    async def _key(self, kid: str) -> Key:
+        if kid not in self._keys or self._age_s() > self.settings.keys_kept_s:
+            async with self._turn:
+                # Whoever waited here may find that the one before has brought it.
+                if kid not in self._keys or self._age_s() > self.settings.keys_kept_s:
+                    await self._read_keys()
+        if self._age_s() > self.settings.keys_kept_s:
             raise IdentityProviderUnavailableError(
                 f"The keys of {self.settings.issuer} cannot be read.", fix="Try again in a moment."
             )
         key = self._keys.get(kid)
         if key is None:
-            raise _refused("no key of its issuer has that id")
+            raise _refused("no key of its issuer has that id", reason="key")
         return key
 
-    async def _refresh(self, kid: str) -> None:
+    async def _read_keys(self) -> None:
         """Read the keys anew, unless that was tried a moment ago: made-up key ids must not become a flood."""
-        async with self._turn:
-            is_good = kid in self._keys and self._age_s() <= KEYS_FRESH_S
-            if is_good or self._seconds() - self._tried_at_s < REFRESH_EVERY_S:
-                return
-            self._tried_at_s = self._seconds()
-            try:
-                self._keys = _usable_keys(await self._read(await self._jwks_url()))
-                self._fetched_at_s = self._seconds()
-            except (TransientError, PermanentError, ValueError) as error:
-                log.warning("issuer_keys_not_read", issuer=self.settings.issuer, error=str(error)[:300])
+        wait_s = REFRESH_EVERY_S if self._keys else FIRST_RETRY_S
+        if self._seconds() - self._tried_at_s < wait_s:
+            return
+        self._tried_at_s = self._seconds()
+        try:
+            found = _usable_keys(await self._read(await self._jwks_url()))
+        except (TransientError, PermanentError, ValueError, RecursionError) as error:
+            log.warning("issuer_keys_not_read", issuer=self.settings.issuer, error=str(error)[:300])
+            return
+        # A key that stays is the same object as before: by that, remembered tokens know that theirs is still there.
+        self._keys = {kid: _same(self._keys.get(kid), key) for kid, key in found.items()}
+        self._fetched_at_s = self._seconds()
 
     async def _jwks_url(self) -> str:
         if self.settings.jwks_url is not None:
@@ -157,25 +169,63 @@ class IdentityProvider:
         return self._seconds() - self._fetched_at_s
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proved:
+    """Whom a token proved, by which key, and until when it counts, in seconds of the calendar."""
+
+    principal: Principal
+    provider: IdentityProvider
+    kid: str
+    key: Key
+    until_s: float
+
+
 class IdentityProviders:
-    """The issuers that the settings name."""
+    """The issuers that the settings name, and the tokens of theirs that were judged, by their hashes."""
 
     def __init__(self, issuers: Sequence[IssuerSettings], *, fetcher: Fetcher, clock: Clock, seconds: Seconds) -> None:
+        self._clock = clock
+        self._proved: OrderedDict[bytes, Proved] = OrderedDict()
         self._by_issuer = {
             each.issuer: IdentityProvider(each, fetcher=fetcher, clock=clock, seconds=seconds) for each in issuers
         }
 
+    def find(self, token_hash: bytes) -> Principal | None:
+        """Whom a token proves that was judged before, by its hash. Never waits."""
+        proved = self._proved.get(token_hash)
+        if proved is None:
+            return None
+        if self._clock().timestamp() > proved.until_s or not proved.provider.trusts(proved.kid, proved.key):
+            del self._proved[token_hash]
+            return None
+        return proved.principal
+
     async def authenticate(self, token: str) -> Principal:
         """Whom a JWT proves. Raises UnauthenticatedError or IdentityProviderUnavailableError."""
+        token_hash = hash_of(token)
+        principal = self.find(token_hash)
+        if principal is not None:
+            return principal
         header, claims = _unproved(token)
         if header.get("alg") not in ALGORITHMS:
-            raise _refused("its algorithm is not taken")
+            raise _refused("its algorithm is not taken", reason="header")
         if _FORBIDDEN_HEADERS & header.keys():
-            raise _refused("its header says how it is to be judged")
+            raise _refused("its header says how it is to be judged", reason="header")
         provider = self._by_issuer.get(str(claims.get("iss")))
         if provider is None:
-            raise _refused("its issuer is not known here")
-        return await provider.authenticate(token, header)
+            raise _refused("its issuer is not known here", reason="issuer")
+        proved = await provider.prove(token, header)
+        self._proved[token_hash] = proved
+        while len(self._proved) > REMEMBERED_MAX:
+            self._proved.popitem(last=False)
+        return proved.principal
+
+    async def run(self) -> None:
+        """Keep the keys of all issuers fresh until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for provider in self._by_issuer.values():
+                group.create_task(provider.keep_fresh())
+            await asyncio.Event().wait()
 
 
 def looks_like_jwt(token: str) -> bool:
@@ -186,19 +236,19 @@ def looks_like_jwt(token: str) -> bool:
 def _unproved(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a token claims, of which nothing is believed yet but whom to ask for the key."""
     if len(token) > TOKEN_CHARS_MAX:
-        raise _refused("it is too long")
+        raise _refused("it is too long", reason="malformed")
     try:
         header, claims = (json.loads(urlsafe_b64decode(part.encode())) for part in token.split(".")[:2])
     except (ValueError, RecursionError) as error:
-        raise _refused("it cannot be read") from error
+        raise _refused("it cannot be read", reason="malformed") from error
     if not isinstance(header, dict) or not isinstance(claims, dict):
-        raise _refused("it cannot be read")
+        raise _refused("it cannot be read", reason="malformed")
     return header, claims
 
 
-def _usable_keys(document: Mapping[str, Any]) -> dict[str, RSAKey | ECKey | OKPKey]:
+def _usable_keys(document: Mapping[str, Any]) -> dict[str, Key]:
     """The public signing keys of a set, by id. Anything else in it is passed over; a secret key never counts."""
-    found: dict[str, RSAKey | ECKey | OKPKey] = {}
+    found: dict[str, Key] = {}
     listed = document.get("keys")
     for each in listed if isinstance(listed, list) else []:
         try:
@@ -222,12 +272,9 @@ def _values(claims: Mapping[str, Any], path: str | None) -> list[str]:
     return [each for each in listed if isinstance(each, str)]
 
 
-def _refused(why: str) -> UnauthenticatedError:
-    return UnauthenticatedError(f"The bearer token is not accepted: {why}.", fix=FIX)
+def _same(known: Key | None, key: Key) -> Key:
+    return known if known is not None and known.as_dict(private=False) == key.as_dict(private=False) else key
 
 
-def merged(first: RolesByProject, second: RolesByProject) -> RolesByProject:
-    """The roles of both."""
-    return {
-        project: first.get(project, frozenset()) | second.get(project, frozenset()) for project in {*first, *second}
-    }
+def _refused(why: str, *, reason: UnauthenticatedReason) -> UnauthenticatedError:
+    return UnauthenticatedError(f"The bearer token is not accepted: {why}.", fix=FIX, reason=reason)

@@ -1,5 +1,8 @@
 """An identity provider on this machine: real keys, a real key set over HTTP, tokens good and bad."""
 
+import base64
+import hmac
+import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -68,3 +71,27 @@ async def open_issuer(*keys: Key) -> AsyncIterator[Issuer]:
     async with TestServer(app) as server:
         issuer.url = str(server.make_url("")).rstrip("/")
         yield issuer
+
+
+def part(text: str) -> str:
+    """One part of a token."""
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def unsigned(token: str) -> str:
+    """The token with the algorithm `none`."""
+    return f"{part(json.dumps({'alg': 'none', 'typ': 'at+jwt', 'kid': 'r1'}))}.{token.split('.')[1]}."
+
+
+def signed_with_the_public_key(token: str, key: RSAKey) -> str:
+    """The token with the public key as the secret of an HMAC."""
+    signed = f"{part(json.dumps({'alg': 'HS256', 'typ': 'at+jwt', 'kid': 'r1'}))}.{token.split('.')[1]}"
+    signature = hmac.new(key.as_pem(private=False), signed.encode(), "sha256").digest()
+    return f"{signed}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+
+
+def changed(token: str) -> str:
+    """The token in another name, with the signature that it had."""
+    header, payload, signature = token.split(".")
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
+    return f"{header}.{part(json.dumps({**claims, 'sub': 'mallory'}))}.{signature}"

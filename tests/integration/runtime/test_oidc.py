@@ -1,30 +1,37 @@
 """Tokens of an identity provider: good ones count with their roles, every known trick is refused."""
 
 import asyncio
-import base64
-import hmac
-import json
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from joserfc.jwk import OKPKey
-from modelyard_registry.access.oidc import (
-    KEYS_STALE_MAX_S,
+from modelyard_runtime.clock import utc_now
+from modelyard_runtime.fetch import Fetcher
+from modelyard_runtime.issuers import IssuerSettings
+from modelyard_runtime.oidc import (
     REFRESH_EVERY_S,
     IdentityProviders,
     IdentityProviderUnavailableError,
-    IssuerSettings,
 )
-from modelyard_runtime.clock import utc_now
-from modelyard_runtime.fetch import Fetcher
 from modelyard_runtime.permissions import Permission, Role
 from modelyard_runtime.problems import UnauthenticatedError
 
-from tests.integration.registry.issuer import AUDIENCE, Issuer, an_ec_key, an_rsa_key, open_issuer
+from tests.world.issuer import (
+    AUDIENCE,
+    Issuer,
+    an_ec_key,
+    an_rsa_key,
+    changed,
+    open_issuer,
+    part,
+    signed_with_the_public_key,
+    unsigned,
+)
 
 RSA, EC, OTHER = an_rsa_key("r1"), an_ec_key("e1"), an_rsa_key("r1")
+KEYS_KEPT_S = 3_600.0
 ED = OKPKey.generate_key("Ed25519", {"kid": "o1"})
 
 
@@ -38,6 +45,7 @@ class Desk:
             name="corp",
             issuer=issuer.url,
             audience=AUDIENCE,
+            keys_kept_s=KEYS_KEPT_S,
             roles_claim="realm.roles",
             role_claims={"ml-team": {"bank": frozenset({Role.DATA_SCIENTIST})}},
         )
@@ -100,14 +108,14 @@ async def test_headers_that_want_to_decide_are_refused(desk: Desk) -> None:
         "a certificate's address": issue(header={"x5u": "https://elsewhere.example"}),
         "a key": issue(header={"jwk": OTHER.as_dict(private=False)}),
         "an algorithm that is not ours": issue(header={"alg": "RS512"}),
-        "the public key as a secret": _signed_with_the_public_key(issue()),
+        "the public key as a secret": signed_with_the_public_key(issue(), RSA),
         "somebody else's key under a known id": issue(OTHER),
         "a key of another kind": issue(EC, header={"kid": "r1"}),
         "an unknown key": issue(header={"kid": "nobody's"}),
-        "unsigned": _unsigned(issue()),
-        "a payload that was changed": _changed(issue()),
+        "unsigned": unsigned(issue()),
+        "a payload that was changed": changed(issue()),
         "no token at all": "a.b.c",
-        "nested without end": f"{_part('[' * 5_000)}.{_part('{}')}.",
+        "nested without end": f"{part('[' * 5_000)}.{part('{}')}.",
         "too long": issue(padding="x" * 9_000),
     }
 
@@ -144,29 +152,9 @@ async def test_an_issuer_that_is_away_is_believed_from_memory_for_an_hour(desk: 
     assert not await desk.refuses(token)
 
     desk.issuer.is_away = True
-    desk.now_s += KEYS_STALE_MAX_S - 1
+    desk.now_s += KEYS_KEPT_S - 1
 
     assert not await desk.refuses(token)
     desk.now_s += 2
     with pytest.raises(IdentityProviderUnavailableError):
         await desk.providers.authenticate(token)
-
-
-def _part(text: str) -> str:
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _unsigned(token: str) -> str:
-    return f"{_part(json.dumps({'alg': 'none', 'typ': 'at+jwt', 'kid': 'r1'}))}.{token.split('.')[1]}."
-
-
-def _signed_with_the_public_key(token: str) -> str:
-    signed = f"{_part(json.dumps({'alg': 'HS256', 'typ': 'at+jwt', 'kid': 'r1'}))}.{token.split('.')[1]}"
-    signature = hmac.new(RSA.as_pem(private=False), signed.encode(), "sha256").digest()
-    return f"{signed}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
-
-
-def _changed(token: str) -> str:
-    header, payload, signature = token.split(".")
-    claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
-    return f"{header}.{_part(json.dumps({**claims, 'sub': 'mallory'}))}.{signature}"

@@ -1,0 +1,10 @@
+"""The metrics of whoever answers calls, named once. Never a label by actor, token or project."""
+
+from prometheus_client import Counter
+
+UNAUTHENTICATED = Counter(
+    "runtime_unauthenticated_calls_total",
+    "Calls that did not prove who sent them. `reason` is missing, unknown, expired, revoked, malformed, header, issuer,"
+    " key or claims.",
+    ["reason"],
+)
