@@ -1,7 +1,7 @@
-"""What the registry says about access: API tokens and granted roles, each as one full document per key.
+"""What the registry says about access: API tokens, signing keys and granted roles, one full document per key.
 
 The newest document of a key is its whole truth, so whoever has read the topic can judge a token without
-asking the registry. A token itself is never said, only its hash.
+asking the registry. A token itself is never said, only its hash; of a signing key only the public half exists here.
 """
 
 from datetime import datetime
@@ -31,6 +31,26 @@ class ApiTokenChanged(Event):
     project: ProjectScope
     roles: tuple[str, ...]
     scopes: tuple[str, ...] | None = None
+    expires_at: datetime
+    revoked: bool = False
+
+
+class SigningKeyChanged(Event):
+    """A signing key as it now is: who signs events with it, for which project, on which ingest topics, until when.
+
+    `public_key` are the 32 bytes of an Ed25519 public key in base64. `topics` are names of the catalogue.
+    `tenants`, when they are given, are the only ones that its holder's events may be about. A revoked key stays
+    on record.
+    """
+
+    type: ClassVar[str] = "signing_key.changed.v1"
+
+    key_id: str
+    public_key: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$")]
+    actor: Annotated[str, Field(min_length=1, max_length=200)]
+    project: ProjectScope
+    topics: tuple[str, ...]
+    tenants: tuple[str, ...] | None = None
     expires_at: datetime
     revoked: bool = False
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from modelyard_events.access import ApiTokenChanged, RolesGranted
+from modelyard_events.access import ApiTokenChanged, RolesGranted, SigningKeyChanged
 from modelyard_events.entities import EntityChanged
 from modelyard_events.event import Event
 from modelyard_events.inferences import ExposureRecorded, InferenceCompleted
@@ -146,13 +146,13 @@ ROUTES = Topic(
 
 ACCESS = Topic(
     name="access.v1",
-    key="token/token id | grant/project/actor",
+    key="token/token id | key/key id | grant/project/actor",
     kind=Kind.STATE,
     partitions=1,
     retention_ms=KEPT,
     producer="registry",
     consumers=("router", "cache_invalidator"),
-    events=(ApiTokenChanged, RolesGranted),
+    events=(ApiTokenChanged, SigningKeyChanged, RolesGranted),
 )
 
 AUDIT_LOG = Topic(

@@ -11,14 +11,16 @@ from types import MappingProxyType
 from typing import Any
 
 import structlog
-from modelyard_events.access import ApiTokenChanged, RolesGranted
+from modelyard_events.access import ApiTokenChanged, RolesGranted, SigningKeyChanged
 from modelyard_events.codec import Poison, Received, Record, decode
 from modelyard_events.topics import ACCESS
 
 from modelyard_runtime.clock import Clock
+from modelyard_runtime.errors import TransientError
 from modelyard_runtime.permissions import Permission, Role
 from modelyard_runtime.principals import Principal, RolesByProject
 from modelyard_runtime.problems import UnauthenticatedReason
+from modelyard_runtime.signing_keys import SigningKeys
 from modelyard_runtime.state_tail import Seconds, StateTail
 
 log = structlog.get_logger()
@@ -44,7 +46,7 @@ class _Granted:
 
 
 class AccessState(StateTail):
-    """The API tokens that this process knows, by their hashes, and the roles that were granted to actors."""
+    """The API tokens that this process knows, the roles that actors were granted, and the signing keys by their ids."""
 
     name = "access"
 
@@ -55,6 +57,7 @@ class AccessState(StateTail):
         self._by_hash: dict[bytes, _Known] = {}
         self._grants: dict[str, Mapping[str, _Granted]] = {}
         self._roles: dict[str, RolesByProject] = {}
+        self._signing_keys = SigningKeys()
 
     def find(self, token_hash: bytes) -> Principal | None:
         """Whom a token proves, by its hash; None when nobody, no longer, or not any more."""
@@ -74,12 +77,18 @@ class AccessState(StateTail):
         """The roles that an actor was granted: the same object until they change."""
         return self._roles.get(actor, NO_ROLES)
 
+    async def find_signing_key(self, key_id: str) -> SigningKeyChanged | None:
+        """The signing key of that id as it now is. Raises TransientError before the whole topic was read once."""
+        if not self.has_caught_up:
+            raise TransientError("the access topic is not read to its end yet")
+        return self._signing_keys.find(key_id)
+
     def holding(self) -> str:
-        """How many tokens and actors with granted roles there are."""
-        return f"{len(self._by_id)} tokens, {len(self._roles)} grants"
+        """How many tokens, actors with granted roles, and signing keys there are."""
+        return f"{len(self._by_id)} tokens, {len(self._roles)} grants, {len(self._signing_keys)} signing keys"
 
     def apply(self, records: list[Any]) -> None:
-        """Take in documents of tokens and grants; other records are somebody else's business."""
+        """Take in documents of tokens, grants and keys; other records are somebody else's business."""
         for record in records:
             decoded = decode(Record(key=record.key, value=record.value, headers=tuple(record.headers)))
             match decoded:
@@ -87,6 +96,8 @@ class AccessState(StateTail):
                     self._take_in(document, order=envelope.order)
                 case Received(envelope=envelope, event=RolesGranted() as grant):
                     self._take_in_grant(grant, order=envelope.order)
+                case Received(envelope=envelope, event=SigningKeyChanged() as key):
+                    self._signing_keys.take_in(key, order=envelope.order)
                 case Poison(reason=reason, detail=detail):
                     log.warning("access_record_ignored", key=repr(record.key), reason=reason, detail=detail)
                 case _:

@@ -19,6 +19,7 @@ from modelyard_runtime.unknown_callers import UnknownCallers
 from starlette.types import Lifespan
 
 from modelyard_registry.access import http as access_http
+from modelyard_registry.access import signing_keys_http
 from modelyard_registry.access.authentication import Authentication
 from modelyard_registry.access.bootstrap import ensure_admin
 from modelyard_registry.access.gate import Gate, refuse_undeclared
@@ -88,6 +89,7 @@ OPERATIONS = (
 
 BESIDE_PROJECTS = (
     access_http.tokens_router,
+    signing_keys_http.router,
     models_by_id_http.router,
     versions_by_id_http.router,
     changes_by_id_http.router,

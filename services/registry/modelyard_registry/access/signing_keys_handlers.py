@@ -1,0 +1,95 @@
+"""Registering and revoking signing keys: each change with its audit entry and its document for everyone."""
+
+from dataclasses import replace
+from uuid import UUID
+
+from modelyard_events.topics import ACCESS
+from modelyard_runtime.permissions import Permission
+from modelyard_runtime.principals import Principal
+
+from modelyard_registry.access import signing_keys_store as store
+from modelyard_registry.access.handlers import audited_project
+from modelyard_registry.access.signing_keys import (
+    RegisterSigningKey,
+    SigningKey,
+    SigningKeyKnownError,
+    SigningKeyNotFoundError,
+    SigningKeyRevokedError,
+    refuse_unless_registrable,
+)
+from modelyard_registry.database import Connection
+from modelyard_registry.transactions import Transaction
+
+
+async def register_signing_key(tx: Transaction, command: RegisterSigningKey, *, manager: Principal) -> SigningKey:
+    """Bind a public key to an actor. Raises SigningKeyKnownError and what `refuse_unless_registrable` does."""
+    refuse_unless_registrable(command, manager=manager, now=tx.now)
+    key = SigningKey(
+        id=tx.new_id(),
+        public_key=command.public_key,
+        actor=command.actor,
+        project=command.project,
+        topics=tuple(sorted(command.topics)),
+        tenants=None if command.tenants is None else tuple(sorted(command.tenants)),
+        description=command.description,
+        created_at=tx.now,
+        created_by=tx.context.actor,
+        expires_at=command.expires_at,
+        revoked_at=None,
+        revoked_by=None,
+        sequence=1,
+    )
+    if not await store.insert_key(tx.connection, key):
+        raise SigningKeyKnownError(
+            "This public key is registered already: one key, one actor and project.",
+            fix="Generate a new pair; a key whose end has come is never registered again.",
+        )
+    await tx.append_fact(ACCESS, key.document(), key=key.key, sequence=key.sequence)
+    await tx.record_audit(
+        project=audited_project(key.project),
+        action="signing_key.registered",
+        subject=key.subject,
+        after={
+            "actor": key.actor,
+            "project": key.project,
+            "topics": list(key.topics),
+            "tenants": None if key.tenants is None else list(key.tenants),
+            "public_key": key.public_key_text,
+            "expires_at": key.expires_at.isoformat(),
+        },
+    )
+    return key
+
+
+async def get_manageable_key(
+    connection: Connection, key_id: UUID, *, manager: Principal, lock: bool = False
+) -> SigningKey:
+    """The key of that id. Raises SigningKeyNotFoundError also when its project is not managed by the caller."""
+    key = await store.find_key(connection, key_id, lock=lock)
+    if key is None or not manager.may(Permission.ACCESS_MANAGE, key.project):
+        raise SigningKeyNotFoundError(
+            f"There is no signing key {key_id} that you manage.",
+            fix="List keys with GET /api/v1/access/signing-keys.",
+        )
+    return key
+
+
+async def revoke_signing_key(tx: Transaction, key_id: UUID, *, manager: Principal) -> SigningKey:
+    """End a key for good. Raises SigningKeyNotFoundError, and SigningKeyRevokedError when it is ended already."""
+    key = await get_manageable_key(tx.connection, key_id, manager=manager, lock=True)
+    if key.revoked_at is not None:
+        raise SigningKeyRevokedError(
+            f"The key was revoked by {key.revoked_by} at {key.revoked_at.isoformat()}.",
+            fix="Nothing is left to do: a revoked key never works again.",
+        )
+    revoked = replace(key, revoked_at=tx.now, revoked_by=tx.context.actor, sequence=key.sequence + 1)
+    await store.save_revocation(tx.connection, revoked)
+    await tx.append_fact(ACCESS, revoked.document(), key=revoked.key, sequence=revoked.sequence)
+    await tx.record_audit(
+        project=audited_project(revoked.project),
+        action="signing_key.revoked",
+        subject=revoked.subject,
+        before={"revoked": False},
+        after={"revoked": True, "actor": revoked.actor},
+    )
+    return revoked
