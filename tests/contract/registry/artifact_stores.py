@@ -10,7 +10,14 @@ from typing import Any
 
 import obstore
 import pytest
-from modelyard_registry.artifacts.cloud import CloudArtifactStore, azure_container, google_bucket
+from modelyard_registry.artifacts.cloud import (
+    CloudArtifactStore,
+    PartSigner,
+    azure_container,
+    azure_signer,
+    google_bucket,
+    google_signer,
+)
 from modelyard_registry.artifacts.disk import DiskArtifactStore
 from modelyard_registry.artifacts.memory import MemoryArtifactStore
 from modelyard_registry.artifacts.ports import ArtifactStore
@@ -68,9 +75,11 @@ async def kit(kind: str, object_server: ObjectServer | None, tmp_path: Path) -> 
             case "s3":
                 yield await _s3(object_server, opened)
             case "gcs":
-                yield await _cloud(google_bucket(bucket, endpoint=endpoint), opened)
+                signer = google_signer(bucket, endpoint=endpoint)
+                yield await _cloud(google_bucket(bucket, endpoint=endpoint), signer, opened)
             case "azure":
-                yield await _cloud(azure_container(bucket, endpoint=endpoint), opened)
+                signer = azure_signer(bucket, endpoint=endpoint)
+                yield await _cloud(azure_container(bucket, endpoint=endpoint), signer, opened)
 
 
 def digest_of(content: bytes) -> str:
@@ -148,8 +157,8 @@ async def _s3(server: ObjectServer, opened: AsyncExitStack) -> Kit:
     return Kit(store=store, damage=damage, leftovers=leftovers)
 
 
-async def _cloud(bucket: GCSStore | AzureStore, opened: AsyncExitStack) -> Kit:
-    store = await opened.enter_async_context(CloudArtifactStore(bucket, new_id=new_uuid7))
+async def _cloud(bucket: GCSStore | AzureStore, signer: PartSigner | None, opened: AsyncExitStack) -> Kit:
+    store = await opened.enter_async_context(CloudArtifactStore(bucket, signer=signer, new_id=new_uuid7))
 
     async def damage(digest: str) -> None:
         content = bytes(await (await obstore.get_async(bucket, _key(digest))).bytes_async())

@@ -1,14 +1,18 @@
 """What every artifact store promises about uploads by parts, which may take any time and end at any moment."""
 
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from io import BytesIO
 
 import aiohttp
 import pytest
 from modelyard_registry.artifacts.ports import (
+    ArtifactDamagedError,
     ArtifactMissingError,
     ArtifactStore,
     PartsMissingError,
+    PartTarget,
     UploadLostError,
 )
 from modelyard_runtime.clock import utc_now
@@ -17,6 +21,7 @@ from tests.contract.registry.artifact_stores import MIB, Kit, chunks_of, digest_
 
 __all__ = ["kind", "kit", "object_server"]
 
+STORAGES = [pytest.param(name, marks=pytest.mark.integration) for name in ("s3", "gcs", "azure")]
 PARTS = [bytes([number]) * (5 * MIB) for number in range(2)] + [b"the rest"]
 SIZES = [len(part) for part in PARTS]
 WHOLE = b"".join(PARTS)
@@ -28,8 +33,16 @@ async def send(store: ArtifactStore, staging: str, number: int, content: bytes) 
     if target is None:
         await store.write_part(staging, number=number, chunks=chunks_of(content))
         return
-    async with aiohttp.ClientSession() as session, session.put(target.url, data=BytesIO(content)) as answer:
-        assert answer.status == 200, await answer.text()
+    assert await put(target, content) in (200, 201)
+
+
+async def put(target: PartTarget, content: bytes) -> int:
+    """What a client does: no token, only the headers that it was told."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.put(target.url, data=BytesIO(content), headers=target.headers) as answer,
+    ):
+        return answer.status
 
 
 async def test_parts_in_any_order_become_one_artifact(kit: Kit) -> None:
@@ -113,3 +126,53 @@ async def test_uploads_that_were_left_alone_are_removed_and_artifacts_are_not(ki
     assert (too_young, removed) == (0, 2)
     assert len(await kit.leftovers()) == 1
     assert await read(kit.store, digest_of(PARTS[2])) == PARTS[2]
+
+
+@pytest.mark.parametrize("kind", STORAGES, indirect=True)
+async def test_parts_go_straight_to_a_storage_that_signs_addresses(kit: Kit) -> None:
+    staging = await kit.store.begin(with_checksums=False)
+
+    target = await kit.store.part_target(staging, number=1, checksum=None)
+
+    assert target is not None
+    assert await put(target, PARTS[2]) in (200, 201)
+    assert dict(await kit.store.list_parts(staging)) == {1: SIZES[2]}
+
+
+@pytest.mark.parametrize("kind", STORAGES, indirect=True)
+async def test_an_address_is_good_for_its_own_part_only(kit: Kit) -> None:
+    staging = await kit.store.begin(with_checksums=False)
+    other = await kit.store.begin(with_checksums=False)
+    target = await kit.store.part_target(staging, number=1, checksum=None)
+    elsewhere = await kit.store.part_target(other, number=2, checksum=None)
+    assert target is not None
+    assert elsewhere is not None
+    path, _, query = target.url.partition("?")
+    other_path, _, other_query = elsewhere.url.partition("?")
+
+    refused = [
+        await put(replace(target, url=f"{other_path}?{query}"), b"x"),
+        await put(replace(target, url=f"{path}?{other_query}"), b"x"),
+        await put(replace(target, url=path), b"x"),
+        await put(replace(target, url=f"{path.replace('incoming', 'sha256')}?{query}"), b"x"),
+    ]
+
+    assert all(status in (400, 401, 403, 404) for status in refused), refused
+    assert (await kit.store.list_parts(staging), await kit.store.list_parts(other)) == ({}, {})
+
+
+@pytest.mark.parametrize("kind", STORAGES, indirect=True)
+async def test_an_address_that_is_still_good_changes_no_artifact(kit: Kit) -> None:
+    staging = await kit.store.begin(with_checksums=False)
+    target = await kit.store.part_target(staging, number=1, checksum=None)
+    assert target is not None
+    await put(target, PARTS[2])
+
+    async with kit.store.assembled(staging, sizes=[SIZES[2]]) as incoming:
+        await put(target, PARTS[2][::-1])  # Between the proof and the keeping.
+        with suppress(ArtifactDamagedError):  # S3 has closed the upload by then; the others find the change.
+            await incoming.keep()
+    await put(target, b"later still")
+
+    with suppress(ArtifactMissingError):
+        assert await read(kit.store, digest_of(PARTS[2])) == PARTS[2]

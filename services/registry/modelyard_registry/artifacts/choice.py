@@ -4,7 +4,13 @@ from typing import TypeAlias
 
 from modelyard_runtime.ids import NewId
 
-from modelyard_registry.artifacts.cloud import CloudArtifactStore, azure_container, google_bucket
+from modelyard_registry.artifacts.cloud import (
+    CloudArtifactStore,
+    azure_container,
+    azure_signer,
+    google_bucket,
+    google_signer,
+)
 from modelyard_registry.artifacts.disk import DiskArtifactStore
 from modelyard_registry.artifacts.s3 import S3ArtifactStore, S3Settings
 from modelyard_registry.settings import Settings
@@ -15,6 +21,7 @@ OpenableStore: TypeAlias = DiskArtifactStore | S3ArtifactStore | CloudArtifactSt
 def choose_artifact_store(settings: Settings, *, new_id: NewId) -> OpenableStore:
     """The store that `artifact_store` names; the settings have been checked for a bucket."""
     bucket, endpoint = settings.artifact_bucket or "", settings.artifact_endpoint
+    public_endpoint = settings.artifact_public_endpoint or endpoint
     match settings.artifact_store:
         case "disk":
             return DiskArtifactStore(settings.artifact_directory, new_id=new_id)
@@ -27,6 +34,8 @@ def choose_artifact_store(settings: Settings, *, new_id: NewId) -> OpenableStore
             )
             return S3ArtifactStore(s3, new_id=new_id)
         case "gcs":
-            return CloudArtifactStore(google_bucket(bucket, endpoint=endpoint), new_id=new_id)
+            signer = google_signer(bucket, endpoint=public_endpoint)
+            return CloudArtifactStore(google_bucket(bucket, endpoint=endpoint), signer=signer, new_id=new_id)
         case "azure":
-            return CloudArtifactStore(azure_container(bucket, endpoint=endpoint), new_id=new_id)
+            signer = azure_signer(bucket, endpoint=public_endpoint)
+            return CloudArtifactStore(azure_container(bucket, endpoint=endpoint), signer=signer, new_id=new_id)

@@ -1,12 +1,15 @@
 """Artifacts in Google Cloud Storage or Azure Blob, through obstore, each under a key that is its digest.
 
-Parts come through the registry and are objects of their own below `incoming/`. They are read and hashed,
-and then poured under the digest, hashed once more on the way: the last bytes are sent only when they are
-those that were proved, and what is not sent whole never shows.
+Parts are objects of their own below `incoming/`. Clients PUT them to addresses signed with the account's key
+where there is one, and through the registry where not. They are read and hashed, and then poured under the
+digest, hashed once more on the way: the last bytes are sent only when they are those that were proved, and
+what is not sent whole never shows. So an address that is still good can change no artifact.
 """
 
+import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from types import TracebackType
@@ -22,6 +25,7 @@ from modelyard_registry.artifacts.ports import (
     IncomingArtifact,
     PartTarget,
     artifact_missing,
+    discard_if_possible,
     refuse_missing_parts,
     store_unavailable,
     upload_lost,
@@ -39,7 +43,21 @@ STAGED = "incoming/"
 MARK = "begun"
 """The object that says that an upload is there before its first part is."""
 
+GOOGLE_KEYS = ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_SERVICE_ACCOUNT_KEY")
+AZURE_KEYS = ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_MASTER_KEY")
+URL_VALID = timedelta(hours=1)
+TIMEOUT_S = 60.0
+CONNECT_TIMEOUT_S = 5.0
+
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartSigner:
+    """Signs addresses for parts. `bucket` is the storage as clients reach it; `headers` go with each PUT."""
+
+    bucket: GCSStore | AzureStore
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def google_bucket(bucket: str, *, endpoint: str | None) -> GCSStore:
@@ -62,14 +80,32 @@ def azure_container(container: str, *, endpoint: str | None) -> AzureStore:
     return AzureStore(container, config=config, retry_config=_RETRIES, client_options=_client(endpoint))
 
 
+def google_signer(bucket: str, *, endpoint: str | None) -> PartSigner | None:
+    """None where no key of a service account is given: Google would be asked for each signature, and may refuse.
+
+    None at another endpoint with TLS too: obstore signs for Google's own name only, which an emulator overlooks.
+    """
+    if not _is_set(GOOGLE_KEYS) or (endpoint is not None and not _is_plain(endpoint)):
+        return None
+    return PartSigner(bucket=google_bucket(bucket, endpoint=endpoint))
+
+
+def azure_signer(container: str, *, endpoint: str | None) -> PartSigner | None:
+    """None where the account's key is not given."""
+    if not _is_set(AZURE_KEYS):
+        return None
+    return PartSigner(bucket=azure_container(container, endpoint=endpoint), headers={"x-ms-blob-type": "BlockBlob"})
+
+
 class CloudArtifactStore:
     """Keeps artifacts in a bucket or container that obstore speaks with. Use as an async context manager."""
 
     part_bytes_min = 64 * 1024
     part_bytes_max = 64 * MIB
 
-    def __init__(self, bucket: GCSStore | AzureStore, *, new_id: NewId) -> None:
+    def __init__(self, bucket: GCSStore | AzureStore, *, signer: PartSigner | None = None, new_id: NewId) -> None:
         self._bucket = bucket
+        self._signer = signer
         self._new_id = new_id
 
     async def __aenter__(self) -> Self:
@@ -92,7 +128,7 @@ class CloudArtifactStore:
                 await self._put(_part(staging, count), piece)
             yield ProvedArtifact(proof=proof, save=partial(self._pour, proof, staging=staging, count=count))
         finally:
-            await self.discard(staging)
+            await discard_if_possible(self, staging)
 
     async def read(self, digest: str) -> AsyncIterator[bytes]:
         """The bytes under `digest`, checked while they are read; see `ArtifactStore`."""
@@ -109,8 +145,15 @@ class CloudArtifactStore:
         return staging
 
     async def part_target(self, staging: str, *, number: int, checksum: bytes | None) -> PartTarget | None:
-        """None: the parts come through the registry."""
-        return None
+        """A signed address for this part alone, or None: it comes through the registry; see `StagedUploads`.
+
+        None with a `checksum` too: these storages take no SHA-256 with a PUT, so the registry compares it.
+        """
+        if self._signer is None or checksum is not None:
+            return None
+        with _errors():
+            url = await obstore.sign_async(self._signer.bucket, "PUT", _part(staging, number), URL_VALID)
+        return PartTarget(url=url, headers=self._signer.headers)
 
     async def write_part(self, staging: str, *, number: int, chunks: AsyncIterator[bytes]) -> None:
         """Stage a part, held in memory meanwhile; see `StagedUploads`."""
@@ -204,10 +247,14 @@ _RETRIES: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=
 
 def _client(endpoint: str | None) -> "ClientConfig":
     return {
-        "timeout": timedelta(seconds=60),
-        "connect_timeout": timedelta(seconds=5),
+        "timeout": timedelta(seconds=TIMEOUT_S),
+        "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT_S),
         "allow_http": endpoint is not None and _is_plain(endpoint),
     }
+
+
+def _is_set(names: Sequence[str]) -> bool:
+    return any(os.environ.get(name) for name in names)
 
 
 def _is_plain(endpoint: str) -> bool:

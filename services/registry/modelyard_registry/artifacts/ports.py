@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+import structlog
 from modelyard_runtime.problems import ConflictError, NotFoundError, ProblemError, UnavailableError
 
 HEAD_BYTES = 4_096
 """How much of an artifact's beginning is kept in hand while it comes in, to tell its format."""
+
+
+log = structlog.get_logger()
 
 
 class ArtifactTooLargeError(ProblemError):
@@ -134,6 +138,14 @@ class ArtifactStore(StagedUploads, Protocol):
         before the last.
         """
         ...
+
+
+async def discard_if_possible(store: StagedUploads, staging: str) -> None:
+    """Discard what was staged when nothing depends on it any more: what a failing storage keeps is removed by age."""
+    try:
+        await store.discard(staging)
+    except ArtifactStoreUnavailableError as error:
+        log.warning("upload_not_discarded", staging=staging.partition("#")[0], error=str(error))
 
 
 def refuse_missing_parts(found: Mapping[int, int], *, sizes: Sequence[int]) -> None:

@@ -26,6 +26,7 @@ from modelyard_registry.artifacts.ports import (
     IncomingArtifact,
     PartTarget,
     artifact_missing,
+    discard_if_possible,
     refuse_missing_parts,
     store_unavailable,
     upload_lost,
@@ -127,7 +128,7 @@ class S3ArtifactStore:
                 key, etag = await self._complete(staging, sizes=None)
                 yield ProvedArtifact(proof=proof, save=partial(self._copy, proof, key=key, etag=etag))
             finally:
-                await self.discard(staging)
+                await discard_if_possible(self, staging)
 
     async def read(self, digest: str) -> AsyncIterator[bytes]:
         """The bytes under `digest`, checked while they are read; see `ArtifactStore`."""
