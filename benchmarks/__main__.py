@@ -8,7 +8,8 @@ import traceback
 
 from benchmarks.report import Line, print_lines, progress
 
-BENCHMARKS = ("decision", "router_http", "register", "promotion", "purge", "relay", "predict")
+BENCHMARKS = ("decision", "router_http", "register", "sizes", "promotion", "purge", "relay", "predict")
+AGAINST_MLFLOW = ("register", "sizes")
 
 
 def main() -> None:
@@ -16,7 +17,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="benchmark", help=", ".join(BENCHMARKS))
     parser.add_argument(
-        "--without-mlflow", action="store_true", help="do not install or start MLflow: register without a reference"
+        "--without-mlflow",
+        action="store_true",
+        help="do not install or start MLflow: register and sizes without a reference",
     )
     arguments = parser.parse_args()
     if unknown := set(arguments.names).difference(BENCHMARKS):
@@ -43,7 +46,7 @@ def _print(name: str, *, without_mlflow: bool) -> bool:
 
 def _measure(name: str, *, without_mlflow: bool) -> tuple[str, list[Line]]:
     module = importlib.import_module(f"benchmarks.{name}")
-    measure = module.measure_alone if without_mlflow and name == "register" else module.measure
+    measure = module.measure_alone if without_mlflow and name in AGAINST_MLFLOW else module.measure
     return (module.__doc__ or name).strip().splitlines()[0], measure()
 
 

@@ -55,7 +55,8 @@ def request_bytes(
     """An HTTP/1.1 request as it goes over the wire."""
     parts = urlsplit(url)
     body = b"" if document is None else json.dumps(document, separators=(",", ":")).encode()
-    lines = [f"{method} {parts.path} HTTP/1.1", f"host: {parts.netloc}", f"content-length: {len(body)}"]
+    target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+    lines = [f"{method} {target} HTTP/1.1", f"host: {parts.netloc}", f"content-length: {len(body)}"]
     if body:
         lines.append("content-type: application/json")
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]

@@ -46,6 +46,22 @@ async def test_an_alias_is_set_moved_and_deleted_with_facts_and_audit_entries(do
     assert await aliases(door) == {}
 
 
+async def test_an_alias_names_its_version_wherever_a_version_is_named(door: Door) -> None:
+    await with_versions(door, 2)
+    (await point(door, "stable", 1)).expect(200)
+
+    named = (await door.call("GET", "/registered-models/risk/versions/@stable")).expect(200)
+    move = {"to_stage": "staging", "reason": "by its alias"}
+    (await door.call("POST", "/registered-models/risk/versions/@stable/transitions", move)).expect(200)
+    stages = [await door.stage_of(number) for number in (1, 2)]
+    unset = await door.call("GET", "/registered-models/risk/versions/@nightly")
+
+    assert (named["number"], named["aliases"]) == (1, ["stable"])
+    assert stages == ["staging", "development"]
+    assert (unset.status, unset.document["type"]) == (404, "/problems/model-version-not-found")
+    assert "@nightly" in unset.document["detail"]
+
+
 async def test_a_caller_who_expects_another_number_is_refused(door: Door) -> None:
     await with_versions(door, 2)
 

@@ -15,6 +15,7 @@ from modelyard_runtime.problems import ConflictError, InvalidRequestError
 SEMVER_PART_MAX = 999_999_999
 _SEMVER = re.compile(r"v?(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+_ALIAS = re.compile(r"@[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class SemverTakenError(ConflictError):
@@ -162,21 +163,33 @@ class Latest(StrEnum):
     LATEST = "latest"
 
 
-Reference = int | SemanticVersion | Latest
+@dataclass(frozen=True, slots=True)
+class AliasReference:
+    """The version that an alias points at."""
+
+    alias: str
+
+    def __str__(self) -> str:
+        return f"@{self.alias}"
+
+
+Reference = int | SemanticVersion | Latest | AliasReference
 """How a version is named within its registered model."""
 
 
 def parse_reference(text: str) -> Reference:
-    """What `3`, `1.2.0`, `v1.2.0` or `latest` names. Raises VersionReferenceInvalidError."""
+    """What `3`, `1.2.0`, `v1.2.0`, `latest` or `@champion` names. Raises VersionReferenceInvalidError."""
     if text == Latest.LATEST:
         return Latest.LATEST
+    if _ALIAS.fullmatch(text):
+        return AliasReference(text[1:])
     if _NUMBER.fullmatch(text):
         return int(text)
     semver = SemanticVersion.find(text)
     if semver is None:
         raise VersionReferenceInvalidError(
             f"{text[:100]!r} names no version.",
-            fix="Use a number (3), a semantic version (1.2.0 or v1.2.0) or `latest`.",
+            fix="Use a number (3), a semantic version (1.2.0 or v1.2.0), `latest`, or an alias (@champion).",
         )
     return semver
 

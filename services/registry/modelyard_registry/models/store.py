@@ -11,6 +11,7 @@ from modelyard_runtime.problems import NotFoundError
 from modelyard_registry.database import Connection
 from modelyard_registry.models.domain import (
     SEMVER_PART_MAX,
+    AliasReference,
     Latest,
     ModelVersion,
     Reference,
@@ -101,6 +102,10 @@ FIND_BY_NUMBER = f"{_VERSIONS} WHERE m.project = $1 AND m.name = $2 AND m.delete
 FIND_BY_SEMVER = f"{_VERSIONS} WHERE m.project = $1 AND m.name = $2 AND m.deleted_at IS NULL AND v.semver = $3"
 FIND_LATEST = f"""
 {_VERSIONS} WHERE m.project = $1 AND m.name = $2 AND m.deleted_at IS NULL ORDER BY v.number DESC LIMIT 1
+"""
+FIND_BY_ALIAS = f"""
+{_VERSIONS} JOIN aliases a ON a.registered_model_id = m.id AND a.number = v.number
+WHERE m.project = $1 AND m.name = $2 AND m.deleted_at IS NULL AND a.alias = $3
 """
 
 
@@ -259,6 +264,8 @@ async def find_version(
             row = await connection.fetchrow(FIND_BY_SEMVER, project, model, semver)
         case int():
             row = await connection.fetchrow(FIND_BY_NUMBER, project, model, reference)
+        case AliasReference():
+            row = await connection.fetchrow(FIND_BY_ALIAS, project, model, reference.alias)
     return version_of(row) if row else None
 
 

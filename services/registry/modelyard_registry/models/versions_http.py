@@ -37,7 +37,11 @@ from modelyard_registry.transactions import Transaction
 
 VersionText = Annotated[
     str,
-    Path(description="A number, a semantic version or `latest`.", examples=["3", "1.2.0", "latest"], max_length=100),
+    Path(
+        description="A number, a semantic version, `latest`, or an alias as `@name`.",
+        examples=["3", "1.2.0", "latest", "@champion"],
+        max_length=101,
+    ),
 ]
 
 router = APIRouter(tags=["model versions"])
@@ -141,7 +145,7 @@ async def _page(
 async def get_one_version(
     project: Project, name: ModelName, reference: VersionText, call: Caller, response: Response
 ) -> ModelVersionDocument:
-    """By number, by semantic version, or the one with the highest number. Its revision is its ETag."""
+    """By number, by semantic version, by alias, or the one with the highest number. Its revision is its ETag."""
     async with call.services.database.reading() as connection:
         version = await get_version(connection, project=project, model=name, reference=parse_reference(reference))
     response.headers.update(etag_of(version.revision))
