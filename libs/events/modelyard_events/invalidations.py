@@ -9,7 +9,10 @@ from modelyard_events.values import Slug
 
 
 class EntityPurged(Event):
-    """All that was cached about an entity was purged; `caused_by` is the id of the change event."""
+    """All that was cached about an entity was purged; `caused_by` is the id of the change event.
+
+    `actor` is whoever asked for it by hand, by HTTP; it is absent when a system of record said that the entity changed.
+    """
 
     type: ClassVar[str] = "entity.purged.v1"
 
@@ -19,3 +22,4 @@ class EntityPurged(Event):
     version: int | None = None
     purged_entries: Annotated[int, Field(ge=0)]
     caused_by: str
+    actor: str | None = None

@@ -22,6 +22,7 @@ from modelyard_events.model_changes import (
     RegisteredModelUpdated,
 )
 from modelyard_events.policies import ApprovalGiven, PolicyChanged, TransitionRequested, TransitionRequestEnded
+from modelyard_events.refusals import AccessRefused
 from modelyard_events.registry import (
     AliasMoved,
     AuditEntryRecorded,
@@ -155,6 +156,18 @@ ACCESS = Topic(
     events=(ApiTokenChanged, SigningKeyChanged, RolesGranted),
 )
 
+ACCESS_REFUSALS = Topic(
+    name="access-refusals.v1",
+    key="project",
+    kind=Kind.FACTS,
+    # One, so that a gap in the sequence of a source shows here.
+    partitions=1,
+    retention_ms=30 * DAY_MS,
+    producer="router | cache_invalidator",
+    consumers=("registry",),
+    events=(AccessRefused,),
+)
+
 AUDIT_LOG = Topic(
     name="audit-log.v1",
     key="project",
@@ -206,7 +219,7 @@ CACHE_INVALIDATIONS = Topic(
     partitions=6,
     retention_ms=7 * DAY_MS,
     producer="cache_invalidator",
-    consumers=("anyone",),
+    consumers=("registry", "anyone"),
     events=(EntityPurged,),
 )
 
@@ -215,6 +228,7 @@ TOPICS: tuple[Topic, ...] = (
     MODEL_VERSIONS,
     ROUTES,
     ACCESS,
+    ACCESS_REFUSALS,
     AUDIT_LOG,
     INFERENCES,
     SHADOW_COMPARISONS,

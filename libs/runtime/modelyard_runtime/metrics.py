@@ -8,3 +8,8 @@ UNAUTHENTICATED = Counter(
     " key or claims.",
     ["reason"],
 )
+REFUSED = Counter(
+    "runtime_refused_calls_total",
+    "Calls of known callers that lacked a permission; each is in a fact for the audit log.",
+    ["permission"],
+)

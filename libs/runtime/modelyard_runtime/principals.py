@@ -49,7 +49,7 @@ class Principal:
         """Raise ForbiddenError, which names the permission and who has it, unless `may` says yes."""
         if not self.may(permission, project):
             where = "all projects" if project == ALL_PROJECTS else f"the project {project}"
-            raise lacking(self, permission, where=where)
+            raise lacking(self, permission, where=where, project=project)
 
     @cached_property
     def _permitted(self) -> Mapping[str, frozenset[Permission]]:
@@ -64,14 +64,15 @@ def merged(first: RolesByProject, second: RolesByProject) -> RolesByProject:
     }
 
 
-def lacking(principal: Principal, permission: Permission, *, where: str) -> ForbiddenError:
-    """The refusal of a known principal."""
+def lacking(principal: Principal, permission: Permission, *, where: str, project: str | None = None) -> ForbiddenError:
+    """The refusal of a known principal; `project` when it is about one."""
     roles = [str(role) for role in roles_that_may(permission)]
     return ForbiddenError(
         f"{principal.actor} lacks the permission {permission} in {where}.",
         fix=f"Ask an admin for a role that has it: {', '.join(roles)}.",
         permission=str(permission),
         roles=roles,
+        **({} if project is None else {"project": project}),
     )
 
 

@@ -7,12 +7,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from aiokafka import AIOKafkaProducer
 from fastapi import FastAPI
 from faststream.kafka import KafkaBroker
-from modelyard_events.topics import ACCESS, CACHE_INVALIDATIONS, ENTITY_CHANGES, topic_named
+from modelyard_events.topics import ACCESS, ACCESS_REFUSALS, CACHE_INVALIDATIONS, ENTITY_CHANGES, topic_named
 from modelyard_prediction_cache import PredictionCache, connect, random_nonce
 from modelyard_runtime.access_state import AccessState
 from modelyard_runtime.authentication import Authentication
 from modelyard_runtime.clock import Clock, utc_now
 from modelyard_runtime.consume import ConsumePolicy, Consumption, DeadLetters, build_broker, consume_batches
+from modelyard_runtime.fact_queue import FactQueue
+from modelyard_runtime.fact_sequence import fact_sequence
 from modelyard_runtime.fetch import Fetcher
 from modelyard_runtime.health import Health, operations
 from modelyard_runtime.ids import NewId, new_uuid7
@@ -21,16 +23,17 @@ from modelyard_runtime.oidc import IdentityProviders
 from modelyard_runtime.principals import Principals
 from modelyard_runtime.problems import install_problems
 from modelyard_runtime.publish import Publisher, build_producer
+from modelyard_runtime.refusals import RefusalFacts, install_refusals
 from modelyard_runtime.topic_setup import ensure_topics
 from modelyard_runtime.unknown_callers import UnknownCallers
 
 from modelyard_cache_invalidator.cache_watch import CacheWatch
-from modelyard_cache_invalidator.handlers import Handlers
+from modelyard_cache_invalidator.handlers import SOURCE, Handlers
 from modelyard_cache_invalidator.http import changes
 from modelyard_cache_invalidator.settings import Settings
 
-SOURCE = "/modelyard/cache-invalidator"
-TOPICS = (ACCESS, ENTITY_CHANGES, CACHE_INVALIDATIONS, topic_named(ENTITY_CHANGES.dead_letter_name))
+TOPICS = (ACCESS, ACCESS_REFUSALS, ENTITY_CHANGES, CACHE_INVALIDATIONS, topic_named(ENTITY_CHANGES.dead_letter_name))
+REFUSALS_DRAIN_S = 1.0
 STOP_MARGIN_S = 5.0
 """What a stop may take beyond draining: the last commit, leaving the group."""
 
@@ -44,6 +47,7 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
     fetcher = Fetcher(allow=settings.outbound_allow)
     providers = IdentityProviders(settings.oidc_issuers, fetcher=fetcher, clock=clock, seconds=time.monotonic)
     unknown = UnknownCallers(clock=clock)
+    refusals = RefusalFacts("cache_invalidator", clock=clock, new_id=new_id)
     authentication = Authentication(
         Principals(settings.tokens, roles=settings.token_roles, issued=access),
         grants=access,
@@ -74,6 +78,8 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
             producer = build_producer(bootstrap=settings.kafka_bootstrap, client_id="cache-invalidator")
             await producer.start()
             opened.push_async_callback(producer.stop)
+            leaving = _refusals_leaving(refusals, producer, settings=settings, clock=clock, new_id=new_id)
+            health.add(await opened.enter_async_context(leaving))
             app.state.handlers = Handlers(
                 cache=cache,
                 publisher=Publisher(producer, source=SOURCE, prefix=settings.topic_prefix, clock=clock, new_id=new_id),
@@ -97,9 +103,35 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
         lifespan=lifespan,
     )
     install_problems(app)
+    install_refusals(app, refusals)
     app.include_router(operations(health))
     app.include_router(changes(authentication))
     return app
+
+
+@asynccontextmanager
+async def _refusals_leaving(
+    refusals: RefusalFacts, producer: AIOKafkaProducer, *, settings: Settings, clock: Clock, new_id: NewId
+) -> AsyncIterator[FactQueue]:
+    """Let refusals leave by a queue; on leaving, what is queued gets a moment to go out."""
+    kept = settings.state_directory
+    # A place of its own below it: a router on the same machine may have been given the same directory.
+    with fact_sequence(kept and kept / "cache-invalidator", new_id=new_id) as sequence:
+        queue = FactQueue(
+            producer,
+            source=f"{SOURCE}/{sequence.instance}",
+            prefix=settings.topic_prefix,
+            clock=clock,
+            new_id=new_id,
+            take_sequence=sequence.take,
+        )
+        refusals.queue = queue
+        async with beside("refusal_facts", queue.run()):
+            try:
+                async with beside("refusals", refusals.run()):
+                    yield queue
+            finally:
+                await queue.drain(REFUSALS_DRAIN_S)
 
 
 def _subscribe(

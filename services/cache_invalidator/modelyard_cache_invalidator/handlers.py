@@ -21,6 +21,8 @@ from modelyard_runtime.publish import Publication, Publisher
 
 from modelyard_cache_invalidator.metrics import PURGE_AGE_SECONDS, PURGE_SECONDS, PURGED_ENTRIES, PURGES
 
+SOURCE = "/modelyard/cache-invalidator"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handlers:
@@ -52,9 +54,11 @@ class Handlers:
         self._measure(changes, counts)
         await self._announce(changes, counts)
 
-    async def submit(self, change: EntityChanged, *, actor: str) -> Envelope:
+    async def submit(self, change: EntityChanged, *, actor: str, request_id: str | None = None) -> Envelope:
         """Let a change that came by HTTP take the same way as all others. Raises PublishFailedError."""
-        return await self.publisher.publish(ENTITY_CHANGES, change, key=key_of(change), actor=actor)
+        return await self.publisher.publish(
+            ENTITY_CHANGES, change, key=key_of(change), actor=actor, correlation_id=request_id
+        )
 
     def _measure(self, changes: Sequence[tuple[Envelope, EntityChanged]], counts: Sequence[int]) -> None:
         now = self.clock()
@@ -66,7 +70,7 @@ class Handlers:
     async def _announce(self, changes: Sequence[tuple[Envelope, EntityChanged]], counts: Sequence[int]) -> None:
         publications = [
             Publication(
-                event=_purged(change, purged_entries=count, caused_by=envelope.id),
+                event=_purged(change, envelope, purged_entries=count),
                 key=key_of(change),
                 correlation_id=envelope.correlation_id,
                 causation_id=envelope.id,
@@ -100,12 +104,13 @@ def _change_in(delivery: Delivery[Any]) -> tuple[Envelope, EntityChanged]:
     return delivery.envelope, delivery.event
 
 
-def _purged(change: EntityChanged, *, purged_entries: int, caused_by: str) -> EntityPurged:
+def _purged(change: EntityChanged, envelope: Envelope, *, purged_entries: int) -> EntityPurged:
     return EntityPurged(
         tenant=change.tenant,
         entity_type=change.entity_type,
         entity_id=change.entity_id,
         version=change.version,
         purged_entries=purged_entries,
-        caused_by=caused_by,
+        caused_by=envelope.id,
+        actor=envelope.actor if envelope.source == SOURCE else None,
     )

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Header, Request
 from modelyard_events.entities import EntityChanged
 from modelyard_events.values import Slug
 from modelyard_runtime.errors import PublishFailedError
@@ -53,11 +53,14 @@ def changes(authentication: Authenticates) -> APIRouter:
         submission: ChangeSubmission,
         request: Request,
         principal: Annotated[Principal, Depends(known)],
+        x_request_id: Annotated[
+            str | None, Header(pattern=r"^[!-~]{1,200}$", description="Names the request in the audit log.")
+        ] = None,
     ) -> ChangeAccepted:
         handlers: Handlers = request.app.state.handlers
         change = EntityChanged(**submission.model_dump())
         try:
-            envelope = await handlers.submit(change, actor=principal.actor)
+            envelope = await handlers.submit(change, actor=principal.actor, request_id=x_request_id)
         except PublishFailedError as error:
             raise UnavailableError(
                 f"Kafka did not confirm the change of {change.entity_type} {change.entity_id}.",

@@ -11,13 +11,21 @@ from contextlib import AsyncExitStack
 import structlog
 from aiokafka.errors import KafkaError
 from faststream.kafka import KafkaBroker
-from modelyard_events.topics import INFERENCES, SHADOW_COMPARISONS, TRAINING_RUNS, Topic
+from modelyard_events.topics import (
+    ACCESS_REFUSALS,
+    CACHE_INVALIDATIONS,
+    INFERENCES,
+    SHADOW_COMPARISONS,
+    TRAINING_RUNS,
+    Topic,
+)
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.consume import BatchHandler, Consumption, DeadLetters, build_broker, consume_batches
 from modelyard_runtime.health import HealthCheck
 from modelyard_runtime.publish import build_producer
 from modelyard_runtime.topic_setup import ensure_topics
 
+from modelyard_registry.access_facts.handlers import AccessFacts
 from modelyard_registry.database import Database, DatabaseUnavailableError
 from modelyard_registry.offsets import stored_offsets
 from modelyard_registry.outbox.relay import Relay
@@ -51,10 +59,14 @@ class KafkaSide:
         training = f"{settings.topic_prefix}{GROUP}-training"
         scoreboard = f"{settings.topic_prefix}{GROUP}-scoreboard"
         shadows = f"{settings.topic_prefix}{GROUP}-shadows"
+        refusals = f"{settings.topic_prefix}{GROUP}-refusals"
+        purges = f"{settings.topic_prefix}{GROUP}-purges"
         self._arrows: Sequence[tuple[Topic, str, BatchHandler]] = (
             (TRAINING_RUNS, training, TrainingRuns(unit_of_work, group=training).on_batch),
             (INFERENCES, scoreboard, Scoreboard(unit_of_work, group=scoreboard).on_inferences),
             (SHADOW_COMPARISONS, shadows, Scoreboard(unit_of_work, group=shadows).on_comparisons),
+            (ACCESS_REFUSALS, refusals, AccessFacts(unit_of_work, group=refusals).on_refusals),
+            (CACHE_INVALIDATIONS, purges, AccessFacts(unit_of_work, group=purges).on_purges),
         )
         self._consumptions: Sequence[Consumption] = ()
         self._trouble = "the topics are not checked yet"

@@ -12,6 +12,11 @@ REQUEST_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 REFUSALS = Counter("registry_refusals_total", "Changes that the present state did not allow.", ["problem"])
+FACTS_MISSING = Counter(
+    "registry_facts_missing_total",
+    "Facts that their source has counted and that have not come, as the gaps in its sequence tell; late ones included.",
+    ["topic"],
+)
 ARTIFACT_BYTES = Counter("registry_artifact_bytes_total", "Bytes of artifacts that were uploaded and kept.")
 
 

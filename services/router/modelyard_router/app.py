@@ -26,6 +26,7 @@ from modelyard_runtime.permissions import Permission
 from modelyard_runtime.principals import Principal, Principals, authenticated
 from modelyard_runtime.problems import ProblemDocument, install_problems
 from modelyard_runtime.publish import build_producer
+from modelyard_runtime.refusals import RefusalFacts, install_refusals
 from modelyard_runtime.state_tail import Seconds
 from modelyard_runtime.unknown_callers import UnknownCallers
 
@@ -45,6 +46,7 @@ from modelyard_router.state import RouteState
 log = structlog.get_logger()
 
 PRODUCER_RETRY_S = 1.0
+REFUSALS_DRAIN_S = 1.0
 FACTS_AT_ONCE = 200
 """Encoded in one go, between requests: about 4 ms of the event loop at most."""
 
@@ -61,6 +63,7 @@ def build_app(
     fetcher = Fetcher(allow=settings.outbound_allow)
     providers = IdentityProviders(settings.oidc_issuers, fetcher=fetcher, clock=clock, seconds=seconds)
     unknown = UnknownCallers(clock=clock)
+    refusals = RefusalFacts("router", clock=clock, new_id=new_id)
     authentication = Authentication(
         Principals(settings.tokens, roles=settings.token_roles, issued=access),
         grants=access,
@@ -75,7 +78,7 @@ def build_app(
             await opened.enter_async_context(fetcher)
             redis = connect(settings.redis_url, timeout_s=settings.cache_timeout_s)
             opened.push_async_callback(redis.aclose)
-            queue = await opened.enter_async_context(_facts_leaving(settings, clock=clock, new_id=new_id))
+            queue = await opened.enter_async_context(_facts_leaving(settings, refusals, clock=clock, new_id=new_id))
             health.add(queue)
             health.add(await opened.enter_async_context(beside("route_tail", state.follow())))
             health.add(await opened.enter_async_context(beside("access_tail", access.follow())))
@@ -105,10 +108,18 @@ def build_app(
         lifespan=lifespan,
     )
     install_problems(app)
+    install_refusals(app, refusals)
     install_openapi(app)
     app.include_router(operations(health))
     _add_routes_dump(app, state=state, authentication=authentication)
-    return Door(app, operations=hot, authentication=authentication, state=state, body_bytes_max=settings.body_bytes_max)
+    return Door(
+        app,
+        operations=hot,
+        authentication=authentication,
+        refusals=refusals,
+        state=state,
+        body_bytes_max=settings.body_bytes_max,
+    )
 
 
 def _add_routes_dump(app: FastAPI, *, state: RouteState, authentication: Authentication) -> None:
@@ -140,30 +151,45 @@ def _add_routes_dump(app: FastAPI, *, state: RouteState, authentication: Authent
 
 
 @asynccontextmanager
-async def _facts_leaving(settings: Settings, *, clock: Clock, new_id: NewId) -> AsyncIterator[FactQueue]:
-    """A queue of facts that a producer empties; on leaving, what is queued gets the grace to go out."""
+async def _facts_leaving(
+    settings: Settings, refusals: RefusalFacts, *, clock: Clock, new_id: NewId
+) -> AsyncIterator[FactQueue]:
+    """A queue of facts that a producer empties; on leaving, what is queued gets the grace to go out.
+
+    Refusals have a queue and a sequence of their own: neither can push out the other, or look like its gap.
+    """
     producer = build_producer(bootstrap=settings.kafka_bootstrap, client_id="modelyard-router")
     batching = BatchingProducer(producer)
-    with fact_sequence(settings.state_directory, new_id=new_id) as sequence:
-        queue = FactQueue(
-            batching,
-            source=f"/modelyard/router/{sequence.instance}",
-            prefix=settings.topic_prefix,
-            clock=clock,
-            new_id=new_id,
-            take_sequence=sequence.take,
-            queue_max=settings.fact_queue_max,
-            in_flight_max=FACTS_AT_ONCE,
+    kept = settings.state_directory
+    with (
+        fact_sequence(kept, new_id=new_id) as sequence,
+        fact_sequence(kept and kept / "refusals", new_id=new_id) as refusal_sequence,
+    ):
+        queue, refusal_queue = (
+            FactQueue(
+                batching,
+                source=f"/modelyard/router/{each.instance}",
+                prefix=settings.topic_prefix,
+                clock=clock,
+                new_id=new_id,
+                take_sequence=each.take,
+                queue_max=settings.fact_queue_max,
+                in_flight_max=FACTS_AT_ONCE,
+            )
+            for each in (sequence, refusal_sequence)
         )
-        async with beside("facts", _publish(producer, batching, queue)):
+        refusals.queue = refusal_queue
+        async with beside("facts", _publish(producer, batching, queue, refusal_queue)):
             try:
-                yield queue
+                async with beside("refusals", refusals.run()):
+                    yield queue
             finally:
                 left = await queue.drain(settings.shutdown_grace_s / 2)
-                log.info("facts_drained", left=left, dropped=queue.dropped)
+                left += await refusal_queue.drain(REFUSALS_DRAIN_S)
+                log.info("facts_drained", left=left, dropped=queue.dropped + refusal_queue.dropped)
 
 
-async def _publish(producer: AIOKafkaProducer, batching: BatchingProducer, queue: FactQueue) -> None:
+async def _publish(producer: AIOKafkaProducer, batching: BatchingProducer, *queues: FactQueue) -> None:
     """Publish what is offered, from whenever Kafka is there: the router must not wait for it to start."""
     try:
         while True:
@@ -175,7 +201,8 @@ async def _publish(producer: AIOKafkaProducer, batching: BatchingProducer, queue
                 await asyncio.sleep(PRODUCER_RETRY_S)
         async with asyncio.TaskGroup() as group:
             group.create_task(batching.run())
-            group.create_task(queue.run())
+            for queue in queues:
+                group.create_task(queue.run())
     finally:
         try:
             async with asyncio.timeout(PRODUCER_RETRY_S):

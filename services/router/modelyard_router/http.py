@@ -11,7 +11,8 @@ import orjson
 import structlog
 from modelyard_runtime.authentication import Authentication
 from modelyard_runtime.principals import Principal, bearer_of
-from modelyard_runtime.problems import MEDIA_TYPE, ProblemError
+from modelyard_runtime.problems import MEDIA_TYPE, ForbiddenError, ProblemError
+from modelyard_runtime.refusals import RefusalFacts
 
 from modelyard_router.problems import BodyTooLargeError, MethodNotAllowedError
 from modelyard_router.state import RouteState
@@ -38,12 +39,14 @@ class Door:
         *,
         operations: dict[str, Operation],
         authentication: Authentication,
+        refusals: RefusalFacts,
         state: RouteState,
         body_bytes_max: int,
     ) -> None:
         self._rest = rest
         self._operations = operations
         self._authentication = authentication
+        self._refusals = refusals
         self._state = state
         self._body_bytes_max = body_bytes_max
 
@@ -53,6 +56,7 @@ class Door:
         if operation is None:
             await self._rest(scope, receive, send)
             return
+        caller: Principal | None = None
         try:
             token = self._token(scope)
             # Almost always known at once: only a token that was never seen is waited for.
@@ -66,6 +70,8 @@ class Door:
             if not isinstance(answer, bytes):
                 answer = await answer
         except ProblemError as problem:
+            if isinstance(problem, ForbiddenError) and caller is not None:
+                self._note(problem, scope, caller)
             await _send(send, problem.status, _problem_headers(problem), orjson.dumps(problem.body()))
         except Exception as error:
             # The last resort of the hot operations, as `install_problems` has one for the others.
@@ -79,6 +85,16 @@ class Door:
             # Seconds since the routes were last known to be complete: near 0 unless Kafka is away.
             age = (AGE_HEADER, b"%d" % self._state.age_s)
             await _send(send, 200, [JSON_HEADER, age], answer)
+
+    def _note(self, problem: ForbiddenError, scope: Scope, caller: Principal) -> None:
+        given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+        self._refusals.note(
+            problem,
+            actor=caller.actor,
+            method=scope["method"],
+            path=scope["path"],
+            request_id=given[0].decode("latin-1") if given else None,
+        )
 
     def _token(self, scope: Scope) -> str | None:
         """What proves who sends this POST, before anything of its body is read. Raises ProblemError."""

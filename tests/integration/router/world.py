@@ -17,7 +17,7 @@ from modelyard_events.envelope import Envelope
 from modelyard_events.event import Event
 from modelyard_events.inferences import ExposureRecorded, InferenceCompleted
 from modelyard_events.routes import FeatureSource, RouteChanged
-from modelyard_events.topics import ACCESS, INFERENCES, ROUTES
+from modelyard_events.topics import ACCESS, ACCESS_REFUSALS, INFERENCES, ROUTES
 from modelyard_events.values import Endpoint, Feature, Protocol
 from modelyard_router.app import build_app
 from modelyard_router.settings import Settings
@@ -261,7 +261,7 @@ async def open_world(*, bootstrap: str, prefix: str, redis_url: str) -> AsyncIte
     """A world of its own on real Kafka and Valkey."""
     models, features = Models(), Features()
     async with AsyncExitStack() as opened:
-        await ensure_topics(bootstrap=bootstrap, prefix=prefix, topics=(ROUTES, ACCESS, INFERENCES))
+        await ensure_topics(bootstrap=bootstrap, prefix=prefix, topics=(ROUTES, ACCESS, ACCESS_REFUSALS, INFERENCES))
         producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
         await producer.start()
         opened.push_async_callback(producer.stop)

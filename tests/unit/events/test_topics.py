@@ -26,7 +26,16 @@ def test_every_topic_that_a_service_consumes_has_a_dead_letter_topic() -> None:
 
     assert parked == {
         f"{name}.v1.dead-letter"
-        for name in ("training-runs", "routes", "access", "inferences", "shadow-comparisons", "entity-changes")
+        for name in (
+            "training-runs",
+            "routes",
+            "access",
+            "access-refusals",
+            "inferences",
+            "shadow-comparisons",
+            "entity-changes",
+            "cache-invalidations",
+        )
     }
 
 

@@ -6,8 +6,7 @@ permission are counted, and the count is written when its minute is over.
 
 import asyncio
 import re
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
 
 import structlog
 from fastapi import FastAPI, Request
@@ -15,14 +14,13 @@ from fastapi.responses import Response
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.ids import NewId
 from modelyard_runtime.problems import ForbiddenError, UnavailableError, problem_response
+from modelyard_runtime.sums import Summed, Sums
 
 from modelyard_registry.http import DEFAULT_PROJECT
 from modelyard_registry.metrics import REFUSALS
 from modelyard_registry.transactions import RequestContext, UnitOfWork
 
-WINDOW = timedelta(minutes=1)
 FLUSH_EVERY_S = 5.0
-WINDOWS_MAX = 10_000
 SUBJECT_CHARS_MAX = 300
 
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -44,52 +42,33 @@ class RefusedCall:
     request_id: str
 
 
-@dataclass(slots=True)
-class _Window:
-    ends_at: datetime
-    more: int = 0
-    last: RefusedCall | None = field(default=None)
-
-
 class Refusals:
     """Writes refusals into the audit log, each in a transaction of its own."""
 
     def __init__(self, unit_of_work: UnitOfWork, *, clock: Clock) -> None:
         self._unit_of_work = unit_of_work
-        self._clock = clock
-        self._windows: dict[tuple[str, str], _Window] = {}
+        self._sums: Sums[RefusedCall] = Sums(clock=clock)
 
     async def note(self, refused: RefusedCall) -> None:
         """Record a refusal, or count it when one like it was recorded less than a minute ago."""
-        now = self._clock()
-        key = (refused.actor, refused.action)
-        window = self._windows.get(key)
-        if window is not None and now < window.ends_at:
-            window.more += 1
-            window.last = refused
-            return
-        if len(self._windows) >= WINDOWS_MAX:
-            self._windows.pop(next(iter(self._windows)))
-        self._windows[key] = _Window(ends_at=now + WINDOW)
-        if window is not None:
-            await self._sum_up(window)
-        await self._record(refused, count=1)
+        await self._record_all(self._sums.note((refused.actor, refused.action), refused))
 
     async def flush(self) -> None:
         """Write the counts of the minutes that are over."""
-        now = self._clock()
-        for key in [key for key, window in self._windows.items() if window.ends_at <= now]:
-            await self._sum_up(self._windows.pop(key))
+        await self._record_all(self._sums.ended())
 
     async def run(self) -> None:
-        """Flush until cancelled."""
-        while True:
-            await asyncio.sleep(FLUSH_EVERY_S)
-            await self.flush()
+        """Flush until cancelled, and then the counts of minutes that are not over."""
+        try:
+            while True:
+                await asyncio.sleep(FLUSH_EVERY_S)
+                await self.flush()
+        finally:
+            await self._record_all(self._sums.everything())
 
-    async def _sum_up(self, window: _Window) -> None:
-        if window.last is not None:
-            await self._record(window.last, count=window.more)
+    async def _record_all(self, sums: list[Summed[RefusedCall]]) -> None:
+        for each in sums:
+            await self._record(each.value, count=each.count)
 
     async def _record(self, refused: RefusedCall, *, count: int) -> None:
         context = RequestContext(

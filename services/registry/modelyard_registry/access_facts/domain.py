@@ -1,0 +1,88 @@
+"""What a fact of another service becomes in the audit log, and how many facts are missing. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from modelyard_events.envelope import Envelope
+from modelyard_events.invalidations import EntityPurged
+from modelyard_events.refusals import AccessRefused
+
+ACTOR_CHARS_MAX = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An audit entry to be written in the name of `actor`."""
+
+    actor: str
+    request_id: str
+    correlation_id: str | None
+    causation_id: str
+    project: str
+    action: str
+    subject: str
+    after: dict[str, Any]
+    reason: str | None = None
+
+
+def entry_of_refusal(envelope: Envelope, refused: AccessRefused) -> Entry:
+    """The entry about callers who were refused by another service."""
+    _, _, path = refused.operation.partition(" ")
+    return Entry(
+        actor=refused.actor,
+        request_id=refused.request_id,
+        correlation_id=envelope.correlation_id or refused.request_id,
+        causation_id=envelope.id,
+        project=refused.project,
+        action=f"{refused.permission.replace(':', '.')}.refused",
+        subject=f"services/{refused.service}{path}",
+        after={
+            "problem": "forbidden",
+            "service": refused.service,
+            "operation": refused.operation,
+            "count": refused.count,
+            "refused_at": envelope.occurred_at.isoformat(),
+        },
+        reason=refused.reason,
+    )
+
+
+def entry_of_purge(envelope: Envelope, purged: EntityPurged, *, project: str) -> Entry | None:
+    """The entry about a purge by hand; None for one that a system of record caused.
+
+    An entity belongs to a tenant and to no project, so the entry is kept where all that is about no project is.
+    """
+    if purged.actor is None:
+        return None
+    subject = f"entities/{purged.tenant}/{purged.entity_type}/{quote(purged.entity_id, safe='')}"
+    return Entry(
+        actor=quote(purged.actor, safe="!#$&'()*+,/:;=?@[] ")[:ACTOR_CHARS_MAX],
+        request_id=envelope.correlation_id or purged.caused_by,
+        correlation_id=envelope.correlation_id,
+        causation_id=envelope.id,
+        project=project,
+        action="entity.purged",
+        subject=subject,
+        after={
+            "service": "cache_invalidator",
+            "purged_entries": purged.purged_entries,
+            "caused_by": purged.caused_by,
+            "purged_at": envelope.occurred_at.isoformat(),
+        },
+    )
+
+
+def count_missing(envelopes: Iterable[Envelope], *, last_sequences: Mapping[str, int]) -> tuple[int, dict[str, int]]:
+    """How many facts their sources have counted and nobody has got, and the newest sequence of each source.
+
+    A number that comes late, after a higher one, was counted as missing.
+    """
+    numbers: dict[str, set[int]] = {}
+    for envelope in envelopes:
+        if envelope.sequence is not None and envelope.sequence > last_sequences.get(envelope.source, 0):
+            numbers.setdefault(envelope.source, set()).add(envelope.sequence)
+    newest = {source: max(found) for source, found in numbers.items()}
+    missing = sum(newest[source] - last_sequences.get(source, 0) - len(found) for source, found in numbers.items())
+    return missing, newest
