@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from modelyard_events.event import Event
-from modelyard_events.values import Digest, Slug, Stage
+from modelyard_events.values import Digest, Endpoint, Slug, Stage
 
 
 class PolicyChanged(Event):
@@ -25,7 +25,8 @@ class PolicyChanged(Event):
 class TransitionRequested(Event):
     """Somebody asked that a version may move; `approvals_needed` people with `role` must agree until `expires_at`.
 
-    They agree to this digest, and to evidence, endpoint, policy and champion as they are now.
+    They agree to this digest, and to evidence, endpoint, policy and champion as they are now. With an `endpoint` the
+    version is to answer there instead, and stays in its stage: `from_stage` and `to_stage` are the same.
     """
 
     type: ClassVar[str] = "transition_request.created.v1"
@@ -42,6 +43,7 @@ class TransitionRequested(Event):
     requested_by: str
     expires_at: datetime
     reason: str | None = None
+    endpoint: Endpoint | None = None
 
 
 class ApprovalGiven(Event):

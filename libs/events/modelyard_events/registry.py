@@ -125,7 +125,9 @@ class AliasMoved(Event):
 class DeploymentRecorded(Event):
     """A version answers at an endpoint in an environment, in the health that is given.
 
-    `previous_endpoint` and `previous_health` are what was recorded for that environment before, if anything.
+    `previous_endpoint` and `previous_health` are what was recorded for that environment before, if anything;
+    `revision` is the version's after it. `request_id` names the request by which others agreed to the endpoint of
+    a version that is served, `approved_by` who did.
     """
 
     type: ClassVar[str] = "deployment.recorded.v1"
@@ -138,6 +140,9 @@ class DeploymentRecorded(Event):
     health: Literal["healthy", "unhealthy", "unknown"]
     previous_endpoint: Endpoint | None = None
     previous_health: Literal["healthy", "unhealthy", "unknown"] | None = None
+    revision: int | None = None
+    request_id: str | None = None
+    approved_by: tuple[str, ...] = ()
 
 
 class ExperimentVariant(Value):

@@ -3,11 +3,12 @@
 from datetime import datetime
 from typing import Any, Self
 
-from modelyard_events.values import Stage
+from modelyard_events.values import Endpoint, Stage
 from pydantic import BaseModel
 
 from modelyard_registry.access.permissions import Role
 from modelyard_registry.approvals.domain import Decision, DecisionKind, RequestState, TransitionRequest
+from modelyard_registry.lifecycle.domain import Health
 from modelyard_registry.lifecycle.http import VerdictDocument
 from modelyard_registry.policies.domain import Apply
 
@@ -44,8 +45,18 @@ class BoundDocument(BaseModel):
     champion: str | None
 
 
+class ProposedDeploymentDocument(BaseModel):
+    """Where a version that is served is to answer, once others have agreed."""
+
+    endpoint: Endpoint
+    health: Health
+
+
 class TransitionRequestDocument(BaseModel):
-    """A move that waits, or waited, for agreement. `verdicts` are the gates' when it was made."""
+    """A move that waits, or waited, for agreement. `verdicts` are the gates' when it was made.
+
+    With a `deployment` the version stays in its stage and is to answer there. `revision` rises with each decision.
+    """
 
     request_id: str
     project: str
@@ -54,8 +65,10 @@ class TransitionRequestDocument(BaseModel):
     from_stage: Stage
     to_stage: Stage
     replaces: str | None
+    deployment: ProposedDeploymentDocument | None
     reason: str | None
     state: RequestState
+    revision: int
     approvals_needed: int
     approvals_given: int
     role: Role
@@ -82,7 +95,9 @@ class TransitionRequestDocument(BaseModel):
             from_stage=request.from_stage,
             to_stage=request.to_stage,
             replaces=request.replaces,
+            deployment=_proposed(request),
             reason=request.reason,
+            revision=request.revision,
             state=request.state_at(now),
             approvals_needed=request.approvals_needed,
             approvals_given=len(request.approvals),
@@ -98,6 +113,11 @@ class TransitionRequestDocument(BaseModel):
             ended_by=request.ended_by,
             end_comment=request.end_comment,
         )
+
+
+def _proposed(request: TransitionRequest) -> ProposedDeploymentDocument | None:
+    proposed = request.deployment
+    return None if proposed is None else ProposedDeploymentDocument(endpoint=proposed.endpoint, health=proposed.health)
 
 
 class TransitionRequestPage(BaseModel):

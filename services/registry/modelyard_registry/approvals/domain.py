@@ -10,10 +10,11 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from modelyard_events.values import Stage
+from modelyard_events.values import Endpoint, Stage
 from modelyard_runtime.permissions import Role
 from modelyard_runtime.problems import ConflictError
 
+from modelyard_registry.lifecycle.domain import Health
 from modelyard_registry.policies.domain import Apply
 
 
@@ -104,8 +105,23 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProposedDeployment:
+    """Where a version that is served is to answer, once others have agreed."""
+
+    endpoint: Endpoint
+    health: Health
+
+    def document(self) -> dict[str, Any]:
+        """It as JSON has it."""
+        return {"endpoint": self.endpoint.model_dump(mode="json"), "health": self.health}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TransitionRequest:
-    """A move that waits for agreement. `state` is as recorded; `state_at` knows that time has passed."""
+    """A move that waits for agreement. `state` is as recorded; `state_at` knows that time has passed.
+
+    With a `deployment` the version stays in its stage and is to answer there. `revision` rises with each decision.
+    """
 
     id: UUID
     project: str
@@ -130,6 +146,8 @@ class TransitionRequest:
     ended_by: str | None = None
     end_comment: str | None = None
     decisions: tuple[Decision, ...] = ()
+    deployment: ProposedDeployment | None = None
+    revision: int = 1
 
     @property
     def subject(self) -> str:

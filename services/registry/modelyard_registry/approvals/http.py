@@ -9,10 +9,11 @@ from fastapi.responses import Response
 from modelyard_events.values import Slug, Stage
 
 from modelyard_registry.access.permissions import Permission
-from modelyard_registry.approvals import handlers, store
+from modelyard_registry.approvals import handlers, requesting, store
 from modelyard_registry.approvals.documents import TransitionRequestDocument, TransitionRequestPage
 from modelyard_registry.approvals.domain import RequestState, TransitionRequest
 from modelyard_registry.approvals.roles import roles_seen_by
+from modelyard_registry.deployments.http import DEPLOYMENTS_PATH, NewDeployment, command_of
 from modelyard_registry.http import (
     PAGE_SIZE,
     Answer,
@@ -28,13 +29,15 @@ from modelyard_registry.http import (
     decode_page_token,
     encode_page_token,
     problems,
+    refuse_unless_outbound,
     requires,
 )
-from modelyard_registry.lifecycle.domain import parse_stage
+from modelyard_registry.lifecycle.domain import ROUTED_ENVIRONMENT, parse_stage
 from modelyard_registry.lifecycle.http import VERSION_PATH, NewTransition
 from modelyard_registry.models.changes import revision_of_version
 from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.versions_http import VersionText
+from modelyard_registry.preconditions import etag_of
 from modelyard_registry.transactions import Transaction
 
 router = APIRouter(tags=["approvals"])
@@ -49,6 +52,12 @@ class Comment(Request):
     comment: Reason | None = None
 
 
+class NewEndpoint(NewDeployment):
+    """Where the version is to answer once others agree, and why."""
+
+    reason: Reason | None = None
+
+
 @router.post(
     f"{VERSION_PATH}/transition-requests",
     status_code=201,
@@ -61,7 +70,7 @@ async def post_transition_request(
     project: Project, name: ModelName, reference: VersionText, body: NewTransition, call: Caller
 ) -> Response:
     """Binds the request to artifact, evidence, endpoint, policy and champion as they are: people agree to just that."""
-    command = handlers.RequestTransition(
+    command = requesting.RequestTransition(
         project=project,
         model=name,
         reference=parse_reference(reference),
@@ -71,7 +80,7 @@ async def post_transition_request(
     )
 
     async def work(tx: Transaction) -> Answer:
-        request = await handlers.request_transition(tx, command)
+        request = await requesting.request_transition(tx, command)
         return Answer(status=201, body=TransitionRequestDocument.of(request, now=tx.now))
 
     return await carry_out(
@@ -81,6 +90,40 @@ async def post_transition_request(
         project=project,
         action="transition_request.created",
         subject=f"registered-models/{name}/versions/{reference}",
+        revision=revision_of_version(project, name, parse_reference(reference)),
+    )
+
+
+@router.post(
+    f"{DEPLOYMENTS_PATH}/production/requests",
+    status_code=201,
+    response_model=TransitionRequestDocument,
+    responses=problems(404, 409, 412),
+    summary="Ask for another endpoint of a version that is served",
+    dependencies=[requires(Permission.VERSIONS_TRANSITION)],
+)
+async def post_endpoint_request(
+    project: Project, name: ModelName, reference: VersionText, body: NewEndpoint, call: Caller
+) -> Response:
+    """Where a version in canary or production answers is part of what was approved; it moves when others agree again.
+
+    The request is decided about like one for a move; `from_stage` and `to_stage` are the stage that it stays in.
+    """
+    deployment = command_of(body, project=project, name=name, reference=reference, environment=ROUTED_ENVIRONMENT)
+    command = requesting.RequestEndpoint(deployment=deployment, reason=body.reason)
+
+    async def work(tx: Transaction) -> Answer:
+        request = await requesting.request_endpoint(tx, command)
+        refuse_unless_outbound(call, body.url)
+        return Answer(status=201, body=TransitionRequestDocument.of(request, now=tx.now))
+
+    return await carry_out(
+        call,
+        body,
+        work,
+        project=project,
+        action="transition_request.created",
+        subject=f"registered-models/{name}/versions/{reference}/deployments/{ROUTED_ENVIRONMENT}",
         revision=revision_of_version(project, name, parse_reference(reference)),
     )
 
@@ -128,17 +171,20 @@ async def get_transition_requests(
     summary="Get a transition request",
     dependencies=[requires(Permission.MODELS_READ)],
 )
-async def get_transition_request(project: Project, request_id: RequestId, call: Caller) -> TransitionRequestDocument:
-    """With what it is bound to, the gates' verdicts when it was made, and every decision."""
+async def get_transition_request(
+    project: Project, request_id: RequestId, call: Caller, response: Response
+) -> TransitionRequestDocument:
+    """With what it is bound to, the gates' verdicts when it was made, and every decision. Decisions take its ETag."""
     async with call.services.database.reading() as connection:
         request = await store.get_request(connection, project=project, request_id=request_id)
+    response.headers.update(etag_of(request.revision))
     return TransitionRequestDocument.of(request, now=call.services.clock())
 
 
 @router.post(
     f"{REQUEST_PATH}/approve",
     response_model=TransitionRequestDocument,
-    responses=problems(404, 409),
+    responses=problems(404, 409, 412),
     summary="Agree to a transition request",
     dependencies=[requires(Permission.VERSIONS_APPROVE)],
 )
@@ -150,7 +196,7 @@ async def post_approve(project: Project, request_id: RequestId, body: Comment, c
 @router.post(
     f"{REQUEST_PATH}/reject",
     response_model=TransitionRequestDocument,
-    responses=problems(404, 409),
+    responses=problems(404, 409, 412),
     summary="Say no to a transition request",
     dependencies=[requires(Permission.VERSIONS_APPROVE)],
 )
@@ -163,7 +209,7 @@ async def post_reject(project: Project, request_id: RequestId, body: Comment, ca
 @router.post(
     f"{REQUEST_PATH}/withdraw",
     response_model=TransitionRequestDocument,
-    responses=problems(404, 409),
+    responses=problems(404, 409, 412),
     summary="Take a transition request back",
     dependencies=[requires(Permission.VERSIONS_TRANSITION)],
 )
@@ -176,7 +222,7 @@ async def post_withdraw(project: Project, request_id: RequestId, body: Comment, 
 @router.post(
     f"{REQUEST_PATH}/apply",
     response_model=TransitionRequestDocument,
-    responses=problems(404, 409),
+    responses=problems(404, 409, 412),
     summary="Make the move that was agreed to",
     dependencies=[requires(Permission.VERSIONS_TRANSITION)],
 )
@@ -202,4 +248,12 @@ async def _judge(
         return Answer(status=200, body=TransitionRequestDocument.of(request, now=tx.now))
 
     subject = f"transition-requests/{request_id}"
-    return await carry_out(call, body, work, project=project, action=action, subject=subject)
+    return await carry_out(
+        call,
+        body,
+        work,
+        project=project,
+        action=action,
+        subject=subject,
+        revision=handlers.revision_of_request(project, request_id),
+    )

@@ -7,18 +7,25 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from modelyard_events.values import Stage
+from modelyard_events.values import Endpoint, Stage
 from modelyard_runtime.permissions import Role
 from modelyard_runtime.problems import NotFoundError
 
-from modelyard_registry.approvals.domain import Bound, Decision, DecisionKind, RequestState, TransitionRequest
+from modelyard_registry.approvals.domain import (
+    Bound,
+    Decision,
+    DecisionKind,
+    ProposedDeployment,
+    RequestState,
+    TransitionRequest,
+)
 from modelyard_registry.database import Connection
 from modelyard_registry.policies.domain import Apply
 
 _REQUESTS = """
 SELECT r.id, r.project, r.registered_model_id, r.version_id, m.name AS model, v.number, r.from_stage, r.to_stage,
        r.replaces, r.reason, r.state, r.approvals_needed, r.role, r.apply, r.bound, r.verdicts, r.requested_at,
-       r.requested_by, r.expires_at, r.ended_at, r.ended_by, r.end_comment
+       r.requested_by, r.expires_at, r.ended_at, r.ended_by, r.end_comment, r.deployment, r.revision
 FROM transition_requests r
 JOIN registered_models m ON m.id = r.registered_model_id
 JOIN model_versions v ON v.id = r.version_id
@@ -26,8 +33,8 @@ JOIN model_versions v ON v.id = r.version_id
 INSERT_REQUEST = """
 INSERT INTO transition_requests (
     id, project, registered_model_id, version_id, from_stage, to_stage, replaces, reason, state, approvals_needed,
-    role, apply, bound, verdicts, requested_at, requested_by, expires_at
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+    role, apply, bound, verdicts, requested_at, requested_by, expires_at, deployment
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 """
 FIND_REQUEST = f"{_REQUESTS} WHERE r.project = $1 AND r.id = $2"
 FIND_OPEN = f"{_REQUESTS} WHERE r.version_id = $1 AND r.to_stage = $2 AND r.state IN ('pending', 'approved')"
@@ -52,7 +59,8 @@ INSERT_DECISION = """
 INSERT INTO transition_decisions (request_id, actor, decision, comment, decided_at) VALUES ($1, $2, $3, $4, $5)
 """
 SAVE_STATE = """
-UPDATE transition_requests SET state = $2, ended_at = $3, ended_by = $4, end_comment = $5 WHERE id = $1
+UPDATE transition_requests SET state = $2, ended_at = $3, ended_by = $4, end_comment = $5, revision = revision + 1
+WHERE id = $1
 """
 
 
@@ -92,6 +100,7 @@ async def insert_request(connection: Connection, request: TransitionRequest) -> 
         request.requested_at,
         request.requested_by,
         request.expires_at,
+        None if request.deployment is None else request.deployment.document(),
     )
 
 
@@ -181,4 +190,8 @@ def _request_of(row: asyncpg.Record, *, decisions: tuple[Decision, ...]) -> Tran
     values["apply"] = Apply(values["apply"])
     values["bound"] = Bound(**values["bound"])
     values["verdicts"] = tuple(values["verdicts"])
+    proposed = values["deployment"]
+    values["deployment"] = proposed and ProposedDeployment(
+        endpoint=Endpoint.model_validate(proposed["endpoint"]), health=proposed["health"]
+    )
     return TransitionRequest(**values, decisions=decisions)

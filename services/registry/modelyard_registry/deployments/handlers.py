@@ -1,18 +1,26 @@
 """Recording deployments: load under the model's lock, decide, save, and say so, in the caller's transaction."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from modelyard_events.registry import DeploymentRecorded
 from modelyard_events.values import Feature, Protocol
+from modelyard_runtime.problems import ConflictError
 
 from modelyard_registry.deployments.domain import Deployment, decide_endpoint
-from modelyard_registry.deployments.store import find_deployment, save_deployment
-from modelyard_registry.lifecycle.domain import ROUTED_ENVIRONMENT, Health
-from modelyard_registry.models.domain import ModelVersion, Reference
+from modelyard_registry.deployments.store import find_deployment, save_deployment, save_revision
+from modelyard_registry.lifecycle.domain import ROUTABLE_STAGES, ROUTED_ENVIRONMENT, Health
+from modelyard_registry.lifecycle.stages import Agreement
+from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.models.store import get_version, lock_model
+from modelyard_registry.policies.store import load_policy
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.transactions import Transaction
+
+
+class EndpointApprovalRequiredError(ConflictError):
+    """The endpoint of this version is part of what others agreed to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +38,35 @@ class RecordDeployment:
     health: Health
 
 
-async def record_deployment(tx: Transaction, command: RecordDeployment) -> tuple[Deployment, int]:
-    """Answers the deployment as it is now, and the version's number; what was recorded just so before stays.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentChange:
+    """What a command would make of a deployment, under the model's lock."""
+
+    model: RegisteredModel
+    version: ModelVersion
+    before: Deployment | None
+    after: Deployment
+
+    @property
+    def is_none(self) -> bool:
+        """Whether the same is recorded already."""
+        before = self.before
+        return before is not None and (before.endpoint, before.health) == (self.after.endpoint, self.after.health)
+
+    @property
+    def moves_endpoint(self) -> bool:
+        """Whether the version would answer elsewhere, or be asked otherwise, than it was."""
+        return self.before is None or self.before.endpoint.revision != self.after.endpoint.revision
+
+    @property
+    def moves_traffic(self) -> bool:
+        """Whether it is the endpoint of a version that is served which would move: part of what was agreed to."""
+        is_routed = self.after.environment == ROUTED_ENVIRONMENT
+        return is_routed and self.moves_endpoint and self.version.stage in ROUTABLE_STAGES
+
+
+async def plan_deployment(tx: Transaction, command: RecordDeployment) -> DeploymentChange:
+    """What the command would change; locks the registered model, and writes nothing.
 
     Raises RegisteredModelNotFoundError, ModelVersionNotFoundError or EndpointUrlInvalidError.
     """
@@ -47,48 +82,86 @@ async def record_deployment(tx: Transaction, command: RecordDeployment) -> tuple
         timeout_s=command.timeout_s,
         before=None if before is None else before.endpoint,
     )
-    if before is not None and (before.endpoint, before.health) == (endpoint, command.health):
-        return before, version.number
-
-    deployment = Deployment(
+    after = Deployment(
         environment=command.environment,
         endpoint=endpoint,
         health=command.health,
         recorded_at=tx.now,
         recorded_by=tx.context.actor,
     )
-    await save_deployment(tx.connection, deployment, version_id=version.id)
-    await _say_recorded(tx, deployment, before=before, version=version, project=command.project)
-    has_moved = before is None or before.endpoint != endpoint
-    if command.environment == ROUTED_ENVIRONMENT and has_moved:
+    return DeploymentChange(model=model, version=version, before=before, after=after)
+
+
+async def record_deployment(tx: Transaction, change: DeploymentChange) -> Deployment:
+    """Answers the deployment as it is now; what was recorded just so before stays.
+
+    Raises EndpointApprovalRequiredError when the version is served and others must agree to where.
+    """
+    if change.is_none and change.before is not None:
+        return change.before
+    if change.moves_traffic:
+        await _refuse_unless_alone(tx, change)
+    await save_change(tx, change, agreement=None)
+    return change.after
+
+
+async def save_change(tx: Transaction, change: DeploymentChange, *, agreement: Agreement | None) -> None:
+    """Write a change that nothing stands against, with its fact, its audit entry and the route."""
+    version = change.version
+    await save_deployment(tx.connection, change.after, version_id=version.id)
+    revision = version.revision
+    if change.moves_endpoint:
+        revision = await save_revision(tx.connection, version_id=version.id, now=tx.now)
+    await _say_recorded(tx, change, revision=revision, agreement=agreement)
+    has_moved = change.before is None or change.before.endpoint != change.after.endpoint
+    if change.after.environment == ROUTED_ENVIRONMENT and has_moved:
         # Whatever the stage: a running experiment may name the version.
-        await publish_route(tx, project=command.project, model_type=model.model_type)
-    return deployment, version.number
+        await publish_route(tx, project=change.model.project, model_type=change.model.model_type)
+
+
+async def _refuse_unless_alone(tx: Transaction, change: DeploymentChange) -> None:
+    version, project = change.version, change.model.project
+    policy = await load_policy(tx.connection, project=project, registered_model_id=change.model.id, shared=True)
+    guard = policy.guard_of(version.stage)
+    if guard is None or guard.approvals is None:
+        return
+    path = f"/api/v1/projects/{project}/{version.subject}/deployments/{ROUTED_ENVIRONMENT}/requests"
+    raise EndpointApprovalRequiredError(
+        f"{version.model} {version.number} is in {version.stage}, and where it answers is part of what"
+        f" {guard.approvals.count} people with the role {guard.approvals.role} agree to.",
+        fix=f"Ask for the new endpoint with POST {path}.",
+        request_path=path,
+        approvals={"count": guard.approvals.count, "role": guard.approvals.role},
+    )
 
 
 async def _say_recorded(
-    tx: Transaction, deployment: Deployment, *, before: Deployment | None, version: ModelVersion, project: str
+    tx: Transaction, change: DeploymentChange, *, revision: int, agreement: Agreement | None
 ) -> None:
+    before, after, version = change.before, change.after, change.version
     recorded = DeploymentRecorded(
-        project=project,
+        project=change.model.project,
         model=version.model,
         number=version.number,
-        environment=deployment.environment,
-        endpoint=deployment.endpoint,
-        health=deployment.health,
+        environment=after.environment,
+        endpoint=after.endpoint,
+        health=after.health,
         previous_endpoint=None if before is None else before.endpoint,
         previous_health=None if before is None else before.health,
+        revision=revision,
+        request_id=None if agreement is None else str(agreement.request_id),
+        approved_by=() if agreement is None else agreement.approvers,
     )
     await append_model_fact(tx, recorded, registered_model_id=version.registered_model_id)
     await tx.record_audit(
-        project=project,
+        project=change.model.project,
         action="deployment.recorded",
-        subject=f"{version.subject}/deployments/{deployment.environment}",
+        subject=f"{version.subject}/deployments/{after.environment}",
         before=None if before is None else _summary(before),
-        after=_summary(deployment),
+        after={**_summary(after), **({} if agreement is None else agreement.document())},
         digest=version.digest,
     )
 
 
-def _summary(deployment: Deployment) -> dict[str, object]:
+def _summary(deployment: Deployment) -> dict[str, Any]:
     return {"endpoint": deployment.endpoint.model_dump(mode="json"), "health": deployment.health}

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, StringConstraints
 
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.deployments.domain import Deployment
-from modelyard_registry.deployments.handlers import RecordDeployment, record_deployment
+from modelyard_registry.deployments.handlers import RecordDeployment, plan_deployment, record_deployment
 from modelyard_registry.deployments.store import find_deployment, list_deployments
 from modelyard_registry.http import (
     Answer,
@@ -26,9 +26,10 @@ from modelyard_registry.http import (
 )
 from modelyard_registry.lifecycle.domain import Health
 from modelyard_registry.models.changes import revision_of_version
-from modelyard_registry.models.domain import parse_reference
+from modelyard_registry.models.domain import ModelVersion, parse_reference
 from modelyard_registry.models.store import get_version
 from modelyard_registry.models.versions_http import VersionText
+from modelyard_registry.preconditions import etag_of
 from modelyard_registry.transactions import Transaction
 
 router = APIRouter(tags=["deployments"])
@@ -58,11 +59,15 @@ class NewDeployment(Request):
 
 
 class DeploymentDocument(BaseModel):
-    """Where a version answers in an environment, and in what health it was last seen."""
+    """Where a version answers in an environment, and in what health it was last seen.
+
+    `revision` is the version's: it rises when the version answers elsewhere in any environment.
+    """
 
     project: str
     model: str
     number: int
+    revision: int
     environment: str
     endpoint: Endpoint
     health: Health
@@ -70,12 +75,13 @@ class DeploymentDocument(BaseModel):
     recorded_by: str
 
     @classmethod
-    def of(cls, deployment: Deployment, *, project: str, model: str, number: int) -> Self:
-        """The document about `deployment`."""
+    def of(cls, deployment: Deployment, *, project: str, version: ModelVersion) -> Self:
+        """The document about `deployment` of `version`."""
         return cls(
             project=project,
-            model=model,
-            number=number,
+            model=version.model,
+            number=version.number,
+            revision=version.revision,
             environment=deployment.environment,
             endpoint=deployment.endpoint,
             health=deployment.health,
@@ -105,24 +111,21 @@ async def put_deployment(
     body: NewDeployment,
     call: Caller,
 ) -> Response:
-    """The endpoint's revision rises when its URL, protocol or inputs change. Sending the same again changes nothing."""
-    command = RecordDeployment(
-        project=project,
-        model=name,
-        reference=parse_reference(reference),
-        environment=environment,
-        url=body.url,
-        protocol=body.protocol,
-        inputs=body.inputs,
-        timeout_s=body.timeout_s,
-        health=body.health,
-    )
+    """The endpoint's revision rises when its URL, protocol or inputs change. Sending the same again changes nothing.
+
+    Moving the endpoint of a version in canary or production takes the permission to move versions, too; where policy
+    demands approvals for that stage it is refused, and `fix` says where to ask.
+    """
+    command = command_of(body, project=project, name=name, reference=reference, environment=environment)
 
     async def work(tx: Transaction) -> Answer:
-        deployment, number = await record_deployment(tx, command)
+        change = await plan_deployment(tx, command)
         refuse_unless_outbound(call, body.url)
-        document = DeploymentDocument.of(deployment, project=project, model=name, number=number)
-        return Answer(status=200, body=document)
+        if change.moves_traffic:
+            call.principal.refuse_unless_may(Permission.VERSIONS_TRANSITION, project)
+        deployment = await record_deployment(tx, change)
+        version = await get_version(tx.connection, project=project, model=name, reference=change.version.number)
+        return Answer(status=200, body=DeploymentDocument.of(deployment, project=project, version=version))
 
     return await carry_out(
         call,
@@ -132,6 +135,21 @@ async def put_deployment(
         action="deployment.recorded",
         subject=f"registered-models/{name}/versions/{reference}/deployments/{environment}",
         revision=revision_of_version(project, name, parse_reference(reference)),
+    )
+
+
+def command_of(body: NewDeployment, *, project: str, name: str, reference: str, environment: str) -> RecordDeployment:
+    """The command that a body stands for."""
+    return RecordDeployment(
+        project=project,
+        model=name,
+        reference=parse_reference(reference),
+        environment=environment,
+        url=body.url,
+        protocol=body.protocol,
+        inputs=body.inputs,
+        timeout_s=body.timeout_s,
+        health=body.health,
     )
 
 
@@ -146,9 +164,7 @@ async def get_deployments(project: Project, name: ModelName, reference: VersionT
     async with call.services.database.reading() as connection:
         version = await get_version(connection, project=project, model=name, reference=parse_reference(reference))
         found = await list_deployments(connection, version_id=version.id)
-    return DeploymentList(
-        items=[DeploymentDocument.of(each, project=project, model=name, number=version.number) for each in found]
-    )
+    return DeploymentList(items=[DeploymentDocument.of(each, project=project, version=version) for each in found])
 
 
 @router.get(
@@ -158,9 +174,14 @@ async def get_deployments(project: Project, name: ModelName, reference: VersionT
     dependencies=[requires(Permission.MODELS_READ)],
 )
 async def get_deployment(
-    project: Project, name: ModelName, reference: VersionText, environment: Environment, call: Caller
+    project: Project,
+    name: ModelName,
+    reference: VersionText,
+    environment: Environment,
+    call: Caller,
+    response: Response,
 ) -> DeploymentDocument:
-    """The endpoint and its health."""
+    """The endpoint and its health. The ETag is the version's, as PUT takes it for `If-Match`."""
     async with call.services.database.reading() as connection:
         version = await get_version(connection, project=project, model=name, reference=parse_reference(reference))
         deployment = await find_deployment(connection, version_id=version.id, environment=environment)
@@ -168,4 +189,5 @@ async def get_deployment(
         raise DeploymentNotFoundError(
             f"{name} {version.number} has no deployment in {environment}.", fix="Record one with PUT to this address."
         )
-    return DeploymentDocument.of(deployment, project=project, model=name, number=version.number)
+    response.headers.update(etag_of(version.revision))
+    return DeploymentDocument.of(deployment, project=project, version=version)

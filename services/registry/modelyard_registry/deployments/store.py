@@ -1,6 +1,7 @@
 """Deployments in PostgreSQL: one row per version and environment."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -20,6 +21,8 @@ ON CONFLICT (version_id, environment) DO UPDATE SET
     recorded_at = excluded.recorded_at, recorded_by = excluded.recorded_by
 """
 
+NEXT_REVISION = "UPDATE model_versions SET revision = revision + 1, updated_at = $2 WHERE id = $1 RETURNING revision"
+
 
 async def find_deployment(connection: Connection, *, version_id: UUID, environment: str) -> Deployment | None:
     """Where the version answers in that environment."""
@@ -30,6 +33,12 @@ async def find_deployment(connection: Connection, *, version_id: UUID, environme
 async def list_deployments(connection: Connection, *, version_id: UUID) -> Sequence[Deployment]:
     """Where the version answers, by environment."""
     return [_deployment_of(row) for row in await connection.fetch(LIST_DEPLOYMENTS, version_id)]
+
+
+async def save_revision(connection: Connection, *, version_id: UUID, now: datetime) -> int:
+    """Count that the version answers elsewhere than before; answers its new revision."""
+    revision: int = await connection.fetchval(NEXT_REVISION, version_id, now)
+    return revision
 
 
 async def save_deployment(connection: Connection, deployment: Deployment, *, version_id: UUID) -> None:

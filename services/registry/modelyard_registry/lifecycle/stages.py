@@ -27,6 +27,14 @@ class Agreement:
         """Who agreed, in the order in which they did."""
         return tuple(approval["actor"] for approval in self.approvals)
 
+    def document(self) -> dict[str, Any]:
+        """It as an audit entry has it."""
+        return {
+            "request_id": str(self.request_id),
+            "requested_by": self.requested_by,
+            "approvals": list(self.approvals),
+        }
+
 
 async def change_stage(
     tx: Transaction,
@@ -75,8 +83,4 @@ async def change_stage(
 
 def _grounds(transition: store.Transition, agreement: Agreement | None) -> dict[str, Any]:
     grounds: dict[str, Any] = {"verdicts": list(transition.verdicts)} if transition.verdicts else {}
-    if agreement is not None:
-        grounds["request_id"] = str(agreement.request_id)
-        grounds["requested_by"] = agreement.requested_by
-        grounds["approvals"] = list(agreement.approvals)
-    return grounds
+    return grounds if agreement is None else {**grounds, **agreement.document()}

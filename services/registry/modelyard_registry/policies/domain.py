@@ -171,14 +171,15 @@ class EffectivePolicy:
                 return found
         return MoveRule(from_stage=from_stage, to_stage=to_stage)
 
+    def guard_of(self, stage: Stage) -> MoveRule | None:
+        """The rule by which most people must agree before a version gets into `stage`; None when nobody must."""
+        guarding = [(rule.approvals.count, rule) for rule in self._rules() if rule.approvals and rule.to_stage is stage]
+        return max(guarding, key=lambda each: each[0])[1] if guarding else None
+
     def document(self) -> Policy:
         """What holds, as one policy."""
-        rules = {(rule.from_stage, rule.to_stage): rule for rule in self.project.policy.moves or ()}
-        own = {(rule.from_stage, rule.to_stage): rule for rule in self.model.policy.moves or ()}
-        # A rule of the model's for all stages stands before the project's rules for one.
-        kept = {move: rule for move, rule in rules.items() if (None, move[1]) not in own}
         return Policy(
-            moves=tuple({**kept, **own}.values()),
+            moves=self._rules(),
             allowed_moves=self.model.policy.allowed_moves or self.project.policy.allowed_moves,
             champion=self.champion,
             protected_aliases=tuple(
@@ -187,6 +188,13 @@ class EffectivePolicy:
             build_statuses=self.build_statuses,
             review_statuses=self.review_statuses,
         )
+
+    def _rules(self) -> tuple[MoveRule, ...]:
+        rules = {(rule.from_stage, rule.to_stage): rule for rule in self.project.policy.moves or ()}
+        own = {(rule.from_stage, rule.to_stage): rule for rule in self.model.policy.moves or ()}
+        # A rule of the model's for all stages stands before the project's rules for one.
+        kept = {move: rule for move, rule in rules.items() if (None, move[1]) not in own}
+        return tuple({**kept, **own}.values())
 
 
 def decide_policy(current: PolicyRevision, policy: Policy) -> PolicyRevision:

@@ -1,0 +1,212 @@
+"""Asking others to agree: to a move, or to another endpoint of a version that is served."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from modelyard_events.policies import TransitionRequested
+from modelyard_events.values import Stage
+from modelyard_runtime.problems import ConflictError
+
+from modelyard_registry.approvals import store
+from modelyard_registry.approvals.binding import bound_of
+from modelyard_registry.approvals.domain import ProposedDeployment, RequestState, TransitionRequest, decide_expiry
+from modelyard_registry.approvals.endings import end_request
+from modelyard_registry.deployments.domain import Deployment
+from modelyard_registry.deployments.handlers import DeploymentChange, RecordDeployment, plan_deployment, save_change
+from modelyard_registry.gates.domain import Verdict
+from modelyard_registry.lifecycle.domain import ROUTED_ENVIRONMENT
+from modelyard_registry.lifecycle.situation import Situation, load_situation, plan_move, refuse_failed_gates
+from modelyard_registry.lifecycle.stages import Agreement
+from modelyard_registry.models.domain import Reference
+from modelyard_registry.models.facts import append_model_fact
+from modelyard_registry.policies.domain import Approvals, MoveRule
+from modelyard_registry.transactions import Transaction
+
+
+class ApprovalNotNeededError(ConflictError):
+    """This needs nobody's approval."""
+
+
+class RequestOpenError(ConflictError):
+    """This is asked for already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestTransition:
+    """The command: ask others to agree that a version moves to `to_stage`."""
+
+    project: str
+    model: str
+    reference: Reference
+    to_stage: Stage
+    reason: str | None
+    replaces: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestEndpoint:
+    """The command: ask others to agree that a version which is served answers elsewhere."""
+
+    deployment: RecordDeployment
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What is asked for, once nothing stands against asking."""
+
+    to_stage: Stage
+    rule: MoveRule
+    approvals: Approvals
+    reason: str | None
+    replaces: str | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    deployment: ProposedDeployment | None = None
+
+
+async def request_transition(tx: Transaction, command: RequestTransition) -> TransitionRequest:
+    """Answers the new request, bound to everything as it is now.
+
+    Raises what a transition raises, ApprovalNotNeededError or RequestOpenError.
+    """
+    situation = await load_situation(tx, project=command.project, model=command.model, reference=command.reference)
+    plan = await plan_move(tx, situation, to_stage=command.to_stage, replaces=command.replaces)
+    refuse_failed_gates(situation, plan)
+    if plan.rule.approvals is None:
+        raise ApprovalNotNeededError(
+            f"The move from {situation.version.stage} to {command.to_stage} needs no approval.",
+            fix="Make it with POST …/transitions.",
+        )
+    asked = _Asked(
+        to_stage=command.to_stage,
+        rule=plan.rule,
+        approvals=plan.rule.approvals,
+        reason=command.reason,
+        replaces=command.replaces,
+        verdicts=plan.verdicts,
+    )
+    return await _ask(tx, situation, asked)
+
+
+async def request_endpoint(tx: Transaction, command: RequestEndpoint) -> TransitionRequest:
+    """Answers the new request; the version stays in its stage, and answers where it did until enough people agree.
+
+    Raises what recording a deployment raises, ApprovalNotNeededError or RequestOpenError.
+    """
+    wanted = command.deployment
+    situation = await load_situation(tx, project=wanted.project, model=wanted.model, reference=wanted.reference)
+    change = await plan_deployment(tx, wanted)
+    guard = situation.policy.guard_of(situation.version.stage)
+    if not change.moves_traffic or guard is None or guard.approvals is None:
+        raise ApprovalNotNeededError(
+            "To record this deployment needs no approval: the version is in a stage that needs none, or answers"
+            " there already.",
+            fix="Record it with PUT …/deployments/{environment}.",
+        )
+    asked = _Asked(
+        to_stage=situation.version.stage,
+        rule=guard,
+        approvals=guard.approvals,
+        reason=command.reason,
+        deployment=ProposedDeployment(endpoint=change.after.endpoint, health=change.after.health),
+    )
+    return await _ask(tx, situation, asked)
+
+
+async def apply_endpoint(
+    tx: Transaction, proposed: ProposedDeployment, situation: Situation, *, agreement: Agreement
+) -> None:
+    """Record the deployment that enough people agreed to; the caller has seen that nothing else has changed."""
+    after = Deployment(
+        environment=ROUTED_ENVIRONMENT,
+        endpoint=proposed.endpoint,
+        health=proposed.health,
+        recorded_at=tx.now,
+        recorded_by=tx.context.actor,
+    )
+    change = DeploymentChange(
+        model=situation.model, version=situation.version, before=situation.deployment, after=after
+    )
+    await save_change(tx, change, agreement=agreement)
+
+
+async def _ask(tx: Transaction, situation: Situation, asked: _Asked) -> TransitionRequest:
+    await _refuse_second_request(tx, situation, to_stage=asked.to_stage)
+    request = _new_request(tx, situation, asked)
+    await store.insert_request(tx.connection, request)
+    await _say_requested(tx, request)
+    return request
+
+
+async def _refuse_second_request(tx: Transaction, situation: Situation, *, to_stage: Stage) -> None:
+    version = situation.version
+    found = await store.find_open_request(tx.connection, version_id=version.id, to_stage=to_stage)
+    if found is None:
+        return
+    if decide_expiry(found, now=tx.now):
+        await end_request(tx, found, RequestState.EXPIRED, comment=None)
+        return
+    what = "answer elsewhere" if found.deployment else f"move to {to_stage}"
+    raise RequestOpenError(
+        f"{found.requested_by} has asked for {version.model} {version.number} to {what} already.",
+        fix="Let it be decided, or withdrawn, before you ask again.",
+        request_id=str(found.id),
+    )
+
+
+def _new_request(tx: Transaction, situation: Situation, asked: _Asked) -> TransitionRequest:
+    return TransitionRequest(
+        id=UUID(tx.new_id()),
+        project=situation.project,
+        registered_model_id=situation.model.id,
+        version_id=situation.version.id,
+        model=situation.model.name,
+        number=situation.version.number,
+        from_stage=situation.version.stage,
+        to_stage=asked.to_stage,
+        replaces=asked.replaces,
+        reason=asked.reason,
+        state=RequestState.PENDING,
+        approvals_needed=asked.approvals.count,
+        role=asked.approvals.role,
+        apply=asked.rule.apply,
+        bound=bound_of(situation),
+        verdicts=tuple(verdict.document() for verdict in asked.verdicts),
+        requested_at=tx.now,
+        requested_by=tx.context.actor,
+        expires_at=tx.now + asked.rule.expires_after,
+        deployment=asked.deployment,
+    )
+
+
+async def _say_requested(tx: Transaction, request: TransitionRequest) -> None:
+    requested = TransitionRequested(
+        project=request.project,
+        model=request.model,
+        number=request.number,
+        request_id=str(request.id),
+        from_stage=request.from_stage,
+        to_stage=request.to_stage,
+        digest=request.bound.digest,
+        approvals_needed=request.approvals_needed,
+        role=request.role,
+        requested_by=request.requested_by,
+        expires_at=request.expires_at,
+        reason=request.reason,
+        endpoint=None if request.deployment is None else request.deployment.endpoint,
+    )
+    await append_model_fact(tx, requested, registered_model_id=request.registered_model_id)
+    proposed = {} if request.deployment is None else {"deployment": request.deployment.document()}
+    await tx.record_audit(
+        project=request.project,
+        action="transition_request.created",
+        subject=request.subject,
+        after={
+            "to_stage": request.to_stage,
+            "bound": request.bound.document(),
+            "verdicts": list(request.verdicts),
+            **proposed,
+        },
+        reason=request.reason,
+        digest=request.bound.digest,
+    )
