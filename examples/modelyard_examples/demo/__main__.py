@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from modelyard_stack import StackError
 from rich.panel import Panel
 
-from modelyard_examples.demo import closing_acts, publishing_acts, serving_acts
+from modelyard_examples.demo import closing_acts, governing_acts, publishing_acts, serving_acts
 from modelyard_examples.demo.screen import Screen
 from modelyard_examples.demo.traffic import Loan
 from modelyard_examples.demo.waiting import NeverHappenedError
@@ -72,6 +72,7 @@ async def _play(screen: Screen, world: World, loans: list[Loan]) -> None:
     await serving_acts.keep_fresh(screen, world, loans)
     await serving_acts.experiment(screen, world, loans, candidate)
     await serving_acts.compare(screen, world)
+    await governing_acts.govern(screen, world, candidate)
     await closing_acts.roll_back(screen, world, loans, champion, candidate)
     await closing_acts.refuse_a_bad_event(screen, world)
     await closing_acts.audit(screen, world)

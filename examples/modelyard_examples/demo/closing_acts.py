@@ -21,12 +21,10 @@ LAST_ENTRIES = 8
 async def roll_back(
     screen: Screen, world: World, loans: Sequence[Loan], champion: Document, candidate: Document
 ) -> None:
-    """Promote the candidate under traffic, then take it back with one call."""
-    screen.act("Promote and roll back", "Cached answers of the old version are unreachable at once, both ways.")
+    """Show that the promoted candidate answers alone, then take it back with one call."""
+    screen.act("Roll back", "Cached answers of the other version are unreachable at once, after both moves.")
     model, new, old = candidate["model"], candidate["number"], champion["number"]
     debt = [loan for loan in loans if loan["loan_purpose"] == "debt_consolidation"][:300]
-    for stage in ("canary", "production"):
-        await world.registry.transition(model, new, to_stage=stage, reason="won the experiment")
     await until("the router serves the candidate", lambda: router_serves(world, model, new))
     promoted = await predict_all(world, debt)
     await world.registry.call(
