@@ -32,8 +32,8 @@ from modelyard_registry.http import (
     refuse_unless_outbound,
     requires,
 )
-from modelyard_registry.lifecycle.domain import ROUTED_ENVIRONMENT, parse_stage
-from modelyard_registry.lifecycle.http import VERSION_PATH, NewTransition
+from modelyard_registry.lifecycle.domain import ROUTED_ENVIRONMENT
+from modelyard_registry.lifecycle.http import VERSION_PATH, NewTransition, transition_of
 from modelyard_registry.models.changes import revision_of_version
 from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.versions_http import VersionText
@@ -70,14 +70,7 @@ async def post_transition_request(
     project: Project, name: ModelName, reference: VersionText, body: NewTransition, call: Caller
 ) -> Response:
     """Binds the request to artifact, evidence, endpoint, policy and champion as they are: people agree to just that."""
-    command = requesting.RequestTransition(
-        project=project,
-        model=name,
-        reference=parse_reference(reference),
-        to_stage=parse_stage(body.to_stage),
-        reason=body.reason,
-        replaces=body.replaces,
-    )
+    command = transition_of(body, project=project, name=name, reference=reference)
 
     async def work(tx: Transaction) -> Answer:
         request = await requesting.request_transition(tx, command)

@@ -15,9 +15,9 @@ from modelyard_registry.deployments.domain import Deployment
 from modelyard_registry.deployments.handlers import DeploymentChange, RecordDeployment, plan_deployment, save_change
 from modelyard_registry.gates.domain import Verdict
 from modelyard_registry.lifecycle.domain import ROUTED_ENVIRONMENT
+from modelyard_registry.lifecycle.handlers import TransitionModelVersion
 from modelyard_registry.lifecycle.situation import Situation, load_situation, plan_move, refuse_failed_gates
 from modelyard_registry.lifecycle.stages import Agreement
-from modelyard_registry.models.domain import Reference
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.policies.domain import Approvals, MoveRule
 from modelyard_registry.transactions import Transaction
@@ -29,18 +29,6 @@ class ApprovalNotNeededError(ConflictError):
 
 class RequestOpenError(ConflictError):
     """This is asked for already."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestTransition:
-    """The command: ask others to agree that a version moves to `to_stage`."""
-
-    project: str
-    model: str
-    reference: Reference
-    to_stage: Stage
-    reason: str | None
-    replaces: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +52,8 @@ class _Asked:
     deployment: ProposedDeployment | None = None
 
 
-async def request_transition(tx: Transaction, command: RequestTransition) -> TransitionRequest:
-    """Answers the new request, bound to everything as it is now.
+async def request_transition(tx: Transaction, command: TransitionModelVersion) -> TransitionRequest:
+    """Ask others to agree to the move instead of making it; answers the request, bound to everything as it is now.
 
     Raises what a transition raises, ApprovalNotNeededError or RequestOpenError.
     """

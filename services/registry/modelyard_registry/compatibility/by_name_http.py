@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.compatibility import store
-from modelyard_registry.compatibility.documents import Metrics, NewModel, VersionWord
+from modelyard_registry.compatibility.documents import WAITS, Metrics, NewModel, VersionWord, WaitingMove
 from modelyard_registry.compatibility.models_http import a_model
 from modelyard_registry.compatibility.moves import Moving, move
 from modelyard_registry.compatibility.places import Where, requires_there
@@ -33,6 +33,7 @@ from modelyard_registry.http import (
     problems,
 )
 from modelyard_registry.lifecycle.domain import parse_stage
+from modelyard_registry.models.changes import revision_of_version
 from modelyard_registry.models.documents import ShortText, Text
 from modelyard_registry.models.domain import ModelVersion
 from modelyard_registry.models.handlers import RegisteredModelExistsError, create_registered_model
@@ -95,6 +96,12 @@ class NamedVersionDocument(BaseModel):
             metrics=evidence.metrics,
             features=named or list(evidence.feature_list),
         )
+
+
+class WaitingNamedVersion(NamedVersionDocument):
+    """A version as it stands, whose move others must agree to."""
+
+    transition_request: WaitingMove
 
 
 class NewNamedVersion(Request):
@@ -230,14 +237,17 @@ def _evidence(body: NewNamedVersion) -> Evidence:
 @router.post(
     "/{name}/{version}/transition",
     response_model=NamedVersionDocument,
-    responses=problems(404, 409),
+    responses={**problems(404, 409, 412), 202: {"model": WaitingNamedVersion, "description": WAITS}},
     summary="Move a version by its name to another stage",
     dependencies=[requires_there(Permission.VERSIONS_TRANSITION)],
 )
 async def post_named_transition(
     project: Where, name: ModelName, version: VersionPath, body: NewNamedTransition, call: Caller
 ) -> Response:
-    """Moving to production makes the version champion; a refusal lists the possible moves and what each needs."""
+    """Moving to production makes the version champion; a refusal lists the possible moves and what each needs.
+
+    Where policy wants others to agree, the move is asked for: 202, and the version stays until they have.
+    """
     to_stage = parse_stage(body.to_stage)
     reference = parse_semver(version)
     async with call.services.database.reading() as connection:
@@ -245,7 +255,12 @@ async def post_named_transition(
     moving = Moving(project=project, model=name, number=known.number, to_stage=to_stage, reason=body.reason)
 
     async def work(tx: Transaction) -> Answer:
-        return Answer(status=200, body=NamedVersionDocument.of(await move(tx, moving)))
+        moved = await move(tx, moving)
+        document = NamedVersionDocument.of(moved.version)
+        if moved.request is None:
+            return Answer(status=200, body=document)
+        waiting = document.model_dump() | {"transition_request": WaitingMove.of(moved.request)}
+        return Answer(status=202, body=WaitingNamedVersion.model_validate(waiting))
 
     return await carry_out(
         in_project(call, project),
@@ -254,4 +269,5 @@ async def post_named_transition(
         project=project,
         action="model_version.transitioned",
         subject=known.subject,
+        revision=revision_of_version(project, name, known.number),
     )

@@ -8,14 +8,22 @@ from fastapi.responses import Response
 from modelyard_events.values import Stage
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.approvals.domain import TransitionRequest
 from modelyard_registry.compatibility import store
-from modelyard_registry.compatibility.documents import ModelChange, ModelDocument, VersionChange, VersionDocument
+from modelyard_registry.compatibility.by_id import change_model, change_version
+from modelyard_registry.compatibility.documents import (
+    WAITS,
+    ModelChange,
+    ModelDocument,
+    VersionChange,
+    VersionDocument,
+    WaitingVersionDocument,
+)
 from modelyard_registry.compatibility.moves import Moving, put_away
 from modelyard_registry.compatibility.places import Where, requires_there
-from modelyard_registry.compatibility.registration import in_project
 from modelyard_registry.compatibility.words import tags_instead
-from modelyard_registry.http import Answer, Caller, carry_out, problems
-from modelyard_registry.models.changes import delete_model, revision_of_model, revision_of_version, update_model
+from modelyard_registry.http import Caller, problems
+from modelyard_registry.models.changes import delete_model, update_model
 from modelyard_registry.models.patches import ModelVersionPatch, RegisteredModelPatch
 from modelyard_registry.models.store import lock_model
 from modelyard_registry.models.version_changes import update_version
@@ -36,22 +44,13 @@ async def patch_model(project: Where, model_id: UUID, body: ModelChange, call: C
     async with call.services.database.reading() as connection:
         known = await store.get_model_by_id(connection, project=project, model_id=model_id)
 
-    async def work(tx: Transaction) -> Answer:
+    async def change(tx: Transaction) -> store.FoundModel:
         model = await lock_model(tx.connection, project=project, name=known.name)
         patch = RegisteredModelPatch.model_validate(_patch(body, tags=model.tags))
         await update_model(tx, patch, project=project, name=known.name)
-        found = await store.get_model_by_id(tx.connection, project=project, model_id=model_id)
-        return Answer(status=200, body=ModelDocument.of(found))
+        return await store.get_model_by_id(tx.connection, project=project, model_id=model_id)
 
-    return await carry_out(
-        in_project(call, project),
-        body,
-        work,
-        project=project,
-        action="registered_model.updated",
-        subject=f"registered-models/{known.name}",
-        revision=revision_of_model(project, known.name),
-    )
+    return await change_model(call, body, known, change, action="registered_model.updated")
 
 
 @router.delete(
@@ -66,19 +65,11 @@ async def delete_model_by_id(project: Where, model_id: UUID, call: Caller) -> Re
     async with call.services.database.reading() as connection:
         known = await store.get_model_by_id(connection, project=project, model_id=model_id)
 
-    async def work(tx: Transaction) -> Answer:
+    async def change(tx: Transaction) -> store.FoundModel:
         await delete_model(tx, project=project, name=known.name, reason=None)
-        return Answer(status=200, body=ModelDocument.of(known))
+        return known
 
-    return await carry_out(
-        in_project(call, project),
-        None,
-        work,
-        project=project,
-        action="registered_model.deleted",
-        subject=f"registered-models/{known.name}",
-        revision=revision_of_model(project, known.name),
-    )
+    return await change_model(call, None, known, change, action="registered_model.deleted")
 
 
 @router.patch(
@@ -93,29 +84,19 @@ async def patch_version(project: Where, version_id: UUID, body: VersionChange, c
     async with call.services.database.reading() as connection:
         known = await store.get_version_by_id(connection, project=project, version_id=version_id)
 
-    async def work(tx: Transaction) -> Answer:
+    async def change(tx: Transaction) -> None:
         await lock_model(tx.connection, project=project, name=known.model)
         present = await store.get_version_by_id(tx.connection, project=project, version_id=version_id)
         patch = ModelVersionPatch.model_validate(_patch(body, tags=present.tags))
         await update_version(tx, patch, project=project, model=known.model, reference=known.number)
-        found = await store.get_version_by_id(tx.connection, project=project, version_id=version_id)
-        return Answer(status=200, body=VersionDocument.of(found))
 
-    return await carry_out(
-        in_project(call, project),
-        body,
-        work,
-        project=project,
-        action="model_version.updated",
-        subject=f"registered-models/{known.model}/versions/{known.number}",
-        revision=revision_of_version(project, known.model, known.number),
-    )
+    return await change_version(call, body, known, change, project=project, action="model_version.updated")
 
 
 @router.delete(
     "/versions/{version_id}",
     response_model=VersionDocument,
-    responses=problems(404, 409, 412),
+    responses={**problems(404, 409, 412), 202: {"model": WaitingVersionDocument, "description": WAITS}},
     summary="Put a version away",
     dependencies=[requires_there(Permission.VERSIONS_TRANSITION)],
 )
@@ -125,19 +106,10 @@ async def delete_version(project: Where, version_id: UUID, call: Caller) -> Resp
         known = await store.get_version_by_id(connection, project=project, version_id=version_id)
     moving = Moving(project=project, model=known.model, number=known.number, to_stage=Stage.ARCHIVED, reason="deleted")
 
-    async def work(tx: Transaction) -> Answer:
-        await put_away(tx, moving)
-        found = await store.get_version_by_id(tx.connection, project=project, version_id=version_id)
-        return Answer(status=200, body=VersionDocument.of(found))
+    async def change(tx: Transaction) -> TransitionRequest | None:
+        return (await put_away(tx, moving)).request
 
-    return await carry_out(
-        in_project(call, project),
-        None,
-        work,
-        project=project,
-        action="model_version.transitioned",
-        subject=f"registered-models/{known.model}/versions/{known.number}",
-    )
+    return await change_version(call, None, known, change, project=project, action="model_version.transitioned")
 
 
 def _patch(body: ModelChange | VersionChange, *, tags: dict[str, str]) -> dict[str, Any]:

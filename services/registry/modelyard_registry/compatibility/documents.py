@@ -4,9 +4,11 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 
 from modelyard_events.free_json import FreeJson
-from modelyard_events.values import Slug
+from modelyard_events.values import Slug, Stage
+from modelyard_runtime.permissions import Role
 from pydantic import BaseModel, ConfigDict, Field
 
+from modelyard_registry.approvals.domain import TransitionRequest
 from modelyard_registry.compatibility.store import FoundModel, FoundVersion, Summary
 from modelyard_registry.compatibility.words import WORD_OF, StageWord, spell_semver, tags_to
 from modelyard_registry.http import Request
@@ -99,7 +101,10 @@ class NewStage(Request):
 
 
 class VersionDocument(BaseModel):
-    """A version. `approved_by` and `approved_at` tell who moved it to production last, and when."""
+    """A version. `approved_by` and `approved_at` tell who agreed last to its move to production, and when.
+
+    Where nobody had to agree it is who made the move.
+    """
 
     id: str
     model_id: str
@@ -141,6 +146,39 @@ class VersionDocument(BaseModel):
             created_at=version.created_at,
             updated_at=version.updated_at,
         )
+
+
+WAITS = "The move is asked for; the version stays as it is until others have agreed"
+"""What an answer of 202 means."""
+
+
+class WaitingMove(BaseModel):
+    """What a version waits for: others who must agree to its move, with `POST {path}/approve`."""
+
+    request_id: str
+    to_stage: Stage
+    approvals_needed: int
+    role: Role
+    expires_at: datetime
+    path: str
+
+    @classmethod
+    def of(cls, request: TransitionRequest) -> Self:
+        """The document about `request`."""
+        return cls(
+            request_id=str(request.id),
+            to_stage=request.to_stage,
+            approvals_needed=request.approvals_needed,
+            role=request.role,
+            expires_at=request.expires_at,
+            path=f"/api/v1/projects/{request.project}/transition-requests/{request.id}",
+        )
+
+
+class WaitingVersionDocument(VersionDocument):
+    """A version as it stands, whose move others must agree to."""
+
+    transition_request: WaitingMove
 
 
 ARTIFACT_ELSEWHERE = "artifact_version_id"

@@ -36,12 +36,13 @@ ORDER BY m.name LIMIT $4
 _VERSION_COLUMNS = """
     v.id, v.registered_model_id, m.name AS model, v.number, v.semver, v.stage, v.run_id, v.digest, v.format,
     v.evidence -> 'metrics' AS metrics, v.description, v.tags, v.custom_metadata, v.created_at, v.created_by,
-    v.updated_at, approval.transitioned_by AS approved_by, approval.transitioned_at AS approved_at
+    v.updated_at, approval.approved_by, approval.approved_at
 """
 _APPROVAL = """
 LEFT JOIN LATERAL (
-    SELECT t.transitioned_by, t.transitioned_at FROM transitions t
-    WHERE t.version_id = v.id AND t.to_stage = 'production' ORDER BY t.id DESC LIMIT 1
+    SELECT coalesce(d.actor, t.transitioned_by) AS approved_by, coalesce(d.decided_at, t.transitioned_at) AS approved_at
+    FROM transitions t LEFT JOIN transition_decisions d ON d.request_id = t.request_id AND d.decision = 'approval'
+    WHERE t.version_id = v.id AND t.to_stage = 'production' ORDER BY t.id DESC, d.decided_at DESC LIMIT 1
 ) AS approval ON true
 """
 _VERSIONS = f"""
@@ -113,7 +114,7 @@ class FoundModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundVersion:
-    """A version, as far as they show it. `approved_by` moved it to production last, at `approved_at`."""
+    """A version, as far as they show it. `approved_by` agreed to its last move to production, or made it."""
 
     id: UUID
     registered_model_id: UUID

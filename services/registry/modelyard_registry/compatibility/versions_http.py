@@ -9,15 +9,19 @@ from modelyard_events.values import Evidence, Stage
 from modelyard_runtime.problems import NotFoundError
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.approvals.domain import TransitionRequest
 from modelyard_registry.compatibility import store
+from modelyard_registry.compatibility.by_id import change_version
 from modelyard_registry.compatibility.documents import (
     ARTIFACT_ELSEWHERE,
+    WAITS,
     NewStage,
     NewVersion,
     TransitionDocument,
     TransitionPage,
     VersionDocument,
     VersionPage,
+    WaitingVersionDocument,
 )
 from modelyard_registry.compatibility.moves import Moving, move
 from modelyard_registry.compatibility.places import Where, requires_there
@@ -189,30 +193,24 @@ async def get_latest_in_stage(
 @router.post(
     "/versions/{version_id}/transition",
     response_model=VersionDocument,
-    responses=problems(404, 409),
+    responses={**problems(404, 409, 412), 202: {"model": WaitingVersionDocument, "description": WAITS}},
     summary="Move a version to another stage",
     dependencies=[requires_there(Permission.VERSIONS_TRANSITION)],
 )
 async def post_transition(project: Where, version_id: UUID, body: NewStage, call: Caller) -> Response:
-    """Moving to production makes the version champion; a refusal lists the possible moves and what each needs."""
+    """Moving to production makes the version champion; a refusal lists the possible moves and what each needs.
+
+    Where policy wants others to agree, the move is asked for: 202, and the version stays until they have.
+    """
     to_stage = parse_stage(body.stage)
     async with call.services.database.reading() as connection:
         version = await store.get_version_by_id(connection, project=project, version_id=version_id)
     moving = Moving(project=project, model=version.model, number=version.number, to_stage=to_stage, reason=body.comment)
 
-    async def work(tx: Transaction) -> Answer:
-        await move(tx, moving)
-        found = await store.get_version_by_id(tx.connection, project=project, version_id=version_id)
-        return Answer(status=200, body=VersionDocument.of(found))
+    async def change(tx: Transaction) -> TransitionRequest | None:
+        return (await move(tx, moving)).request
 
-    return await carry_out(
-        in_project(call, project),
-        body,
-        work,
-        project=project,
-        action="model_version.transitioned",
-        subject=f"registered-models/{version.model}/versions/{version.number}",
-    )
+    return await change_version(call, body, version, change, project=project, action="model_version.transitioned")
 
 
 @router.get(

@@ -132,7 +132,7 @@ async def post_transition(
     project: Project, name: ModelName, reference: VersionText, body: NewTransition, call: Caller
 ) -> Response:
     """Moving to production makes the version champion. A refusal lists the possible moves and what each still needs."""
-    command = _command(body, project=project, name=name, reference=reference)
+    command = transition_of(body, project=project, name=name, reference=reference)
 
     async def work(tx: Transaction) -> Answer:
         version = await transition_version(tx, command)
@@ -159,7 +159,7 @@ async def post_dry_run(
     project: Project, name: ModelName, reference: VersionText, body: NewTransition, call: Caller
 ) -> PreviewDocument:
     """Changes nothing. A move that the table, or a need, is against is refused as the move itself would be."""
-    command = _command(body, project=project, name=name, reference=reference)
+    command = transition_of(body, project=project, name=name, reference=reference)
     async with call.services.unit_of_work(call.context) as tx:
         from_stage, plan = await preview_transition(tx, command)
     promotes = plan.move.to_stage is Stage.PRODUCTION
@@ -175,7 +175,8 @@ async def post_dry_run(
     )
 
 
-def _command(body: NewTransition, *, project: str, name: str, reference: str) -> TransitionModelVersion:
+def transition_of(body: NewTransition, *, project: str, name: str, reference: str) -> TransitionModelVersion:
+    """The command that a body stands for."""
     return TransitionModelVersion(
         project=project,
         model=name,
