@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from modelyard_events.codec import Record, encode
 from modelyard_events.entities import EntityChanged
 from modelyard_events.envelope import Envelope
-from modelyard_events.topics import ENTITY_CHANGES, Topic
+from modelyard_events.topics import ENTITY_CHANGES, Kind, Topic
 from modelyard_stack import Stack
 from modelyard_stack.server import Server
 from modelyard_stack.system import SERVICES, System
@@ -22,6 +22,7 @@ from tests.world.http_client import HttpClient
 from tests.world.model_server import ModelServer, serve_models
 from tests.world.registry import Registry
 from tests.world.router import Router
+from tests.world.signing import Signer, a_registered_signer
 from tests.world.topics import PurgesSeen, Topics, follow_purges
 
 ENTITY_TYPE = "loan"
@@ -42,6 +43,7 @@ class World:
     producer: AIOKafkaProducer
     session: aiohttp.ClientSession
     postgres_dsn: str
+    signer: Signer | None
 
     def http(self, service: str, *, actor: str | None) -> HttpClient:
         """A service as `actor` sees it; as a stranger sees it when that is None."""
@@ -78,7 +80,13 @@ class World:
         await self.send(ENTITY_CHANGES, encode(changed, envelope))
 
     async def send(self, topic: Topic, record: Record) -> None:
-        """Publish a record as it is, and wait until the broker has it."""
+        """Publish a record, and wait until the broker has it; others' events are signed by who may send anything."""
+        if topic.kind is Kind.INGEST and self.signer is not None:
+            record = self.signer.sign(record)
+        await self.send_as_it_is(topic, record)
+
+    async def send_as_it_is(self, topic: Topic, record: Record) -> None:
+        """Publish a record whoever it is from, and wait until the broker has it."""
         await self.producer.send_and_wait(
             self.topics.prefix + topic.name,
             key=record.key,
@@ -113,6 +121,7 @@ async def open_world(
         purges = await opened.enter_async_context(follow_purges(topics))
         timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S)
         session = await opened.enter_async_context(aiohttp.ClientSession(timeout=timeout))
+        signer = await _signer(system, session) if "registry" in services else None
         yield World(
             stack=stack,
             system=system,
@@ -122,7 +131,13 @@ async def open_world(
             producer=producer,
             session=session,
             postgres_dsn=dsn,
+            signer=signer,
         )
+
+
+async def _signer(system: System, session: aiohttp.ClientSession) -> Signer:
+    admin = HttpClient(session=session, url=system.service("registry").url, token=system.tokens["ada"])
+    return await a_registered_signer(admin)
 
 
 @asynccontextmanager

@@ -2,11 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from modelyard_events.access import ProjectScope
+from modelyard_events.topics import ENTITY_CHANGES, TOPICS, Kind
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from modelyard_runtime.issuers import IssuerSettings
-from modelyard_runtime.permissions import Role
+from modelyard_runtime.permissions import ALL_PROJECTS, Role
 
 
 class ServiceSettings(BaseSettings):
@@ -32,3 +34,24 @@ class ServiceSettings(BaseSettings):
     token_roles: dict[str, dict[str, frozenset[Role]]] = {}
     oidc_issuers: tuple[IssuerSettings, ...] = ()
     outbound_allow: tuple[str, ...] = ()
+
+
+class IngestSettings(ServiceSettings):
+    """What a service needs to know besides that reads events which others send.
+
+    `ingest_projects` maps an ingest topic to the project that the broker's ACLs hold its producers to, `*` when
+    all of them are trusted: only there an unsigned event is taken, and only for that project.
+    """
+
+    ingest_projects: dict[str, ProjectScope] = {}
+
+    @field_validator("ingest_projects")
+    @classmethod
+    def _refuse_what_cannot_hold(cls, projects: dict[str, str]) -> dict[str, str]:
+        ingest = sorted(topic.name for topic in TOPICS if topic.kind is Kind.INGEST)
+        for name in projects:
+            if name not in ingest:
+                raise ValueError(f"{name} is no ingest topic; those are {', '.join(ingest)}")
+        if projects.get(ENTITY_CHANGES.name, ALL_PROJECTS) != ALL_PROJECTS:
+            raise ValueError(f"an entity belongs to a tenant, not to a project: {ENTITY_CHANGES.name} can only be `*`")
+        return projects

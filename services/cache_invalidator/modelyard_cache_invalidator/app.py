@@ -12,7 +12,7 @@ from modelyard_prediction_cache import PredictionCache, connect, random_nonce
 from modelyard_runtime.access_state import AccessState
 from modelyard_runtime.authentication import Authentication
 from modelyard_runtime.clock import Clock, utc_now
-from modelyard_runtime.consume import ConsumePolicy, Consumption, DeadLetters, build_broker, consume_batches
+from modelyard_runtime.consume import ConsumePolicy, Consumption, DeadLetters, Senders, build_broker, consume_batches
 from modelyard_runtime.fact_queue import FactQueue
 from modelyard_runtime.fact_sequence import fact_sequence
 from modelyard_runtime.fetch import Fetcher
@@ -34,6 +34,8 @@ from modelyard_cache_invalidator.settings import Settings
 
 TOPICS = (ACCESS, ACCESS_REFUSALS, ENTITY_CHANGES, CACHE_INVALIDATIONS, topic_named(ENTITY_CHANGES.dead_letter_name))
 REFUSALS_DRAIN_S = 1.0
+KEY_ATTEMPTS_MAX = 4
+"""News of a key may come after the first event that it signed; these attempts last most of a second."""
 STOP_MARGIN_S = 5.0
 """What a stop may take beyond draining: the last commit, leaving the group."""
 
@@ -85,13 +87,14 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
                 publisher=Publisher(producer, source=SOURCE, prefix=settings.topic_prefix, clock=clock, new_id=new_id),
                 version_sources=settings.version_sources,
                 clock=clock,
+                new_id=new_id,
             )
             broker = build_broker(
                 bootstrap=settings.kafka_bootstrap,
                 client_id="cache-invalidator",
                 graceful_timeout_s=settings.shutdown_grace_s + STOP_MARGIN_S,
             )
-            health.add(_subscribe(broker, app.state.handlers, producer, settings=settings, clock=clock))
+            health.add(_subscribe(broker, app.state.handlers, producer, settings=settings, access=access, clock=clock))
             await broker.start()
             opened.push_async_callback(broker.stop)
             yield
@@ -135,7 +138,13 @@ async def _refusals_leaving(
 
 
 def _subscribe(
-    broker: KafkaBroker, handlers: Handlers, producer: AIOKafkaProducer, *, settings: Settings, clock: Clock
+    broker: KafkaBroker,
+    handlers: Handlers,
+    producer: AIOKafkaProducer,
+    *,
+    settings: Settings,
+    access: AccessState,
+    clock: Clock,
 ) -> Consumption:
     return consume_batches(
         broker,
@@ -147,4 +156,11 @@ def _subscribe(
         dead_letters=DeadLetters(producer),
         clock=clock,
         policy=ConsumePolicy(poll_records_max=settings.purges_per_batch_max, drain_timeout_s=settings.shutdown_grace_s),
+        senders=Senders(
+            ENTITY_CHANGES,
+            find_key=access.find_signing_key,
+            ingest_projects=settings.ingest_projects,
+            clock=clock,
+            key_attempts_max=KEY_ATTEMPTS_MAX,
+        ),
     )

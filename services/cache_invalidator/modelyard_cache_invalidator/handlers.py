@@ -6,7 +6,7 @@ announced again with the same `caused_by`, by which consumers know a repetition.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelyard_events.entities import EntityChanged
@@ -17,11 +17,15 @@ from modelyard_prediction_cache import Cache, CacheUnavailableError, Entity, Pur
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.consume import Batch, Delivery
 from modelyard_runtime.errors import PermanentError, TransientError
+from modelyard_runtime.ids import NewId
 from modelyard_runtime.publish import Publication, Publisher
 
 from modelyard_cache_invalidator.metrics import PURGE_AGE_SECONDS, PURGE_SECONDS, PURGED_ENTRIES, PURGES
 
 SOURCE = "/modelyard/cache-invalidator"
+
+Change = tuple[Envelope, EntityChanged]
+"""A change with its envelope, whose `actor` is whoever has proved to have said it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +36,7 @@ class Handlers:
     publisher: Publisher
     version_sources: Mapping[str, str]
     clock: Clock
+    new_id: NewId
 
     async def on_entity_changes(self, batch: Batch) -> None:
         """Purge the entities of one partition's waiting changes, in their order.
@@ -39,8 +44,28 @@ class Handlers:
         Raises TransientError while the cache or the broker is away: a change is never skipped.
         """
         changes = [_change_in(delivery) for delivery in batch.deliveries]
-        if not changes:
-            return
+        if changes:
+            await self._purge(changes, by_hand_of=None)
+
+    async def submit(self, change: EntityChanged, *, actor: str, request_id: str | None = None) -> Envelope:
+        """Purge at once what a caller said by HTTP, who has proved who it is; answers the change's envelope.
+
+        It does not go to the topic first: there it would need a signature, and only the caller could give one.
+        Raises TransientError while the cache or the broker is away.
+        """
+        envelope = Envelope(
+            id=self.new_id(),
+            source=SOURCE,
+            type=change.type,
+            subject=key_of(change),
+            occurred_at=self.clock(),
+            correlation_id=request_id,
+            actor=actor,
+        )
+        await self._purge([(envelope, change)], by_hand_of=actor)
+        return envelope
+
+    async def _purge(self, changes: Sequence[Change], *, by_hand_of: str | None) -> None:
         purges = [
             purge_for(change, source=envelope.source, version_sources=self.version_sources)
             for envelope, change in changes
@@ -52,28 +77,23 @@ class Handlers:
             raise TransientError(str(error)) from error
         PURGE_SECONDS.observe(time.perf_counter() - began_s)
         self._measure(changes, counts)
-        await self._announce(changes, counts)
+        await self._announce(changes, counts, by_hand_of=by_hand_of)
 
-    async def submit(self, change: EntityChanged, *, actor: str, request_id: str | None = None) -> Envelope:
-        """Let a change that came by HTTP take the same way as all others. Raises PublishFailedError."""
-        return await self.publisher.publish(
-            ENTITY_CHANGES, change, key=key_of(change), actor=actor, correlation_id=request_id
-        )
-
-    def _measure(self, changes: Sequence[tuple[Envelope, EntityChanged]], counts: Sequence[int]) -> None:
+    def _measure(self, changes: Sequence[Change], counts: Sequence[int]) -> None:
         now = self.clock()
         PURGED_ENTRIES.inc(sum(counts))
         for envelope, change in changes:
             PURGES.labels(change.entity_type).inc()
             PURGE_AGE_SECONDS.observe(max(0.0, (now - envelope.occurred_at).total_seconds()))
 
-    async def _announce(self, changes: Sequence[tuple[Envelope, EntityChanged]], counts: Sequence[int]) -> None:
+    async def _announce(self, changes: Sequence[Change], counts: Sequence[int], *, by_hand_of: str | None) -> None:
         publications = [
             Publication(
-                event=_purged(change, envelope, purged_entries=count),
+                event=_purged(change, envelope, purged_entries=count, by_hand_of=by_hand_of),
                 key=key_of(change),
                 correlation_id=envelope.correlation_id,
                 causation_id=envelope.id,
+                actor=envelope.actor,
                 traceparent=envelope.traceparent,
             )
             for (envelope, change), count in zip(changes, counts, strict=True)
@@ -97,14 +117,16 @@ def key_of(change: EntityChanged) -> str:
     return f"{change.tenant}/{change.entity_type}/{change.entity_id}"
 
 
-def _change_in(delivery: Delivery[Any]) -> tuple[Envelope, EntityChanged]:
+def _change_in(delivery: Delivery[Any]) -> Change:
     if not isinstance(delivery.event, EntityChanged):
         msg = f"{delivery.envelope.type} does not belong on {ENTITY_CHANGES.name}"
         raise PermanentError(msg, reason="wrong_topic")
-    return delivery.envelope, delivery.event
+    # Who it was is what the signature proves; what the event says of itself is worth nothing.
+    actor = delivery.sender.actor if delivery.sender is not None else None
+    return replace(delivery.envelope, actor=actor), delivery.event
 
 
-def _purged(change: EntityChanged, envelope: Envelope, *, purged_entries: int) -> EntityPurged:
+def _purged(change: EntityChanged, envelope: Envelope, *, purged_entries: int, by_hand_of: str | None) -> EntityPurged:
     return EntityPurged(
         tenant=change.tenant,
         entity_type=change.entity_type,
@@ -112,5 +134,5 @@ def _purged(change: EntityChanged, envelope: Envelope, *, purged_entries: int) -
         version=change.version,
         purged_entries=purged_entries,
         caused_by=envelope.id,
-        actor=envelope.actor if envelope.source == SOURCE else None,
+        actor=by_hand_of,
     )

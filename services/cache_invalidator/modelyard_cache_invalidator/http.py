@@ -1,11 +1,11 @@
-"""The HTTP door for those who have no Kafka producer: a change goes in here and on to the same topic."""
+"""The HTTP door for those who have no Kafka producer: what is cached about the entity is purged before the answer."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request
 from modelyard_events.entities import EntityChanged
 from modelyard_events.values import Slug
-from modelyard_runtime.errors import PublishFailedError
+from modelyard_runtime.errors import TransientError
 from modelyard_runtime.permissions import Permission
 from modelyard_runtime.principals import Authenticates, Principal, authenticated
 from modelyard_runtime.problems import ProblemDocument, UnavailableError
@@ -29,7 +29,7 @@ class ChangeSubmission(BaseModel):
 
 
 class ChangeAccepted(BaseModel):
-    """The change is on its way; `cache-invalidations` tells its purge as `caused_by` this event id."""
+    """The purge is done; `cache-invalidations` tells its purge as `caused_by` this event id."""
 
     event_id: str
 
@@ -44,7 +44,7 @@ def changes(authentication: Authenticates) -> APIRouter:
             401: {"model": ProblemDocument, "description": "The request does not say who sent it"},
             403: {"model": ProblemDocument, "description": "The caller may not say that entities change"},
             422: {"model": ProblemDocument, "description": "The change is malformed"},
-            503: {"model": ProblemDocument, "description": "Kafka did not take the change in time"},
+            503: {"model": ProblemDocument, "description": "The cache or Kafka did not answer in time"},
         },
     )
 
@@ -61,9 +61,9 @@ def changes(authentication: Authenticates) -> APIRouter:
         change = EntityChanged(**submission.model_dump())
         try:
             envelope = await handlers.submit(change, actor=principal.actor, request_id=x_request_id)
-        except PublishFailedError as error:
+        except TransientError as error:
             raise UnavailableError(
-                f"Kafka did not confirm the change of {change.entity_type} {change.entity_id}.",
+                f"The cache or Kafka did not confirm the purge of {change.entity_type} {change.entity_id}.",
                 fix="Send it again: a change that arrives twice is harmless.",
             ) from error
         return ChangeAccepted(event_id=envelope.id)

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-from modelyard_runtime.settings import ServiceSettings
+from modelyard_runtime.settings import IngestSettings
 from pydantic import Field
 
 
-class Settings(ServiceSettings):
+class Settings(IngestSettings):
     """What the cache invalidator needs besides what every service needs.
 
     `redis_url` and `cache_prefix` name the cache as the router does. `cache_hold_off_s` is how far a replica

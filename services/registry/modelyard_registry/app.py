@@ -111,7 +111,10 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
     )
     relay = Relay(relay_settings, clock=clock, new_id=new_id)
     unit_of_work = UnitOfWork(database, clock=clock, new_id=new_id, wake=relay.wake)
-    kafka_side = KafkaSide(settings, database=database, unit_of_work=unit_of_work, relay=relay, clock=clock)
+    refusals = Refusals(unit_of_work, clock=clock)
+    kafka_side = KafkaSide(
+        settings, database=database, unit_of_work=unit_of_work, relay=relay, refusals=refusals, clock=clock
+    )
     expiry = Expiry(database, unit_of_work=unit_of_work, clock=clock)
     health = Health([database, relay, kafka_side])
     principals = Principals(settings.tokens, roles=settings.token_roles)
@@ -135,7 +138,7 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
             health.add(await opened.enter_async_context(beside("database_watch", database.watch())))
             health.add(await opened.enter_async_context(beside("upload_cleaning", upload_cleaning.run())))
             health.add(await opened.enter_async_context(beside("expiry", expiry.run())))
-            health.add(await opened.enter_async_context(beside("refusals", app.state.refusals.run())))
+            health.add(await opened.enter_async_context(beside("refusals", refusals.run())))
             health.add(await opened.enter_async_context(beside("unknown_callers", app.state.unknown_callers.run())))
             health.add(await opened.enter_async_context(beside("issuer_keys", providers.run())))
             health.add(await opened.enter_async_context(beside("kafka_side", kafka_side.run())))
@@ -151,11 +154,16 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
         clock=clock,
         new_id=new_id,
     )
-    return build_api(services, health=health, lifespan=lifespan, providers=providers)
+    return build_api(services, health=health, lifespan=lifespan, refusals=refusals, providers=providers)
 
 
 def build_api(
-    services: Services, *, health: Health, lifespan: Lifespan[FastAPI], providers: IdentityProviders | None = None
+    services: Services,
+    *,
+    health: Health,
+    lifespan: Lifespan[FastAPI],
+    refusals: Refusals | None = None,
+    providers: IdentityProviders | None = None,
 ) -> FastAPI:
     """The HTTP side alone: every operation, over services that the lifespan opens."""
     app = FastAPI(
@@ -166,7 +174,7 @@ def build_api(
         dependencies=[Depends(refuse_duplicate_keys)],
     )
     app.state.services = services
-    app.state.refusals = Refusals(services.unit_of_work, clock=services.clock)
+    app.state.refusals = refusals or Refusals(services.unit_of_work, clock=services.clock)
     app.state.unknown_callers = UnknownCallers(clock=services.clock)
     app.state.authentication = Authentication(
         services.principals,

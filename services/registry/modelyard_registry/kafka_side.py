@@ -17,14 +17,17 @@ from modelyard_events.topics import (
     INFERENCES,
     SHADOW_COMPARISONS,
     TRAINING_RUNS,
+    Kind,
     Topic,
 )
 from modelyard_runtime.clock import Clock
-from modelyard_runtime.consume import BatchHandler, Consumption, DeadLetters, build_broker, consume_batches
+from modelyard_runtime.consume import BatchHandler, Consumption, DeadLetters, Senders, build_broker, consume_batches
 from modelyard_runtime.health import HealthCheck
 from modelyard_runtime.publish import build_producer
 from modelyard_runtime.topic_setup import ensure_topics
 
+from modelyard_registry.access.refusals import Refusals
+from modelyard_registry.access.senders import SigningKeyTable, recorded_senders
 from modelyard_registry.access_facts.handlers import AccessFacts
 from modelyard_registry.database import Database, DatabaseUnavailableError
 from modelyard_registry.offsets import stored_offsets
@@ -48,12 +51,21 @@ class KafkaSide:
     """Runs beside the HTTP server. Healthy when the topics are there and every consumer has caught up."""
 
     def __init__(
-        self, settings: Settings, *, database: Database, unit_of_work: UnitOfWork, relay: Relay, clock: Clock
+        self,
+        settings: Settings,
+        *,
+        database: Database,
+        unit_of_work: UnitOfWork,
+        relay: Relay,
+        refusals: Refusals,
+        clock: Clock,
     ) -> None:
         self._settings = settings
         self._database = database
         self._relay = relay
         self._clock = clock
+        self._refusals = refusals
+        self._signing_keys = SigningKeyTable(database)
         self._pruning = Pruning(database, clock=clock)
         # A group for each topic: members of one group stop each other whenever one of them comes or goes.
         training = f"{settings.topic_prefix}{GROUP}-training"
@@ -139,5 +151,17 @@ class KafkaSide:
             on_batch=on_batch,
             start_offsets=stored_offsets(self._database, group=group),
             dead_letters=dead_letters,
+            clock=self._clock,
+            senders=self._senders_of(topic),
+        )
+
+    def _senders_of(self, topic: Topic) -> Senders | None:
+        if topic.kind is not Kind.INGEST:
+            return None
+        return recorded_senders(
+            topic,
+            keys=self._signing_keys,
+            refusals=self._refusals,
+            ingest_projects=self._settings.ingest_projects,
             clock=self._clock,
         )

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from modelyard_runtime.settings import ServiceSettings
+from modelyard_runtime.settings import IngestSettings
 from pydantic import Field, model_validator
 
 
-class Settings(ServiceSettings):
+class Settings(IngestSettings):
     """What the registry needs besides what every service needs.
 
     `artifact_store` other than `disk` keeps artifacts in `artifact_bucket` (Azure's container), which is there

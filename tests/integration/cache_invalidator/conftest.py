@@ -17,6 +17,7 @@ from modelyard_events.topics import CACHE_INVALIDATIONS, ENTITY_CHANGES
 from modelyard_prediction_cache import Entity, PredictionCache, connect, random_nonce
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.ids import new_uuid7
+from modelyard_runtime.permissions import ALL_PROJECTS
 from modelyard_runtime.publish import build_producer
 from modelyard_stack import Stack
 from pydantic import SecretStr
@@ -95,8 +96,10 @@ def causes(purges: list[Published]) -> list[str]:
 
 
 @asynccontextmanager
-async def running(stack: Stack, *, redis_url: str, topic_prefix: str) -> AsyncIterator[Invalidation]:
-    """The service in this process, until the block ends."""
+async def running(
+    stack: Stack, *, redis_url: str, topic_prefix: str, open_to: str | None = ALL_PROJECTS
+) -> AsyncIterator[Invalidation]:
+    """The service in this process, until the block ends; `open_to` None takes signed changes only."""
     settings = Settings(
         kafka_bootstrap=stack.addresses.kafka_bootstrap,
         redis_url=redis_url,
@@ -104,6 +107,7 @@ async def running(stack: Stack, *, redis_url: str, topic_prefix: str) -> AsyncIt
         tokens={"loan-book": SecretStr(TOKEN)},
         cache_timeout_s=1.0,
         cache_hold_off_s=120.0,
+        ingest_projects={} if open_to is None else {ENTITY_CHANGES.name: open_to},
     )
     async with AsyncExitStack() as opened:
         url = await opened.enter_async_context(serving(build_app(settings)))

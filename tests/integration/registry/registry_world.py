@@ -13,7 +13,7 @@ from modelyard_events.codec import Received, Record, decode, encode
 from modelyard_events.envelope import Envelope
 from modelyard_events.event import Event
 from modelyard_events.routes import RouteChanged
-from modelyard_events.topics import ROUTES, Topic
+from modelyard_events.topics import ROUTES, Kind, Topic
 from modelyard_registry.app import build_app
 from modelyard_registry.settings import Settings
 from modelyard_runtime.clock import utc_now
@@ -24,10 +24,12 @@ from tests.integration.registry.relay_world import until
 from tests.serving import serving
 from tests.world.http_client import HttpClient
 from tests.world.registry import Registry, an_evidence
+from tests.world.signing import Signer, a_registered_signer
 from tests.world.topics import Topics
 
 TOKEN = "a-token-for-tests"  # It opens nothing but this test's own registry.
 PROJECT = "bank"
+SENDER = "nightly-training"
 MODEL_TYPE = "loan-risk"
 ENDPOINT = "http://127.0.0.1:1/infer"
 
@@ -44,6 +46,7 @@ class RegistryWorld:
     bootstrap: str
     prefix: str
     dsn: str
+    signer: Signer
 
     @property
     def project(self) -> str:
@@ -94,7 +97,7 @@ class RegistryWorld:
     async def say(
         self, topic: Topic, event: Event, *, source: str, key: str, sequence: int | None = None, event_id: str = ""
     ) -> None:
-        """Publish an event as another system would."""
+        """Publish an event as another system would; one that others send is signed by who may send anything."""
         envelope = Envelope(
             id=event_id or new_uuid7(),
             source=source,
@@ -104,6 +107,10 @@ class RegistryWorld:
             sequence=sequence,
         )
         record = encode(event, envelope)
+        await self.send(topic, self.signer.sign(record) if topic.kind is Kind.INGEST else record)
+
+    async def send(self, topic: Topic, record: Record) -> None:
+        """Publish a record as it is."""
         await self.producer.send_and_wait(
             f"{self.prefix}{topic.name}", key=record.key, value=record.value, headers=list(record.headers)
         )
@@ -160,4 +167,5 @@ async def open_registry_world(
             bootstrap=bootstrap,
             prefix=prefix,
             dsn=dsn,
+            signer=await a_registered_signer(http, actor=SENDER),
         )

@@ -5,7 +5,7 @@ from modelyard_events.topics import TRAINING_RUNS, topic_named
 from modelyard_events.training import TrainingRunCompleted
 from modelyard_events.values import Evidence
 
-from tests.integration.registry.registry_world import RegistryWorld
+from tests.integration.registry.registry_world import SENDER, RegistryWorld
 from tests.integration.registry.relay_world import until
 
 pytestmark = pytest.mark.integration
@@ -25,7 +25,7 @@ async def test_a_run_that_is_reported_three_times_registers_one_version(registry
 
     versions = await registry_world.registry.items("/registered-models/everyone/versions")
     assert [each["run_id"] for each in versions] == ["run-2", "run-1"]
-    assert versions[0]["created_by"] == f"training-job:{SOURCE}"
+    assert versions[0]["created_by"] == SENDER
     assert versions[0]["evidence"]["metrics"] == {"rmse": 3.5}
 
 

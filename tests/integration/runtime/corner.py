@@ -21,17 +21,29 @@ from modelyard_runtime.consume import (
     Consumption,
     DeadLetters,
     Handler,
+    Senders,
     build_broker,
     consume,
     consume_batches,
 )
 from modelyard_runtime.consume.partition import StartOffsets
 from modelyard_runtime.ids import new_uuid7
+from modelyard_runtime.permissions import ALL_PROJECTS
 from modelyard_runtime.publish import build_producer
 from modelyard_runtime.topic_setup import ensure_topics
 
 QUICK = ConsumePolicy(backoff_initial_s=0.02, backoff_max_s=0.1, commit_interval_s=0.05)
 GROUP = "followers"
+
+
+async def _no_key(_key_id: str) -> None:
+    return None
+
+
+EVERYBODY = Senders(
+    ENTITY_CHANGES, find_key=_no_key, ingest_projects={ENTITY_CHANGES.name: ALL_PROJECTS}, clock=utc_now
+)
+"""These tests are about the consumer policy; who may send what has tests of its own."""
 DEADLINE_S = 30.0
 
 
@@ -63,6 +75,7 @@ class Corner:
     topic: Topic
     producer: AIOKafkaProducer
     policy: ConsumePolicy = QUICK
+    senders: Senders = EVERYBODY
 
     @property
     def topic_name(self) -> str:
@@ -105,6 +118,7 @@ class Corner:
             dead_letters=DeadLetters(self.producer),
             clock=utc_now,
             policy=policy or self.policy,
+            senders=self.senders,
         )
         await broker.start()
         try:
@@ -132,6 +146,7 @@ class Corner:
             dead_letters=DeadLetters(self.producer),
             clock=utc_now,
             policy=policy or self.policy,
+            senders=self.senders,
         )
         await broker.start()
         try:

@@ -3,8 +3,9 @@
 from modelyard_runtime.consume.broker import build_broker
 from modelyard_runtime.consume.consumption import Consumption
 from modelyard_runtime.consume.dead_letters import DeadLetters
-from modelyard_runtime.consume.delivery import Batch, BatchHandler, Delivery, Handler, Position, RawRecord
+from modelyard_runtime.consume.delivery import Batch, BatchHandler, Delivery, Handler, Position, RawRecord, Sender
 from modelyard_runtime.consume.policy import ConsumePolicy
+from modelyard_runtime.consume.senders import FindKey, RefusedSender, Senders
 from modelyard_runtime.consume.subscription import consume, consume_batches
 
 __all__ = [
@@ -14,9 +15,13 @@ __all__ = [
     "Consumption",
     "DeadLetters",
     "Delivery",
+    "FindKey",
     "Handler",
     "Position",
     "RawRecord",
+    "RefusedSender",
+    "Sender",
+    "Senders",
     "build_broker",
     "consume",
     "consume_batches",

@@ -3,19 +3,26 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from modelyard_events.codec import Poison, Received
 from modelyard_events.event import Event
 from modelyard_events.topics import Kind
 
-from modelyard_runtime.consume.delivery import Batch, BatchHandler, Delivery, RawRecord
-from modelyard_runtime.consume.lane import Ledger
+from modelyard_runtime.consume.delivery import Batch, BatchHandler, Delivery, RawRecord, Sender
+from modelyard_runtime.consume.lane import Ledger, outcome_of
 from modelyard_runtime.consume.reading import Ignored, delivery_of, read
 from modelyard_runtime.consume.retries import Failure, StoppedError
 from modelyard_runtime.errors import StaleOffsetError
 
-Read = tuple[RawRecord, Received[Event] | None, str]
-"""A record, the event in it if a handler should see it, and the outcome if the handler succeeds."""
+
+class Read(NamedTuple):
+    """A record, the event in it if a handler should see it, the outcome if the handler succeeds, and who sent it."""
+
+    record: RawRecord
+    received: Received[Event] | None
+    outcome: str
+    sender: Sender | None = None
 
 
 class BatchLane:
@@ -67,7 +74,7 @@ class BatchLane:
             record = self._waiting[0]
             reads.append(await self._read(record))
             self._waiting.popleft()
-            parked += reads[-1][2] == "parked"
+            parked += reads[-1].outcome == "parked"
         return reads
 
     async def _settle_some(self) -> None:
@@ -89,12 +96,19 @@ class BatchLane:
     async def _read(self, record: RawRecord) -> Read:
         match read(record, kind=self._kind, wanted=None):
             case Ignored(outcome):
-                return record, None, outcome
+                return Read(record, None, outcome)
             case Poison(reason, detail):
                 await self.ledger.park(record, self.ledger.unreadable(reason=reason, detail=detail))
-                return record, None, "parked"
+                return Read(record, None, "parked")
             case Received() as received:
-                return record, received, "handled"
+                return await self._prove(record, received)
+
+    async def _prove(self, record: RawRecord, received: Received[Event]) -> Read:
+        proved = await self.ledger.prove(record, received)
+        if not isinstance(proved, Failure):
+            return Read(record, received, "handled", proved)
+        await self.ledger.park(record, proved)
+        return Read(record, None, outcome_of(proved))
 
     async def _try(self, reads: list[Read]) -> Failure | None:
         """Offer the reads as one batch; on success settle them all. None also when the store is past them."""
@@ -111,16 +125,14 @@ class BatchLane:
         return failure
 
     def _settle(self, reads: list[Read]) -> None:
-        for record, received, outcome in reads:
-            occurred_at = received.envelope.occurred_at if received is not None else None
-            self.ledger.settle(record, outcome=outcome, occurred_at=occurred_at)
+        for each in reads:
+            occurred_at = each.received.envelope.occurred_at if each.received is not None else None
+            self.ledger.settle(each.record, outcome=each.outcome, occurred_at=occurred_at)
 
     async def _give_up(self, read_record: Read, failure: Failure) -> None:
         """Park the record, then let the store's offset pass it."""
-        record, _, _ = read_record
-        await self.ledger.park(record, failure)
-        passed: Read = (record, None, "parked")
-        await self._insist_on_offset(passed)
+        await self.ledger.park(read_record.record, failure)
+        await self._insist_on_offset(Read(read_record.record, None, "parked"))
 
     async def _insist_on_offset(self, passed: Read) -> None:
         async def offer() -> None:
@@ -139,9 +151,11 @@ class BatchLane:
 
 
 def _batch_of(reads: list[Read], *, attempt: int) -> Batch:
-    first, last = reads[0][0], reads[-1][0]
+    first, last = reads[0].record, reads[-1].record
     deliveries: tuple[Delivery[Event], ...] = tuple(
-        delivery_of(record, received, attempt=attempt) for record, received, _ in reads if received is not None
+        delivery_of(each.record, each.received, attempt=attempt, sender=each.sender)
+        for each in reads
+        if each.received is not None
     )
     return Batch(
         deliveries=deliveries,

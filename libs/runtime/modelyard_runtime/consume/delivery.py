@@ -20,14 +20,26 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """Who proved by a signature to have sent an event: the actor to whom the registry bound the key."""
+
+    actor: str
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery(Generic[E]):
-    """One event as it was delivered. `attempt` counts from 1 and rises with each retry in this process."""
+    """One event as it was delivered. `attempt` counts from 1 and rises with each retry in this process.
+
+    `sender` is None when nobody signed it: a fact of ours, or an event on a topic that the broker keeps others from.
+    """
 
     envelope: Envelope
     event: E
     position: Position
     attempt: int
     key: bytes | None
+    sender: Sender | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

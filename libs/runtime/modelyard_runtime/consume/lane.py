@@ -7,29 +7,36 @@ from datetime import datetime
 from typing import Protocol
 
 import structlog
+from modelyard_events.codec import Received
+from modelyard_events.event import Event
 from prometheus_client import Counter
 
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.consume.brake import Brake
 from modelyard_runtime.consume.dead_letters import DeadLetters
-from modelyard_runtime.consume.delivery import RawRecord
+from modelyard_runtime.consume.delivery import RawRecord, Sender
 from modelyard_runtime.consume.metrics import CONSUMED, DEAD_LETTERS
 from modelyard_runtime.consume.offsets import OffsetTracker
 from modelyard_runtime.consume.policy import ConsumePolicy
 from modelyard_runtime.consume.retries import Failure, Retries
+from modelyard_runtime.consume.senders import NOT_PERMITTED, Senders
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaneSetting:
-    """What all partitions of one consumption share. `topic` is the catalogue's name, without the prefix."""
+    """What all partitions of one consumption share. `topic` is the catalogue's name, without the prefix.
+
+    `senders` judges who sent an event; None where only we write.
+    """
 
     topic: str
     group: str
     policy: ConsumePolicy
     clock: Clock
     dead_letters: DeadLetters
+    senders: Senders | None = None
 
 
 class Ledger:
@@ -98,10 +105,32 @@ class Ledger:
             attempts=failure.attempts,
         )
 
+    async def prove(self, record: RawRecord, received: Received[Event]) -> Sender | Failure | None:
+        """Who sent the event, None when nobody needs to say so, or why it is refused. Raises StoppedError."""
+        senders = self.setting.senders
+        if senders is None:
+            return None
+        proved: Sender | None = None
+
+        async def prove(attempt: int) -> None:
+            nonlocal proved
+            proved = await senders.prove(record, received, attempt=attempt)
+
+        return await self.retries.attempt(prove) or proved
+
     def unreadable(self, *, reason: str, detail: str) -> Failure:
         """The failure of a record that could not be read: once, now."""
         now = self.setting.clock()
         return Failure(reason=reason, detail=detail, attempts=1, first_failed_at=now, last_failed_at=now)
+
+
+def outcome_of(failure: Failure) -> str:
+    """The metric label of a record that was parked.
+
+    What a known sender was not permitted to say is that sender's mistake alone: it must not stop the partition
+    for all others, as dead letters do that may be our own fault.
+    """
+    return "refused" if failure.reason == NOT_PERMITTED else "parked"
 
 
 class Lane(Protocol):

@@ -4,7 +4,7 @@ from prometheus_client import Counter, Gauge
 
 CONSUMED = Counter(
     "runtime_consumed_records_total",
-    "Records settled. `outcome` is handled, ignored, tombstone, unknown or parked.",
+    "Records settled. `outcome` is handled, ignored, tombstone, unknown, parked or refused (parked, too).",
     ["topic", "group", "outcome"],
 )
 LAG = Gauge(

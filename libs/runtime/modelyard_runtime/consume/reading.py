@@ -8,7 +8,7 @@ from modelyard_events.codec import Poison, Received, Record, Tombstone, Unknown,
 from modelyard_events.event import Event
 from modelyard_events.topics import Kind
 
-from modelyard_runtime.consume.delivery import Delivery, Handler, Position, RawRecord
+from modelyard_runtime.consume.delivery import Delivery, Handler, Position, RawRecord, Sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,9 @@ def read(record: RawRecord, *, kind: Kind, wanted: Mapping[type[Event], Any] | N
             return poison
 
 
-def delivery_of(record: RawRecord, received: Received[Event], *, attempt: int) -> Delivery[Any]:
+def delivery_of(
+    record: RawRecord, received: Received[Event], *, attempt: int, sender: Sender | None = None
+) -> Delivery[Any]:
     """The event as a handler receives it."""
     return Delivery(
         envelope=received.envelope,
@@ -49,6 +51,7 @@ def delivery_of(record: RawRecord, received: Received[Event], *, attempt: int) -
         position=Position(topic=record.topic, partition=record.partition, offset=record.offset),
         attempt=attempt,
         key=record.key,
+        sender=sender,
     )
 
 

@@ -7,11 +7,11 @@ from modelyard_events.codec import Poison, Received
 from modelyard_events.event import Event
 from modelyard_events.topics import Kind
 
-from modelyard_runtime.consume.delivery import Handler, RawRecord
+from modelyard_runtime.consume.delivery import Handler, RawRecord, Sender
 from modelyard_runtime.consume.key_order import KeyScheduler
-from modelyard_runtime.consume.lane import Ledger
+from modelyard_runtime.consume.lane import Ledger, outcome_of
 from modelyard_runtime.consume.reading import Ignored, delivery_of, handler_of, read
-from modelyard_runtime.consume.retries import StoppedError
+from modelyard_runtime.consume.retries import Failure, StoppedError
 
 RECORDS_PER_TURN_MAX = 50
 
@@ -70,13 +70,21 @@ class RecordLane:
                 await self.ledger.park(record, self.ledger.unreadable(reason=reason, detail=detail))
                 self.ledger.settle(record, outcome="parked")
             case Received() as received:
-                await self._handle(record, received)
+                await self._prove_and_handle(record, received)
 
-    async def _handle(self, record: RawRecord, received: Received[Event]) -> None:
+    async def _prove_and_handle(self, record: RawRecord, received: Received[Event]) -> None:
+        proved = await self.ledger.prove(record, received)
+        if not isinstance(proved, Failure):
+            await self._handle(record, received, sender=proved)
+            return
+        await self.ledger.park(record, proved)
+        self.ledger.settle(record, outcome=outcome_of(proved))
+
+    async def _handle(self, record: RawRecord, received: Received[Event], *, sender: Sender | None) -> None:
         handler = handler_of(received, self._on)
 
         async def handle(attempt: int) -> None:
-            await handler(delivery_of(record, received, attempt=attempt))
+            await handler(delivery_of(record, received, attempt=attempt, sender=sender))
 
         failure = await self.ledger.retries.attempt(handle)
         if failure is None:

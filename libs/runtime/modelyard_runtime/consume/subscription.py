@@ -10,7 +10,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka import Topic as KafkaTopic
 from faststream.kafka.message import KafkaMessage
 from modelyard_events.event import Event
-from modelyard_events.topics import Topic
+from modelyard_events.topics import Kind, Topic
 
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.consume.batch_lane import BatchLane
@@ -23,6 +23,7 @@ from modelyard_runtime.consume.lenient_records import read_leniently
 from modelyard_runtime.consume.partition import StartOffsets
 from modelyard_runtime.consume.policy import ConsumePolicy
 from modelyard_runtime.consume.record_lane import RecordLane
+from modelyard_runtime.consume.senders import Senders
 
 SESSION_TIMEOUT_MS = 10_000
 HEARTBEAT_INTERVAL_MS = 3_000
@@ -43,14 +44,16 @@ def consume(
     dead_letters: DeadLetters,
     clock: Clock,
     policy: ConsumePolicy | None = None,
+    senders: Senders | None = None,
 ) -> Consumption:
     """Subscribe handlers to a topic's events, under the one consumer policy.
 
     A handler returns when its event is applied (at least once: it must ignore what it knows), raises
     `TransientError` when time must act, `PermanentError` when nobody can; anything else is tried
-    `attempts_max` times and then parked. Event types without a handler are ignored.
+    `attempts_max` times and then parked. Event types without a handler are ignored. `senders` judges who sent an
+    event before a handler sees it; a topic that others write to must have it.
     """
-    setting = _setting(topic, group=group, dead_letters=dead_letters, clock=clock, policy=policy)
+    setting = _setting(topic, group=group, dead_letters=dead_letters, clock=clock, policy=policy, senders=senders)
 
     def build_lane(brake: Brake, on_change: OnChange) -> Lane:
         return RecordLane(Ledger(setting, brake=brake, on_change=on_change), kind=topic.kind, on=on)
@@ -71,15 +74,16 @@ def consume_batches(
     dead_letters: DeadLetters,
     clock: Clock,
     policy: ConsumePolicy | None = None,
+    senders: Senders | None = None,
 ) -> Consumption:
     """Subscribe a store to a topic: one partition's waiting records at once, offset and effect together.
 
     On assignment `start_offsets` is asked for the stored next offsets of the partitions, named by the
     broker's topic name (with the prefix) and number, and the consumer seeks there; a partition without
     one starts at the earliest record. `on_batch` raises `StaleOffsetError` when the store is already past
-    the batch: then the stored offsets are asked for again.
+    the batch: then the stored offsets are asked for again. `senders` as in `consume`.
     """
-    setting = _setting(topic, group=group, dead_letters=dead_letters, clock=clock, policy=policy)
+    setting = _setting(topic, group=group, dead_letters=dead_letters, clock=clock, policy=policy, senders=senders)
 
     def build_lane(brake: Any, on_change: Any) -> Lane:
         return BatchLane(Ledger(setting, brake=brake, on_change=on_change), kind=topic.kind, on_batch=on_batch)
@@ -90,14 +94,24 @@ def consume_batches(
 
 
 def _setting(
-    topic: Topic, *, group: str, dead_letters: DeadLetters, clock: Clock, policy: ConsumePolicy | None
+    topic: Topic,
+    *,
+    group: str,
+    dead_letters: DeadLetters,
+    clock: Clock,
+    policy: ConsumePolicy | None,
+    senders: Senders | None,
 ) -> LaneSetting:
+    if topic.kind is Kind.INGEST and senders is None:
+        msg = f"others write to {topic.name}: say by `senders` who may"
+        raise ValueError(msg)
     return LaneSetting(
         topic=topic.name,
         group=group,
         policy=policy or ConsumePolicy(),
         clock=clock,
         dead_letters=dead_letters,
+        senders=senders,
     )
 
 

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.ids import NewId
+from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import ForbiddenError, UnavailableError, problem_response
 from modelyard_runtime.sums import Summed, Sums
 
@@ -91,6 +92,21 @@ class Refusals:
             log.warning("refusal_not_recorded", actor=refused.actor, action=refused.action, error=str(error))
 
 
+def refused_event(
+    *, actor: str, permission: Permission, project: str, subject: str, operation: str, reason: str, event_id: str
+) -> RefusedCall:
+    """The refusal of an event whose sender is known; `operation` says what came by which topic."""
+    return RefusedCall(
+        actor=actor,
+        action=_refused(permission),
+        project=project if _PROJECT.fullmatch(project) else DEFAULT_PROJECT,
+        subject=subject,
+        operation=operation,
+        reason=reason[:SUBJECT_CHARS_MAX],
+        request_id=event_id if _TOKEN.fullmatch(event_id) else subject,
+    )
+
+
 def install_refusals(app: FastAPI, refusals: Refusals, *, new_id: NewId) -> None:
     """Make `app` record each 403 before it is answered."""
 
@@ -114,10 +130,14 @@ def _refused_call(request: Request, error: ForbiddenError, *, actor: str, new_id
     below = path.removeprefix(f"/api/v1/projects/{project}/").removeprefix("/api/v1/")
     return RefusedCall(
         actor=actor,
-        action=f"{str(error.extra.get('permission', 'access:give')).replace(':', '.')}.refused",
+        action=_refused(error.extra.get("permission", "access:give")),
         project=project if _PROJECT.fullmatch(project) else DEFAULT_PROJECT,
         subject=below[:SUBJECT_CHARS_MAX] or "/",
         operation=f"{request.method} {path[:SUBJECT_CHARS_MAX]}",
         reason=error.detail[:SUBJECT_CHARS_MAX],
         request_id=request_id if _TOKEN.fullmatch(request_id) else new_id(),
     )
+
+
+def _refused(permission: object) -> str:
+    return f"{str(permission).replace(':', '.')}.refused"

@@ -137,6 +137,7 @@ class RegisterModelVersion:
     """The command: make `digest` the next version of `model`.
 
     `semver` is explicit, or `change_type` says how far to step from the highest; neither means `minor`.
+    `source` is where the event came from that reports the run, as it says itself.
     """
 
     project: str
@@ -147,6 +148,7 @@ class RegisterModelVersion:
     change_type: ChangeType | None
     evidence: Evidence
     build_status: BuildStatus = "ready"
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

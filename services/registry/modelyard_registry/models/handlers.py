@@ -106,7 +106,7 @@ async def register_version(tx: Transaction, command: RegisterModelVersion) -> Re
         improvement=await _measure_improvement(tx, command, model=model),
     )
     await store.insert_version(tx.connection, version)
-    await _say_registered(tx, version, project=command.project)
+    await _say_registered(tx, version, command=command)
     return Registration(version=version, is_new=True)
 
 
@@ -213,9 +213,9 @@ async def _find_parent(tx: Transaction, command: RegisterModelVersion) -> Eviden
     return version.evidence
 
 
-async def _say_registered(tx: Transaction, version: ModelVersion, *, project: str) -> None:
+async def _say_registered(tx: Transaction, version: ModelVersion, *, command: RegisterModelVersion) -> None:
     registered = ModelVersionRegistered(
-        project=project,
+        project=command.project,
         model=version.model,
         number=version.number,
         version_id=str(version.id),
@@ -230,7 +230,7 @@ async def _say_registered(tx: Transaction, version: ModelVersion, *, project: st
     )
     await append_model_fact(tx, registered, registered_model_id=version.registered_model_id)
     await tx.record_audit(
-        project=project,
+        project=command.project,
         action="model_version.registered",
         subject=version.subject,
         after={
@@ -238,6 +238,7 @@ async def _say_registered(tx: Transaction, version: ModelVersion, *, project: st
             "stage": version.stage,
             "run_id": version.run_id,
             "improvement": version.improvement,
+            **({} if command.source is None else {"source": command.source}),
         },
         digest=version.digest,
     )

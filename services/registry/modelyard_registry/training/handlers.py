@@ -35,10 +35,11 @@ class TrainingRuns:
 
     async def on_training_run_completed(self, tx: Transaction, delivery: Delivery[TrainingRunCompleted]) -> None:
         """Register the version that one run made; the same run and digest make it once."""
-        await register_version(_on_behalf_of(tx, delivery), _command(delivery.event))
+        await register_version(_on_behalf_of(tx, delivery), _command(delivery))
 
 
-def _command(event: TrainingRunCompleted) -> RegisterModelVersion:
+def _command(delivery: Delivery[TrainingRunCompleted]) -> RegisterModelVersion:
+    event = delivery.event
     return RegisterModelVersion(
         project=event.project,
         model=event.model,
@@ -47,14 +48,15 @@ def _command(event: TrainingRunCompleted) -> RegisterModelVersion:
         semver=SemanticVersion.find(event.semver) if event.semver is not None else None,
         change_type=event.change_type,
         evidence=event.evidence,
+        source=delivery.envelope.source[:SOURCE_CHARS_MAX],
     )
 
 
 def _on_behalf_of(tx: Transaction, delivery: Delivery[TrainingRunCompleted]) -> Transaction:
-    """The same transaction, in the name of the job that reported the run."""
-    envelope = delivery.envelope
+    """The same transaction, in the name of whoever signed the report; unsigned, in the name that it gives itself."""
+    envelope, sender = delivery.envelope, delivery.sender
     context = RequestContext(
-        actor=f"training-job:{envelope.source[:SOURCE_CHARS_MAX]}",
+        actor=sender.actor if sender is not None else f"training-job:{envelope.source[:SOURCE_CHARS_MAX]}",
         request_id=envelope.id,
         correlation_id=envelope.correlation_id or envelope.id,
         causation_id=envelope.id,

@@ -1,0 +1,178 @@
+"""Who sent an event on a topic that others write to: proved by a key of the sender's, or by the broker's own ACLs.
+
+A signed event is judged by its signature alone: the key must be alive, and bound to the topic and to what the
+event is about. An unsigned one counts only where the settings say that the broker lets nobody but one project's
+producers write to the topic. Whatever fails is parked before any handler sees it.
+"""
+
+import base64
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from modelyard_events.access import SigningKeyChanged
+from modelyard_events.codec import Received, Record
+from modelyard_events.entities import EntityChanged
+from modelyard_events.event import Event
+from modelyard_events.signing import Signed, Unclear, Unsigned, read_signature
+from modelyard_events.topics import Topic
+
+from modelyard_runtime.clock import Clock
+from modelyard_runtime.consume.delivery import RawRecord, Sender
+from modelyard_runtime.errors import PermanentError
+from modelyard_runtime.permissions import ALL_PROJECTS
+
+UNPROVED = "sender_unproved"
+NOT_PERMITTED = "sender_not_permitted"
+PUBLIC_KEYS_MAX = 1_000
+
+FindKey = Callable[[str], Awaitable[SigningKeyChanged | None]]
+"""Answers the key of an id as it now is, None when there is none. Raises TransientError when it cannot know yet."""
+
+
+class SenderUnprovedError(PermanentError):
+    """Nobody proved to have sent the event."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason=UNPROVED)
+
+
+class SenderNotPermittedError(PermanentError):
+    """It is known whose event it is, and that they may not send it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason=NOT_PERMITTED)
+
+
+class UnknownKeyError(Exception):
+    """Nothing is known of the key, but news of it may be under way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedSender:
+    """The refusal of a known key's holder, for whoever keeps a record of such."""
+
+    key: SigningKeyChanged
+    topic: Topic
+    received: Received[Event]
+    detail: str
+
+
+OnRefused = Callable[[RefusedSender], Awaitable[None]]
+
+
+class Senders:
+    """Judges the senders of one topic's events.
+
+    `ingest_projects` names, for each topic, the project that the broker holds its producers to, `*` for any.
+    A key that is not known is asked for `key_attempts_max` times before its event is given up: whoever reads
+    keys from a topic may hear of one a moment later than of the first event that it signed.
+    """
+
+    def __init__(
+        self,
+        topic: Topic,
+        *,
+        find_key: FindKey,
+        ingest_projects: Mapping[str, str],
+        clock: Clock,
+        key_attempts_max: int = 1,
+        on_refused: OnRefused | None = None,
+    ) -> None:
+        self._topic = topic
+        self._find_key = find_key
+        self._open_to = ingest_projects.get(topic.name)
+        self._clock = clock
+        self._key_attempts_max = key_attempts_max
+        self._on_refused = on_refused
+
+    async def prove(self, record: RawRecord, received: Received[Event], *, attempt: int) -> Sender | None:
+        """Who sent the event; None when the broker vouches for it.
+
+        Raises SenderUnprovedError, SenderNotPermittedError, UnknownKeyError while the key may still become
+        known, and what `find_key` raises.
+        """
+        match read_signature(Record(key=record.key, value=record.value, headers=tuple(record.headers))):
+            case Unsigned():
+                refuse_unsigned(received.event, topic=self._topic, open_to=self._open_to)
+                return None
+            case Unclear(detail):
+                raise SenderUnprovedError(f"The signature cannot be read: {detail}.")
+            case Signed() as signed:
+                return await self._prove_signed(signed, received, attempt=attempt)
+
+    async def _prove_signed(self, signed: Signed, received: Received[Event], *, attempt: int) -> Sender:
+        key = await self._find_key(signed.key_id)
+        if key is None and attempt < self._key_attempts_max:
+            raise UnknownKeyError(f"the signing key {signed.key_id} is not known yet")
+        if key is None or not fits(signed, public_key=key.public_key):
+            raise SenderUnprovedError(
+                f"No key {signed.key_id} is registered."
+                if key is None
+                else f"The signature does not fit the record and the key {signed.key_id}."
+            )
+        detail = find_refusal(key, topic=self._topic, event=received.event, now=self._clock())
+        if detail is None:
+            return Sender(actor=key.actor, key_id=key.key_id)
+        if self._on_refused is not None:
+            await self._on_refused(RefusedSender(key=key, topic=self._topic, received=received, detail=detail))
+        raise SenderNotPermittedError(detail)
+
+
+def refuse_unsigned(event: Event, *, topic: Topic, open_to: str | None) -> None:
+    """Raise unless unsigned events of that kind are taken; `open_to` is the topic's entry of the settings."""
+    if open_to is None:
+        raise SenderUnprovedError(
+            f"The event is not signed, and {topic.name} is not kept to one project's producers. "
+            "Sign it with a key of POST /api/v1/access/signing-keys."
+        )
+    project = project_of(event)
+    if open_to not in (ALL_PROJECTS, project):
+        raise SenderNotPermittedError(
+            f"Unsigned events on {topic.name} are taken for the project {open_to} only, not for {project}."
+        )
+
+
+def find_refusal(key: SigningKeyChanged, *, topic: Topic, event: Event, now: datetime) -> str | None:
+    """Why the holder of a key may not send an event, as a sentence; None when they may."""
+    whose = f"The key {key.key_id} of {key.actor}"
+    if key.revoked:
+        return f"{whose} was revoked."
+    if key.expires_at <= now:
+        return f"{whose} expired at {key.expires_at.isoformat()}."
+    if topic.name not in key.topics:
+        return f"{whose} may not sign events on {topic.name}."
+    if isinstance(event, EntityChanged):
+        return None if _speaks_for_tenant(key, event.tenant) else f"{whose} does not speak for {event.tenant}."
+    project = project_of(event)
+    if key.project not in (ALL_PROJECTS, project):
+        return f"{whose} belongs to the project {key.project}, the event to {project}."
+    return None
+
+
+def project_of(event: Event) -> str | None:
+    """The project that an event is about; None when it names none."""
+    project = getattr(event, "project", None)
+    return project if isinstance(project, str) else None
+
+
+def fits(signed: Signed, *, public_key: str) -> bool:
+    """Whether the signature was made over these bytes by who has the private half of `public_key` (base64)."""
+    try:
+        _parsed(public_key).verify(signed.signature, signed.message)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _speaks_for_tenant(key: SigningKeyChanged, tenant: str) -> bool:
+    # A tenant belongs to no project: whoever may speak for tenants that are not named may for all projects.
+    return key.project == ALL_PROJECTS if key.tenants is None else tenant in key.tenants
+
+
+@lru_cache(maxsize=PUBLIC_KEYS_MAX)
+def _parsed(public_key: str) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key))
