@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,10 +78,10 @@ class Running:
 
 
 @asynccontextmanager
-async def running(services: Sequence[str]) -> AsyncIterator[Running]:
-    """Start servers and services; stop them at the end."""
+async def running(services: Sequence[str], *, settings: Mapping[str, str] | None = None) -> AsyncIterator[Running]:
+    """Start servers and services, with some `settings` of their own; stop them at the end."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    async with Stack.start() as stack, System.start(stack, services=services) as system:
+    async with Stack.start() as stack, System.start(stack, services=services, settings=settings) as system:
         url_of = {name: service.url for name, service in system.services.items()}
         registry, router = url_of.get("registry", ""), url_of.get("router", "")
         async with (

@@ -12,6 +12,8 @@ from datetime import datetime
 
 from aiokafka import AIOKafkaProducer
 
+from modelyard_examples.signing import SigningKey
+
 TRAINING_RUNS = "training-runs.v1"
 ENTITY_CHANGES = "entity-changes.v1"
 
@@ -59,14 +61,14 @@ async def open_producer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProduce
         await producer.stop()
 
 
-async def send(producer: AIOKafkaProducer, event: CloudEvent, *, topic: str) -> None:
-    """Publish the event and wait until the broker has it.
+async def send(
+    producer: AIOKafkaProducer, event: CloudEvent, *, topic: str, signing_key: SigningKey | None = None
+) -> None:
+    """Publish the event, with its sender's proof when there is a key, and wait until the broker has it.
 
     Raises `aiokafka.errors.KafkaError` when the broker refuses it.
     """
-    await producer.send_and_wait(
-        topic,
-        json.dumps(event.data, allow_nan=False).encode(),
-        key=event.subject.encode(),
-        headers=event.headers(),
-    )
+    key, value = event.subject.encode(), json.dumps(event.data, allow_nan=False).encode()
+    headers = event.headers()
+    proof = signing_key.proof(key=key, value=value, headers=headers) if signing_key is not None else []
+    await producer.send_and_wait(topic, value, key=key, headers=[*headers, *proof])

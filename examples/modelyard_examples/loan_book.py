@@ -1,6 +1,7 @@
 """The loan book: a system of record. It knows the loans, and tells on Kafka when one changes.
 
-    python -m modelyard_examples.loan_book --kafka 127.0.0.1:9092 --directory ./loan-book --port 9100
+    python -m modelyard_examples.loan_book --kafka 127.0.0.1:9092 --directory ./loan-book \\
+        --signing-key loan-book-key.json
 
 Routers read a loan's features from it; whoever changes a loan gets the answer after the event about the change
 was acknowledged by the broker, so that predictions about the old loan are on their way out.
@@ -28,6 +29,7 @@ from modelyard_examples.cloud_events import ENTITY_CHANGES, open_producer, send
 from modelyard_examples.loan_announcer import LoanAnnouncer
 from modelyard_examples.loan_fields import FieldError, checked_change
 from modelyard_examples.loan_store import LOANS_MAX, Loan, LoanNotFoundError, LoanStore
+from modelyard_examples.signing import read_signing_key
 
 DRAIN_TIMEOUT_S = 15
 REQUESTS_AT_ONCE_MAX = 1_000
@@ -92,12 +94,13 @@ def build_app(api: LoanApi) -> FastAPI:
 def build_server_app(options: argparse.Namespace) -> FastAPI:
     """The app with its file, its producer and its announcer, which open and close with it."""
     topic = options.topic_prefix + ENTITY_CHANGES
+    key = read_signing_key(options.signing_key) if options.signing_key else None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with _open_store(options.directory) as store:
             async with open_producer(options.kafka) as producer, asyncio.TaskGroup() as tasks:
-                announcer = LoanAnnouncer(store, announce=partial(send, producer, topic=topic))
+                announcer = LoanAnnouncer(store, announce=partial(send, producer, topic=topic, signing_key=key))
                 _add_operations(app, LoanApi(store, announcer=announcer, now=_utc_now, new_id=_new_id))
                 announcing = tasks.create_task(announcer.run())
                 yield
@@ -202,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m modelyard_examples.loan_book", description=__doc__.split("\n")[0] if __doc__ else ""
     )
     parser.add_argument("--kafka", default="127.0.0.1:9092", metavar="HOST:PORT", help="a broker's address")
+    parser.add_argument("--signing-key", type=Path, metavar="FILE", help="sign events with the key in this file")
     parser.add_argument("--topic-prefix", default="", help="what the cluster puts before topic names")
     parser.add_argument("--directory", help="where the loans are kept; without it they last one run")
     parser.add_argument("--host", default="127.0.0.1")

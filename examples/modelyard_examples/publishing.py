@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from modelyard_examples.cloud_events import TRAINING_RUNS, CloudEvent, send
 from modelyard_examples.fitting import FittedModel, evidence_of
 from modelyard_examples.registry_client import Document, RegistryClient
+from modelyard_examples.signing import SigningKey
 
 TRAINING_JOB_ID = "loans-nightly"
 SOURCE = "urn:lending:training"
@@ -55,6 +56,7 @@ async def publish_over_kafka(
     run_id: str,
     event_id: str,
     occurred_at: datetime,
+    signing_key: SigningKey | None = None,
     topic_prefix: str = "",
     change_type: str | None = None,
     parent: Mapping[str, object] | None = None,
@@ -62,6 +64,7 @@ async def publish_over_kafka(
 ) -> CloudEvent:
     """Upload the artifact and announce the run with `training_run.completed`; answers the event.
 
+    Without a `signing_key` only a registry takes it whose broker keeps other projects' producers from the topic.
     When this returns the broker has the event; the registry registers the version soon after.
     """
     await _upload(fitted, registry=registry, on_progress=on_progress)
@@ -72,7 +75,7 @@ async def publish_over_kafka(
         event_id=event_id,
         occurred_at=occurred_at,
     )
-    await send(producer, event, topic=topic_prefix + TRAINING_RUNS)
+    await send(producer, event, topic=topic_prefix + TRAINING_RUNS, signing_key=signing_key)
     return event
 
 

@@ -37,7 +37,8 @@ class RegistryClient:
     """
 
     def __init__(self, url: str, *, token: str, project: str = "default", timeout_s: float = 30.0) -> None:
-        self._base = f"{url.rstrip('/')}/api/v1/projects/{quote(project, safe='')}"
+        self._root = f"{url.rstrip('/')}/api/v1"
+        self._base = f"{self._root}/projects/{quote(project, safe='')}"
         self._headers = {"Authorization": f"Bearer {token}"}
         self._timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_TIMEOUT_S)
         self._session: aiohttp.ClientSession | None = None
@@ -87,6 +88,10 @@ class RegistryClient:
         }  # fmt: skip
         return await self.call("PUT", path, document)
 
+    async def register_signing_key(self, document: Mapping[str, object]) -> Document:
+        """Bind the public half of a signing key to an actor; it needs the permission to manage access."""
+        return _object(await self._request("POST", "/access/signing-keys", document=document, below=self._root))
+
     def list_registered_models(self, *, model_type: str | None = None) -> AsyncIterator[Document]:
         """All registered models, or those of one type, page by page."""
         return self._items("/registered-models", {"model_type": model_type} if model_type else {})
@@ -123,10 +128,12 @@ class RegistryClient:
         document: Mapping[str, object] | None = None,
         data: io.BytesIO | None = None,
         query: Mapping[str, str] | None = None,
+        below: str | None = None,
     ) -> bytes:
         if self._session is None:
             raise RuntimeError("use the client with `async with RegistryClient(...) as registry:`")
-        async with self._session.request(method, self._base + path, json=document, data=data, params=query) as answer:
+        url = (below or self._base) + path
+        async with self._session.request(method, url, json=document, data=data, params=query) as answer:
             body = await _read_bounded(answer)
         if answer.status >= 400:
             raise RegistryError(answer.status, _detail_of(body))

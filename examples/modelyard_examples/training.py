@@ -2,9 +2,10 @@
 
     python -m modelyard_examples.training global --registry http://127.0.0.1:8080 --token …
     python -m modelyard_examples.training debt-consolidation --parent risk-scoring:1 \\
-        --registry http://127.0.0.1:8080 --token … --kafka 127.0.0.1:9092
+        --registry http://127.0.0.1:8080 --token … --kafka 127.0.0.1:9092 --signing-key training-key.json
 
-With `--kafka` the version is announced by an event, without it registered through HTTP. `--dry-run` trains
+With `--kafka` the version is announced by an event, signed with the key that `modelyard_examples.signing` made;
+without it registered through HTTP. `--dry-run` trains
 and shows the figures, and publishes nothing.
 """
 
@@ -15,6 +16,7 @@ import re
 import sys
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 
 import aiohttp
 from aiokafka.errors import KafkaError
@@ -25,6 +27,7 @@ from modelyard_examples.loans import read_split_loans
 from modelyard_examples.publishing import publish_over_http, publish_over_kafka
 from modelyard_examples.recipes import RECIPES
 from modelyard_examples.registry_client import RegistryClient, RegistryError
+from modelyard_examples.signing import read_signing_key
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -37,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         _show(fitted)
         if not options.dry_run:
             asyncio.run(_publish(fitted, options=options))
-    except (RegistryError, aiohttp.ClientError, TimeoutError, KafkaError, ConversionError) as error:
+    except (RegistryError, aiohttp.ClientError, OSError, KafkaError, ConversionError) as error:
         print(f"not published: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
@@ -66,6 +69,7 @@ async def _publish(fitted: FittedModel, *, options: argparse.Namespace) -> None:
                 run_id=run_id,
                 event_id=str(uuid.uuid4()),
                 occurred_at=datetime.now(UTC),
+                signing_key=read_signing_key(options.signing_key) if options.signing_key else None,
                 topic_prefix=options.topic_prefix,
                 change_type=options.change_type,
                 parent=options.parent,
@@ -96,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--project", default="default")
     parser.add_argument("--kafka", metavar="HOST:PORT", help="announce by an event on this broker")
+    parser.add_argument("--signing-key", type=Path, metavar="FILE", help="sign the event with the key in this file")
     parser.add_argument("--topic-prefix", default="", help="what the cluster puts before topic names")
     parser.add_argument("--parent", type=_reference, metavar="MODEL:NUMBER", help="the version to beat")
     parser.add_argument("--change-type", choices=("major", "minor", "patch"))

@@ -34,7 +34,8 @@ curl -s -H "$AUTH" {router}/v1/predict -d '{{"inputs": [], "parameters": {{"mode
 [dim]# change the loan (its cached prediction dies), then predict again[/]
 curl -s -X PATCH -H 'content-type: application/json' {loan_book}/loans/{loan} -d '{{"annual_income": 250000}}'
 
-[dim]# train another global model and publish it; add --kafka {kafka} to announce it by an event[/]
+[dim]# train another global model and publish it; to announce it by a signed event instead, add
+#   --kafka {kafka} --signing-key {key}[/]
 .venv/bin/python -m modelyard_examples.training {recipe} --registry {registry}
 
 [dim]# the versions, and what happened so far[/]
@@ -103,6 +104,7 @@ def _show(screen: Screen, world: World, *, directory: Path) -> None:
         registry=world.system.service("registry").url,
         loan_book=world.loan_book_url,
         kafka=world.kafka_bootstrap,
+        key=world.training_key_file,
         model_type=MODEL_TYPE,
         tenant=loan["state"],
         industry=loan["loan_purpose"],

@@ -3,9 +3,9 @@
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from modelyard_examples.cloud_events import TRAINING_RUNS, open_producer, send
+from modelyard_examples.cloud_events import TRAINING_RUNS, CloudEvent, open_producer, send
 from modelyard_examples.demo.publishing_acts import router_serves
 from modelyard_examples.demo.screen import Screen
 from modelyard_examples.demo.topics import Record, records_of
@@ -14,8 +14,10 @@ from modelyard_examples.demo.waiting import until
 from modelyard_examples.demo.world import PROJECT, World
 from modelyard_examples.publishing import training_run_completed
 from modelyard_examples.registry_client import Document
+from modelyard_examples.signing import read_signing_key, register_signing_key
 
 LAST_ENTRIES = 8
+MODEL = "risk-scoring"
 
 
 async def roll_back(
@@ -45,27 +47,54 @@ async def roll_back(
 
 
 async def refuse_a_bad_event(screen: Screen, world: World) -> None:
-    """Announce a run whose artifact was never uploaded: it is parked with its reason, and nothing stops."""
-    screen.act("Survive a bad event", "A training job announces an artifact that nobody uploaded.")
-    event = training_run_completed(
-        {"project": PROJECT, "model": "risk-scoring", "run_id": "lost", "digest": "sha256:" + "0" * 64},
-        event_id=str(uuid.uuid4()),
-        occurred_at=datetime.now(UTC),
+    """Announce a run whose artifact was never uploaded, and forged ones: parked with their reasons, nothing stops."""
+    screen.act(
+        "Survive bad events", "A run whose artifact nobody uploaded; a run that nobody signed; one of another project."
     )
+    own = read_signing_key(world.training_key_file)
+    foreign = await register_signing_key(
+        world.registry,
+        actor="another-project",
+        project="elsewhere",
+        topics=[TRAINING_RUNS],
+        expires_at=datetime.now(UTC) + timedelta(hours=1),
+    )
+    versions = [version async for version in world.registry.list_versions(MODEL)]
+    lost = _run("lost", digest="sha256:" + "0" * 64)
+    forged = [_run(f"forged-{number}", digest=versions[0]["digest"]) for number in range(2)]
+    sent = {lost.id: own, forged[0].id: None, forged[1].id: foreign}
     async with open_producer(world.kafka_bootstrap) as producer:
-        await send(producer, event, topic=world.system.topic_prefix + TRAINING_RUNS)
+        for event in (lost, *forged):
+            topic = world.system.topic_prefix + TRAINING_RUNS
+            await send(producer, event, topic=topic, signing_key=sent[event.id])
     parked: list[Record] = []
 
-    async def is_parked() -> bool:
+    async def are_parked() -> bool:
         dead = await records_of(world, TRAINING_RUNS + ".dead-letter")
-        parked[:] = [record for record in dead if record.attributes["id"] == event.id]
-        return bool(parked)
+        parked[:] = [record for record in dead if record.attributes["id"] in sent]
+        return len(parked) >= len(sent)
 
-    await until("the event is parked", is_parked)
+    await until("the events are parked", are_parked)
+    reasons = {record.attributes["id"]: record.attributes["dead_letter_reason"] for record in parked}
     screen.claim(
         "a bad event is parked once, with its reason",
-        held=len(parked) == 1,
-        seen=parked[0].attributes["dead_letter_reason"],
+        held=[record.attributes["id"] for record in parked].count(lost.id) == 1,
+        seen=reasons[lost.id],
+    )
+    after = [version async for version in world.registry.list_versions(MODEL)]
+    screen.claim(
+        "a forged event, unsigned or signed by another project's key, is parked with its reason and registers nothing",
+        held=[reasons[each.id] for each in forged] == ["sender_unproved", "sender_not_permitted"]
+        and len(after) == len(versions),
+        seen=" and ".join(reasons[each.id] for each in forged),
+    )
+
+
+def _run(run_id: str, *, digest: str) -> CloudEvent:
+    return training_run_completed(
+        {"project": PROJECT, "model": MODEL, "run_id": run_id, "digest": digest},
+        event_id=str(uuid.uuid4()),
+        occurred_at=datetime.now(UTC),
     )
 
 

@@ -21,6 +21,7 @@ from modelyard_examples.recipes import (
     Recipe,
 )
 from modelyard_examples.registry_client import Document, RegistryClient, RegistryError
+from modelyard_examples.signing import read_signing_key
 
 DEMO_RECIPES = (GLOBAL_V1, CREDIT_CARD_V1, DEBT_CONSOLIDATION_V1, DEBT_CONSOLIDATION_V2)
 WAY_TO_PRODUCTION = ("staging", "canary", "production")
@@ -174,6 +175,7 @@ async def _over_kafka(world: World, fitted: FittedModel, parent: Document) -> Do
             run_id=f"{fitted.recipe.name}-{uuid.uuid4().hex[:8]}",
             event_id=str(uuid.uuid4()),
             occurred_at=datetime.now(UTC),
+            signing_key=read_signing_key(world.training_key_file),
             topic_prefix=world.system.topic_prefix,
             parent=parent,
         )

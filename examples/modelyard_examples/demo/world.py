@@ -3,14 +3,17 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 from modelyard_stack import Stack
 from modelyard_stack.system import System
 
+from modelyard_examples.cloud_events import ENTITY_CHANGES, TRAINING_RUNS
 from modelyard_examples.registry_client import RegistryClient
 from modelyard_examples.router_client import RouterClient
+from modelyard_examples.signing import LIFETIME_DAYS, register_signing_key
 
 PROJECT = "default"
 FEATURES_PATH = "/tenants/{tenant}/loans/{entity_id}/features"
@@ -26,6 +29,7 @@ class World:
     model_server_url: str
     loan_book_url: str
     http: aiohttp.ClientSession
+    training_key_file: Path
 
     @property
     def kafka_bootstrap(self) -> str:
@@ -57,8 +61,9 @@ async def running_world(
         on_progress("registry, router, shadow worker and cache invalidator")
         async with System.start(stack, directory=directory and directory / "system") as system:
             on_progress("model server and loan book")
-            model_server, loan_book = await _start_examples(system)
             registry_url, router_url = system.service("registry").url, system.service("router").url
+            key_files = await _register_keys(system, registry_url)
+            model_server, loan_book = await _start_examples(system, loan_book_key=key_files["loan-book"])
             async with (
                 aiohttp.ClientSession() as http,
                 RegistryClient(registry_url, token=system.tokens["ada"], project=PROJECT) as registry,
@@ -71,10 +76,26 @@ async def running_world(
                     model_server_url=model_server,
                     loan_book_url=loan_book,
                     http=http,
+                    training_key_file=key_files["training-job"],
                 )
 
 
-async def _start_examples(system: System) -> tuple[str, str]:
+async def _register_keys(system: System, registry_url: str) -> dict[str, Path]:
+    """A signing key for each of those who send events, new at each start; answers the files that keep them."""
+    files = {}
+    async with RegistryClient(registry_url, token=system.tokens["ada"], project=PROJECT) as registry:
+        # A loan belongs to a tenant, not to a project: who speaks for every tenant speaks for all projects.
+        for actor, project, topic in (("training-job", PROJECT, TRAINING_RUNS), ("loan-book", "*", ENTITY_CHANGES)):
+            expires_at = datetime.now(UTC) + timedelta(days=LIFETIME_DAYS)
+            key = await register_signing_key(
+                registry, actor=actor, project=project, topics=[topic], expires_at=expires_at
+            )
+            files[actor] = system.directory / "signing-keys" / f"{actor}.json"
+            key.write(files[actor])
+    return files
+
+
+async def _start_examples(system: System, *, loan_book_key: Path) -> tuple[str, str]:
     model_server = await system.run(
         "model_server",
         module="modelyard_examples.model_server",
@@ -89,6 +110,7 @@ async def _start_examples(system: System) -> tuple[str, str]:
         arguments=[
             *("--kafka", system.stack.addresses.kafka_bootstrap),
             *("--topic-prefix", system.topic_prefix),
+            *("--signing-key", str(loan_book_key)),
             *("--directory", str(system.directory / "loan_book")),
         ],
         ready_path="/healthz",

@@ -62,11 +62,13 @@ class System:
         postgres_dsn: str | None = None,
         redis_url: str | None = None,
         services: Sequence[str] = SERVICES,
+        settings: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Self]:
         """Start the services on `stack` and stop them at the end of the block, before their servers go.
 
         What they write goes to `directory`, or to a temporary one that is removed. `postgres_dsn`,
-        `redis_url` and `topic_prefix` keep systems apart that share a stack. Raises `ServerFailedError`
+        `redis_url` and `topic_prefix` keep systems apart that share a stack; `settings` are environment variables
+        of all services besides. Raises `ServerFailedError`
         with the end of the log when a service does not become ready.
         """
         place = _place_for(directory)
@@ -82,7 +84,7 @@ class System:
             environment = system._environment(
                 postgres_dsn=postgres_dsn or stack.addresses.postgres_dsn,
                 redis_url=redis_url or stack.addresses.redis_url,
-            )
+            ) | dict(settings or {})
             async with asyncio.TaskGroup() as group:
                 for name in services:
                     group.create_task(system.run(name, module=f"modelyard_{name}", environment=environment))
