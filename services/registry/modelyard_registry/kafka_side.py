@@ -71,13 +71,13 @@ class KafkaSide:
         training = f"{settings.topic_prefix}{GROUP}-training"
         scoreboard = f"{settings.topic_prefix}{GROUP}-scoreboard"
         shadows = f"{settings.topic_prefix}{GROUP}-shadows"
-        refusals = f"{settings.topic_prefix}{GROUP}-refusals"
+        refused = f"{settings.topic_prefix}{GROUP}-refusals"
         purges = f"{settings.topic_prefix}{GROUP}-purges"
         self._arrows: Sequence[tuple[Topic, str, BatchHandler]] = (
             (TRAINING_RUNS, training, TrainingRuns(unit_of_work, group=training).on_batch),
             (INFERENCES, scoreboard, Scoreboard(unit_of_work, group=scoreboard).on_inferences),
             (SHADOW_COMPARISONS, shadows, Scoreboard(unit_of_work, group=shadows).on_comparisons),
-            (ACCESS_REFUSALS, refusals, AccessFacts(unit_of_work, group=refusals).on_refusals),
+            (ACCESS_REFUSALS, refused, AccessFacts(unit_of_work, group=refused).on_refusals),
             (CACHE_INVALIDATIONS, purges, AccessFacts(unit_of_work, group=purges).on_purges),
         )
         self._consumptions: Sequence[Consumption] = ()
