@@ -1,5 +1,6 @@
 """What every artifact store promises: disk, memory, S3, Google and Azure pass the same suite."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -88,6 +89,14 @@ async def test_keeping_the_same_bytes_again_changes_nothing(kit: Kit) -> None:
 
     assert first == second
     assert len(await kit.leftovers()) == 1
+
+
+async def test_the_same_bytes_that_come_several_times_at_once_are_stored_once(kit: Kit) -> None:
+    digests = await asyncio.gather(*(keep(kit.store, LARGE) for _ in range(3)))
+
+    assert set(digests) == {digest_of(LARGE)}
+    assert len(await kit.leftovers()) == 1
+    assert await read(kit.store, digest_of(LARGE)) == LARGE
 
 
 @pytest.mark.parametrize("content", [b"small enough for one chunk", LARGE], ids=["small", "large"])

@@ -192,3 +192,48 @@ async def test_uploads_that_were_left_alone_are_cleaned_up(door: Door) -> None:
     assert removed >= 1
     assert (await door.call("GET", path_of(begun))).status == 404
     assert await asyncio.to_thread(lambda: list((door.artifacts / "uploads").iterdir())) == []
+
+
+async def test_a_repeated_beginning_finds_the_upload_that_it_began(door: Door) -> None:
+    content = content_of(door)
+    path, body = f"/artifacts/{digest_of(content)}/uploads", {"bytes": len(content), "part_bytes": PART}
+    key = {"idempotency-key": f"begin-{door.project}"}
+
+    first, *others = [(await door.call("POST", path, body, headers=key)).expect(201) for _ in range(3)]
+    reused = await door.call("POST", path, {**body, "part_bytes": 2 * PART}, headers=key)
+
+    assert others == [first, first]
+    assert (reused.status, reused.document["type"]) == (409, "/problems/idempotency-key-reused")
+    assert (await door.call("DELETE", path_of(first))).status == 204
+    assert (await door.call("POST", path, body, headers=key)).status == 404
+
+
+async def test_a_repeated_completion_or_abortion_gets_its_first_answer(door: Door) -> None:
+    content = content_of(door)
+    done, dropped = await begin(door, content), await begin(door, content)
+    for number, part in enumerate(parts_of(content), start=1):
+        await send(door, done, number, part)
+    to_complete = {"idempotency-key": f"complete-{door.project}"}
+    to_abort = {"idempotency-key": f"abort-{door.project}"}
+
+    completed = [await door.call("POST", f"{path_of(done)}/complete", headers=to_complete) for _ in range(2)]
+    aborted = [await door.call("DELETE", path_of(dropped), headers=to_abort) for _ in range(2)]
+    unnamed = await door.call("DELETE", path_of(dropped))
+
+    assert [answer.status for answer in completed] == [201, 201]
+    assert completed[0].document == completed[1].document
+    assert [answer.status for answer in aborted] == [204, 204]
+    assert unnamed.status == 404
+    assert await door.actions() == ["artifact.uploaded"]
+
+
+async def test_an_upload_that_is_completed_twice_at_once_becomes_one_artifact(door: Door) -> None:
+    content = content_of(door)
+    begun = await begin(door, content)
+    for number, part in enumerate(parts_of(content), start=1):
+        await send(door, begun, number, part)
+
+    answers = await asyncio.gather(*(door.call("POST", f"{path_of(begun)}/complete") for _ in range(4)))
+
+    assert sorted(answer.status for answer in answers) == [200, 200, 200, 201]
+    assert await door.actions() == ["artifact.uploaded"]

@@ -22,6 +22,9 @@ from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import AzureStore, GCSStore
 
 from modelyard_registry.artifacts.ports import (
+    ArtifactDamagedError,
+    ArtifactMissingError,
+    ArtifactStoreUnavailableError,
     IncomingArtifact,
     PartTarget,
     artifact_missing,
@@ -197,14 +200,27 @@ class CloudArtifactStore:
 
     async def _pour(self, proof: Proof, *, staging: str, count: int) -> None:
         content = proved(self._read_parts(staging, count=count), digest=proof.digest)
-        with _errors():
-            await obstore.put_async(
-                self._bucket,
-                key_of(proof.digest),
-                content,
-                chunk_size=PIECE_BYTES,
-                max_concurrency=POURED_AT_ONCE_MAX,
-            )
+        try:
+            with _errors():
+                await obstore.put_async(
+                    self._bucket,
+                    key_of(proof.digest),
+                    content,
+                    chunk_size=PIECE_BYTES,
+                    max_concurrency=POURED_AT_ONCE_MAX,
+                )
+        except ArtifactStoreUnavailableError:
+            # Azure drops the blocks of all others as soon as one of several writers of an object is done.
+            if not await self._is_whole(proof.digest):
+                raise
+
+    async def _is_whole(self, digest: str) -> bool:
+        try:
+            async for _ in self.read(digest):
+                pass
+        except (ArtifactMissingError, ArtifactDamagedError):
+            return False
+        return True
 
     async def _read_parts(self, staging: str, *, count: int) -> AsyncGenerator[bytes, None]:
         for number in range(1, count + 1):

@@ -5,14 +5,23 @@ come in one piece. The parts stay staged until the record is written, so that "c
 """
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from uuid import UUID
 
-from modelyard_runtime.problems import ConflictError, InvalidRequestError, NotFoundError
+from fastapi.responses import Response
+from modelyard_runtime.problems import ConflictError, InvalidRequestError, NotFoundError, ProblemError
+from pydantic import BaseModel
 
+from modelyard_registry.artifacts.documents import ArtifactDocument
 from modelyard_registry.artifacts.formats import Claim, decide_format, holds_pickle
-from modelyard_registry.artifacts.handlers import Received, record_file
-from modelyard_registry.artifacts.ports import ArtifactStore, IncomingArtifact
+from modelyard_registry.artifacts.handlers import record_file
+from modelyard_registry.artifacts.ports import (
+    ArtifactStore,
+    IncomingArtifact,
+    PartsMissingError,
+    UploadLostError,
+    discard_if_possible,
+)
 from modelyard_registry.artifacts.receiving import DigestMismatchError, cut_off, refuse_other_bytes, refuse_too_large
 from modelyard_registry.artifacts.records import find_artifact
 from modelyard_registry.artifacts.upload_records import (
@@ -22,13 +31,15 @@ from modelyard_registry.artifacts.upload_records import (
     find_upload,
     insert_upload,
 )
-from modelyard_registry.http import Call
+from modelyard_registry.http import Answer, Call, carry_out
 from modelyard_registry.metrics import ARTIFACT_BYTES
+from modelyard_registry.transactions import Transaction
 
 MIB = 1024 * 1024
 PARTS_MAX = 1_000
 PART_BYTES_USUAL = 16 * MIB
 OPEN_MAX = 1_000
+REPLAYED = "idempotency-replayed"
 
 
 class UploadNotFoundError(NotFoundError):
@@ -43,8 +54,15 @@ class PartsInvalidError(InvalidRequestError):
     """The artifact cannot be divided into such parts."""
 
 
+class UploadNamed(BaseModel):
+    """What is kept for a repeated request. Addresses are not: they open the storage to whoever holds them."""
+
+    upload_id: UUID
+
+
 async def begin_upload(
     call: Call,
+    body: BaseModel,
     *,
     project: str,
     digest: str,
@@ -53,7 +71,11 @@ async def begin_upload(
     part_digests: list[str] | None,
     claim: Claim | None,
 ) -> Upload:
-    """Make room for the parts. Raises ArtifactTooLargeError, PartsInvalidError or TooManyUploadsError."""
+    """Make room for the parts; the same `Idempotency-Key` again finds the upload that it began.
+
+    Raises ArtifactTooLargeError, PartsInvalidError or TooManyUploadsError, and UploadNotFoundError when the
+    upload that is found has ended.
+    """
     store = call.services.artifacts
     refuse_too_large(size_bytes, bytes_max=call.services.artifact_bytes_max)
     part_bytes = decide_part_bytes(store, size_bytes=size_bytes, wanted=part_bytes)
@@ -62,14 +84,13 @@ async def begin_upload(
             f"part_digests has {len(part_digests)} digests for {-(-size_bytes // part_bytes)} parts.",
             fix="Give `part_bytes` as well, and the SHA-256 of each part of that size, in order.",
         )
-    async with call.services.database.reading() as connection:
-        if await count_uploads(connection, project=project) >= OPEN_MAX:
+    staging = await store.begin(with_checksums=part_digests is not None)
+
+    async def insert(tx: Transaction) -> Answer:
+        if await count_uploads(tx.connection, project=project) >= OPEN_MAX:
             raise TooManyUploadsError(
                 f"The project {project} has {OPEN_MAX} unfinished uploads.", fix="Complete or abort some first."
             )
-    staging = await store.begin(with_checksums=part_digests is not None)
-    # Should this process end here, what was staged without a row is cleaned up by its age.
-    async with call.services.unit_of_work(call.context) as tx:
         upload = Upload(
             id=UUID(tx.new_id()),
             project=project,
@@ -83,6 +104,20 @@ async def begin_upload(
             created_by=tx.context.actor,
         )
         await insert_upload(tx.connection, upload)
+        return Answer(status=201, body=UploadNamed(upload_id=upload.id))
+
+    # Should this process end here, what was staged without a row is cleaned up by its age.
+    try:
+        begun = await carry_out(
+            call, body, insert, project=project, action="artifact.upload", subject=f"artifacts/{digest}"
+        )
+        upload_id = UploadNamed.model_validate_json(bytes(begun.body)).upload_id
+        upload = await get_upload(call, upload_id, project=project, digest=digest)
+    except ProblemError:
+        await discard_if_possible(store, staging)
+        raise
+    if upload.staging != staging:  # A repeated request: what it staged is of no use.
+        await discard_if_possible(store, staging)
     return upload
 
 
@@ -125,36 +160,38 @@ async def take_part(call: Call, upload: Upload, *, number: int, chunks: AsyncIte
     await call.services.artifacts.write_part(upload.staging, number=number, chunks=checked)
 
 
-async def complete_upload(call: Call, upload_id: UUID, *, project: str, digest: str) -> Received:
-    """Make the parts an artifact of the project; the same again answers the same.
+async def complete_upload(call: Call, upload_id: UUID, *, project: str, digest: str) -> Response:
+    """Make the parts an artifact of the project; the same again answers the artifact.
 
     Raises PartsMissingError, and DigestMismatchError or FormatContradictedError, which end the upload.
     """
     try:
         upload = await get_upload(call, upload_id, project=project, digest=digest)
-    except UploadNotFoundError:
-        async with call.services.database.reading() as connection:
-            artifact = await find_artifact(connection, project=project, digest=digest)
-        if artifact is None:
-            raise
-        return Received(artifact=artifact, is_new=False)
+    except UploadNotFoundError as ended:
+        return await _answer_completed(call, ended, project=project, digest=digest)
     try:
         async with call.services.artifacts.assembled(upload.staging, sizes=upload.sizes) as incoming:
-            received = await _keep(call, upload, incoming)
+            response = await _keep(call, upload, incoming)
     except InvalidRequestError:
-        await abort_upload(call, upload)
+        await _forget(call, upload)
         raise
-    await call.services.artifacts.discard(upload.staging)
-    if received.is_new:
-        ARTIFACT_BYTES.inc(received.artifact.size_bytes)
-    return received
+    except (UploadLostError, PartsMissingError) as lost:
+        if await _is_open(call, upload):
+            raise
+        # Another request completed it while this one was reading.
+        return await _answer_completed(call, lost, project=project, digest=digest)
+    await discard_if_possible(call.services.artifacts, upload.staging)
+    if response.status_code == 201 and REPLAYED not in response.headers:
+        ARTIFACT_BYTES.inc(upload.size_bytes)
+    return response
 
 
-async def _keep(call: Call, upload: Upload, incoming: IncomingArtifact) -> Received:
+async def _keep(call: Call, upload: Upload, incoming: IncomingArtifact) -> Response:
     refuse_other_bytes(incoming, digest=upload.digest, size_bytes=upload.size_bytes)
     kind = decide_format(incoming.head, claim=upload.claim)
     await incoming.keep()
-    async with call.services.unit_of_work(call.context) as tx:
+
+    async def record(tx: Transaction) -> Answer:
         received = await record_file(
             tx,
             project=upload.project,
@@ -164,12 +201,53 @@ async def _keep(call: Call, upload: Upload, incoming: IncomingArtifact) -> Recei
             pickle=holds_pickle(incoming.head),
         )
         await delete_upload(tx.connection, upload.id)
-    return received
+        return Answer(status=201 if received.is_new else 200, body=ArtifactDocument.of(received.artifact))
+
+    return await _once(call, record, project=upload.project, digest=upload.digest)
 
 
-async def abort_upload(call: Call, upload: Upload) -> None:
-    """Remove the parts, and forget the upload."""
-    await call.services.artifacts.discard(upload.staging)
+async def _answer_completed(call: Call, ended: ProblemError, *, project: str, digest: str) -> Response:
+    """What a completion answers when there is no upload any more: the artifact, or `ended` when there is none."""
+
+    async def find(tx: Transaction) -> Answer:
+        artifact = await find_artifact(tx.connection, project=project, digest=digest)
+        if artifact is None:
+            raise ended
+        return Answer(status=200, body=ArtifactDocument.of(artifact))
+
+    return await _once(call, find, project=project, digest=digest)
+
+
+async def abort_upload(call: Call, upload_id: UUID, *, project: str, digest: str) -> Response:
+    """Remove the parts, and forget the upload. Raises UploadNotFoundError, but not for a repeated request."""
+    ended: UploadNotFoundError | None = None
+    try:
+        upload = await get_upload(call, upload_id, project=project, digest=digest)
+        await call.services.artifacts.discard(upload.staging)
+    except UploadNotFoundError as error:
+        ended = error
+
+    async def forget(tx: Transaction) -> Answer:
+        if ended is not None:
+            raise ended
+        await delete_upload(tx.connection, upload_id)
+        return Answer(status=204, body=UploadNamed(upload_id=upload_id))
+
+    response = await _once(call, forget, project=project, digest=digest)
+    return Response(status_code=204, headers={REPLAYED: "true"} if REPLAYED in response.headers else None)
+
+
+async def _once(call: Call, work: Callable[[Transaction], Awaitable[Answer]], *, project: str, digest: str) -> Response:
+    return await carry_out(call, None, work, project=project, action="artifact.upload", subject=f"artifacts/{digest}")
+
+
+async def _is_open(call: Call, upload: Upload) -> bool:
+    async with call.services.database.reading() as connection:
+        return await find_upload(connection, upload.id, project=upload.project, digest=upload.digest) is not None
+
+
+async def _forget(call: Call, upload: Upload) -> None:
+    await discard_if_possible(call.services.artifacts, upload.staging)
     async with call.services.unit_of_work(call.context) as tx:
         await delete_upload(tx.connection, upload.id)
 

@@ -24,7 +24,7 @@ from modelyard_registry.artifacts.uploads import (
     get_upload,
     take_part,
 )
-from modelyard_registry.http import Answer, Call, Caller, Project, Request, json_response, problems, requires
+from modelyard_registry.http import Call, Caller, Project, Request, problems, requires
 
 router = APIRouter(tags=["artifacts"])
 
@@ -75,14 +75,17 @@ class UploadDocument(BaseModel):
 @router.post(
     "/artifacts/{digest}/uploads",
     status_code=201,
-    responses=problems(409, 413),
+    responses=problems(404, 409, 413),
     summary="Begin an upload by parts",
     dependencies=NEEDS_WRITE,
 )
 async def post_upload(project: Project, digest: DigestPath, body: NewUpload, call: Caller) -> UploadDocument:
-    """Answers where each part is PUT. Nothing is an artifact before the upload is completed."""
+    """Answers where each part is PUT. Nothing is an artifact before the upload is completed.
+
+    The same `Idempotency-Key` again answers the same upload, with new addresses; 404 when it has ended."""
     upload = await begin_upload(
         call,
+        body,
         project=project,
         digest=digest,
         size_bytes=body.bytes,
@@ -142,22 +145,20 @@ async def put_part(
 )
 async def post_complete(project: Project, digest: DigestPath, upload_id: UploadId, call: Caller) -> Response:
     """The registry reads all of it: bytes with another digest are refused, and the upload is over."""
-    received = await complete_upload(call, upload_id, project=project, digest=digest)
-    return json_response(Answer(status=201 if received.is_new else 200, body=ArtifactDocument.of(received.artifact)))
+    return await complete_upload(call, upload_id, project=project, digest=digest)
 
 
 @router.delete(
     "/artifacts/{digest}/uploads/{upload_id}",
     status_code=204,
     response_class=Response,
-    responses=problems(404),
+    responses=problems(404, 409),
     summary="Abort an upload",
     dependencies=NEEDS_WRITE,
 )
 async def delete_one_upload(project: Project, digest: DigestPath, upload_id: UploadId, call: Caller) -> Response:
     """Its parts are removed from the storage."""
-    await abort_upload(call, await get_upload(call, upload_id, project=project, digest=digest))
-    return Response(status_code=204)
+    return await abort_upload(call, upload_id, project=project, digest=digest)
 
 
 async def _document(call: Call, upload: Upload) -> UploadDocument:
