@@ -37,10 +37,11 @@ class RegisteredModelUpdated(Event):
 
 
 class RegisteredModelRenamed(Event):
-    """A registered model without versions has another name.
+    """A registered model has another name, under which its versions and aliases are known from then on.
 
-    Told twice: as the last fact under the old name's key and as the next one under the new name's. Sequences go on
-    rising across the two keys, and no other model ever gets the old name.
+    Told twice: as the last fact under the old name's key and as the first one under the new name's. Sequences go on
+    rising across the two keys: what is read under the new key is to be applied after the fact that is one lower, under
+    the old one. No other model ever gets the old name; parents that evidence names by it are found.
     """
 
     type: ClassVar[str] = "registered_model.renamed.v1"

@@ -161,15 +161,56 @@ async def test_a_former_name_is_for_nobody_else_but_may_be_taken_back(door: Door
     assert sequences == [1, 2, 5]
 
 
-async def test_a_model_with_versions_keeps_its_name(door: Door) -> None:
+async def test_a_model_takes_its_versions_aliases_and_history_along_to_its_new_name(door: Door) -> None:
+    await door.create("rsik")
+    for _ in range(2):
+        await door.register("rsik")
+    (await door.move(1, "staging", name="rsik")).expect(200)
+    (await door.call("PUT", "/registered-models/rsik/aliases/best", {"number": 2})).expect(200)
+    (await door.call("PUT", "/registered-models/rsik/policy", {"champion": "manual"})).expect(200)
+
+    (await door.call("POST", "/registered-models/rsik/rename", {"name": "risk"})).expect(200)
+    third = await door.register(evidence={"metrics": {"auc": 0.9}, "parent": {"model": "rsik", "number": 1}})
+
+    model = (await door.call("GET", RISK)).expect(200)
+    moves = (await door.call("GET", f"{versions()}/1/transitions")).expect(200)["items"]
+    policy = (await door.call("GET", f"{RISK}/policy")).expect(200)
+    told = [(fact["key"].split("/")[-1], fact["sequence"]) for fact in await door.facts()]
+    old, new = ([seq for key, seq in told if key == name] for name in ("rsik", "risk"))
+    assert (model["aliases"], third["number"], await door.stage_of(1)) == ({"best": 2}, 3, "staging")
+    assert ([move["to_stage"] for move in moves], policy["policy"]["champion"]) == (["staging"], "manual")
+    assert old + new == list(range(1, len(told) + 1))
+    assert (await door.call("GET", f"{versions('rsik')}/1")).document["renamed_to"] == "risk"
+    assert (await door.move(1, "development")).status == 200
+
+
+async def test_a_model_that_serves_keeps_its_name_until_another_has_taken_its_place(door: Door) -> None:
     await door.create()
-    await door.register()
+    await door.promote()
+    await door.create("next")
 
-    reply = await door.call("POST", f"{RISK}/rename", {"name": "other"})
+    refused = await door.call("POST", f"{RISK}/rename", {"name": "other"})
+    await door.promote(name="next", replaces="risk")
+    (await door.move(1, "deprecated")).expect(200)
+    renamed = await door.call("POST", f"{RISK}/rename", {"name": "other"})
 
-    assert reply.status == 409
-    assert "risk:1" in reply.document["detail"]
-    assert (await door.actions())[-1] == "registered_model.renamed.refused"
+    assert (refused.status, refused.document["type"]) == (409, "/problems/rename-refused")
+    assert refused.document["serving"] == ["version 1 serves"]
+    assert "registered_model.renamed.refused" in await door.actions()
+    assert (renamed.status, await door.stage_of(1, name="other")) == (200, "deprecated")
+
+
+async def test_two_models_do_not_end_up_with_one_name(door: Door) -> None:
+    for name in ("a", "b"):
+        await door.create(name)
+        await door.register(name)
+
+    replies = await asyncio.gather(
+        *(door.call("POST", f"/registered-models/{name}/rename", {"name": "c"}) for name in ("a", "b"))
+    )
+
+    assert sorted(reply.status for reply in replies) == [200, 409]
+    assert await names(door) == ["b", "c"] if replies[0].status == 200 else ["a", "c"]
 
 
 async def test_a_deleted_model_is_gone_with_its_versions_until_it_is_restored(door: Door) -> None:

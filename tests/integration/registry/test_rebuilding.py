@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from modelyard_events.audit_chain import hash_of_entry
+from modelyard_events.codec import Received
 from modelyard_events.event import Event
-from modelyard_events.model_changes import RegisteredModelUpdated
+from modelyard_events.model_changes import RegisteredModelRenamed, RegisteredModelUpdated
 from modelyard_events.registry import (
     AliasMoved,
     AuditEntryRecorded,
@@ -49,6 +50,8 @@ class Rebuilt:
                 changing = model.keys() & facts["before"].keys()
                 assert all(model[name] == facts["before"][name] for name in changing)
                 model.update({name: facts["after"][name] for name in changing})
+            case RegisteredModelRenamed():
+                self._rename(event.before, event.after)
             case AliasMoved():
                 aliases = self.aliases[event.model]
                 assert aliases.pop(event.alias, None) == event.from_number
@@ -56,6 +59,16 @@ class Rebuilt:
                     aliases[event.alias] = event.to_number
             case _:
                 self._apply_to_version(event, facts)
+
+    def _rename(self, before: str, after: str) -> None:
+        """Told under both keys: the second time there is nothing left under the old name."""
+        if before not in self.models:
+            assert after in self.models
+            return
+        self.models[after] = self.models.pop(before)
+        self.aliases[after] = self.aliases.pop(before)
+        self.versions = {(after if m == before else m, n): facts for (m, n), facts in self.versions.items()}
+        self.deployments = {(after if m == before else m, n, e): d for (m, n, e), d in self.deployments.items()}
 
     def _apply_to_version(self, event: Event, facts: Document) -> None:
         match event:
@@ -78,6 +91,37 @@ class Rebuilt:
 async def events_of(world: RegistryWorld, topic: Topic) -> list[Event]:
     """The project's events on a topic, in their order."""
     return [each.event for each in await world.read(topic) if getattr(each.event, "project", None) == world.project]
+
+
+async def in_order(world: RegistryWorld) -> list[Event]:
+    """The facts about models as a consumer applies them: of a renamed model the new key's after the old key's.
+
+    Partitions are read in any order, so whoever finds a new name's facts first holds them back until the sequence
+    before them, under the old name, has been applied.
+    """
+    waiting: dict[str, list[Received[Event]]] = {}
+    for each in await world.read(MODEL_VERSIONS):
+        if getattr(each.event, "project", None) == world.project:
+            waiting.setdefault(str(each.envelope.subject), []).append(each)
+    applied: list[Event] = []
+    reached: dict[str, int] = {}
+    while any(waiting.values()):
+        before = len(applied)
+        for key, queue in waiting.items():
+            while queue and _may_follow(queue[0], key=key, reached=reached):
+                received = queue.pop(0)
+                reached[key] = received.envelope.sequence or 0
+                applied.append(received.event)
+        assert len(applied) > before, f"nothing can follow {reached}"
+    return applied
+
+
+def _may_follow(received: Received[Event], *, key: str, reached: dict[str, int]) -> bool:
+    event, sequence = received.event, received.envelope.sequence or 0
+    if isinstance(event, RegisteredModelRenamed) and key.endswith(f"/{event.after}"):
+        return reached.get(f"{event.project}/{event.before}") == sequence - 1
+    assert sequence == reached.get(key, 0) + 1
+    return True
 
 
 async def as_http_says(world: RegistryWorld) -> Rebuilt:
@@ -127,7 +171,7 @@ async def test_the_registrys_state_is_rebuilt_from_its_facts_alone(registry_worl
     await settled(registry_world)
 
     rebuilt = Rebuilt()
-    for event in await events_of(registry_world, MODEL_VERSIONS):
+    for event in await in_order(registry_world):
         rebuilt.apply(event)
 
     assert rebuilt == await as_http_says(registry_world)
@@ -138,6 +182,25 @@ async def test_the_registrys_state_is_rebuilt_from_its_facts_alone(registry_worl
         "development",
         "staging",
     ]
+
+
+async def test_a_renamed_model_is_followed_from_key_to_key(registry_world: RegistryWorld) -> None:
+    await a_story(registry_world)
+    registry = registry_world.registry
+    await registry_world.a_version("risk-2", to_stage="staging")
+    for before, after in (("risk-2", "loss"), ("loss", "loan-loss"), ("loan-loss", "risk-2"), ("risk-2", "final")):
+        (await registry.call("POST", f"/registered-models/{before}/rename", {"name": after})).expect(200)
+        (await registry.call("PATCH", f"/registered-models/{after}", {"description": after})).expect(200)
+    await registry_world.a_version("final", to_stage="staging")
+    await settled(registry_world)
+
+    rebuilt = Rebuilt()
+    for event in await in_order(registry_world):
+        rebuilt.apply(event)
+
+    assert rebuilt == await as_http_says(registry_world)
+    assert set(rebuilt.models) == {"risk", "final"}
+    assert {number for model, number in rebuilt.versions if model == "final"} == {1, 2}
 
 
 async def test_the_audit_log_agrees_with_the_facts_by_digest_and_holds_together(registry_world: RegistryWorld) -> None:

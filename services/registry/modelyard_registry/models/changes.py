@@ -29,7 +29,7 @@ from modelyard_registry.transactions import Transaction
 
 
 class RenameRefusedError(ConflictError):
-    """The registered model has versions, which are known by its name."""
+    """Something of the registered model serves, which is known by its name."""
 
 
 class DeletionRefusedError(ConflictError):
@@ -86,19 +86,23 @@ async def update_model(tx: Transaction, patch: RegisteredModelPatch, *, project:
 async def rename_model(
     tx: Transaction, *, project: str, name: str, new_name: str, reason: str | None
 ) -> RegisteredModel:
-    """Give a model that has no versions yet another name; the old one stays its own and answers 404 with the new.
+    """Give a model another name; the old one stays its own and answers 404 with the new one.
 
-    Raises RegisteredModelNotFoundError, RenameRefusedError or RegisteredModelExistsError.
+    Its versions, aliases, history and policy go with it. Raises RegisteredModelNotFoundError, RenameRefusedError or
+    RegisteredModelExistsError.
     """
-    model = await lock_model(tx.connection, project=project, name=name)
+    # All of the type: an experiment that starts now must see what the model is called.
+    model = await lock_model_type(tx.connection, project=project, name=name)
     if new_name == name:
         return model
-    if model.last_number:
+    serving = await changes_store.what_serves(tx.connection, model)
+    if serving:
         raise RenameRefusedError(
-            f"{name} has {model.last_number} versions: evidence, experiments, gateways and the audit log know them"
-            f" as {name}:1 and so on, and what was recorded does not change.",
-            fix="Create a registered model with the new name and register versions there; delete this one when it"
-            " serves no more.",
+            f"{name} cannot be renamed: {', '.join(serving)}. Gateways ask for it, model servers answer and facts are"
+            " counted under the name that it has.",
+            fix="Stop its experiments, and let a version of another registered model take its place; or give it a"
+            " better description instead.",
+            serving=serving,
         )
     renamed = RegisteredModelRenamed(
         project=project,

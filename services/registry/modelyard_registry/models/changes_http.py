@@ -75,11 +75,14 @@ async def patch_registered_model(
     "/registered-models/{name}/rename",
     response_model=RegisteredModelDocument,
     responses=problems(404, 409, 412),
-    summary="Rename a registered model that has no versions",
+    summary="Rename a registered model",
     dependencies=[requires(Permission.MODELS_WRITE)],
 )
 async def post_rename(project: Project, name: ModelName, body: NewName, call: Caller) -> Response:
-    """The old name answers 404 and names the new one. Refused once there are versions, which are known by the name."""
+    """Versions, aliases and history go with it; the old name answers 404 and names the new one.
+
+    Refused while any of it serves or is in a running experiment: those who ask and answer know it by its name.
+    """
 
     async def change(tx: Transaction) -> RegisteredModel:
         return await rename_model(tx, project=project, name=name, new_name=body.name, reason=body.reason)

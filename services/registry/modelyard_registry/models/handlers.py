@@ -202,8 +202,8 @@ async def _find_parent(tx: Transaction, command: RegisterModelVersion) -> Eviden
     parent = command.evidence.parent
     if parent is None:
         return None
-    version = await store.find_version(
-        tx.connection, project=command.project, model=parent.model, reference=parent.number
+    version = await store.find_version_ever_called(
+        tx.connection, project=command.project, model=parent.model, number=parent.number
     )
     if version is None:
         raise ParentNotFoundError(

@@ -269,6 +269,19 @@ async def find_version(
     return version_of(row) if row else None
 
 
+async def find_version_ever_called(
+    connection: Connection, *, project: str, model: str, number: int
+) -> ModelVersion | None:
+    """The version with this number of the model that has, or once had, this name: what is recorded stays as it is."""
+    found = await find_version(connection, project=project, model=model, reference=number)
+    if found is not None:
+        return found
+    new_name = await find_new_name(connection, project=project, name=model)
+    if new_name is None:
+        return None
+    return await find_version(connection, project=project, model=new_name, reference=number)
+
+
 async def get_version(connection: Connection, *, project: str, model: str, reference: Reference) -> ModelVersion:
     """The version that `reference` names. Raises RegisteredModelNotFoundError or ModelVersionNotFoundError."""
     version = await find_version(connection, project=project, model=model, reference=reference)
