@@ -68,7 +68,13 @@ async def change_the_stage(guarded: Guarded, number: int) -> None:
         (await guarded.door.move(number, stage)).expect(200)
 
 
+async def change_the_model_card(guarded: Guarded, number: int) -> None:
+    patch = {"model_card": {"limitations": ["None that anybody knows of."]}}
+    (await guarded.door.call("PATCH", f"{versions()}/{number}", patch)).expect(200)
+
+
 CHANGES = [
+    (change_the_model_card, {"facts_sha256"}),
     (move_the_endpoint, {"endpoint_url", "endpoint_revision"}),
     (change_the_evidence, {"evidence_sha256"}),
     (swap_the_artifact, {"digest"}),

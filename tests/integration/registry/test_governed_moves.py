@@ -118,6 +118,25 @@ async def test_readiness_and_compliance_look_at_what_is_recorded(door: Door) -> 
     assert all(word in refused.document["fix"] for word in ("model card", "owner", "compliance_status"))
 
 
+async def test_gates_look_at_what_people_say_now_and_not_at_the_registration(door: Door) -> None:
+    await door.create()
+    ready = {"gate": "operational_readiness", "needs": ["model_card"]}
+    await demand(door, "production", ready, {"gate": "tests_passed"}, {"gate": "security", "scan_passed": True})
+    number = await staged(door, 0.9, tags={"tests": "passed", "scan_result": "clean"})
+    card = {"model_card": {"intended_use": "loans"}}
+
+    without = await door.move(number, "production")
+    (await door.call("PATCH", f"{versions()}/{number}", {**card, "tags": {"tests": None}})).expect(200)
+    untested = await door.move(number, "production")
+    (await door.call("PATCH", f"{versions()}/{number}", {"tags": {"tests": "passed"}})).expect(200)
+
+    assert [[each["passed"] for each in reply.document["verdicts"]] for reply in (without, untested)] == [
+        [False, True, True],
+        [True, False, True],
+    ]
+    assert (await door.move(number, "production")).status == 200
+
+
 async def test_other_moves_can_have_gates_too(door: Door) -> None:
     await door.create()
     await demand(door, "staging", {"gate": "tests_passed"})

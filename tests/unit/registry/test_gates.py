@@ -18,6 +18,8 @@ def evidence(**said: Any) -> Evidence:
 
 FACTS = GateFacts(
     evidence=evidence(),
+    tags={},
+    model_card=None,
     digest="sha256:" + "9f" * 32,
     format="onnx",
     artifact_is_stored=True,
@@ -133,8 +135,8 @@ def test_compliance_is_what_the_policy_allows(status: str | None, passed: bool) 
         ({"formats": ["safetensors"]}, {"format": "onnx"}, False),
         ({"formats": ["zip"]}, {"format": "zip"}, True),
         ({"scan_passed": True}, {}, False),
-        ({"scan_passed": True}, {"evidence": evidence(tags={"scan_result": "infected"})}, False),
-        ({"scan_passed": True}, {"evidence": evidence(tags={"scan_result": "Passed"})}, True),
+        ({"scan_passed": True}, {"tags": {"scan_result": "infected"}}, False),
+        ({"scan_passed": True}, {"tags": {"scan_result": "Passed"}}, True),
     ],
 )
 def test_security_wants_verified_bytes_of_an_allowed_format(
@@ -153,7 +155,7 @@ def test_readiness_names_everything_that_is_missing() -> None:
 
 
 def test_readiness_passes_when_all_is_there_and_for_a_models_first_champion() -> None:
-    ready = replace(FACTS, evidence=evidence(model_card=ModelCard()))
+    ready = replace(FACTS, model_card=ModelCard())
     first = replace(ready, rollback_target=None, had_champion=False)
 
     assert verdict({"gate": "operational_readiness"}, ready).passed
@@ -169,4 +171,4 @@ def test_a_review_is_approved_or_not(status: str | None, passed: bool) -> None:
 def test_tests_have_passed_when_the_job_says_so(said: str | None, passed: bool) -> None:
     tags = {} if said is None else {"tests": said}
 
-    assert verdict({"gate": "tests_passed"}, replace(FACTS, evidence=evidence(tags=tags))).passed is passed
+    assert verdict({"gate": "tests_passed"}, replace(FACTS, tags=tags)).passed is passed

@@ -3,7 +3,7 @@
 import json
 from hashlib import sha256
 
-from modelyard_events.values import Evidence
+from pydantic import BaseModel
 
 from modelyard_registry.approvals.domain import Bound
 from modelyard_registry.lifecycle.situation import Situation
@@ -16,7 +16,8 @@ def bound_of(situation: Situation) -> Bound:
     return Bound(
         stage=situation.version.stage,
         digest=situation.version.digest,
-        evidence_sha256=digest_of_evidence(situation.version.evidence),
+        evidence_sha256=digest_of(situation.version.evidence),
+        facts_sha256=digest_of(situation.version.facts),
         endpoint_url=None if endpoint is None else endpoint.url,
         endpoint_revision=None if endpoint is None else endpoint.revision,
         project_policy_revision=situation.policy.project.revision,
@@ -25,7 +26,7 @@ def bound_of(situation: Situation) -> Bound:
     )
 
 
-def digest_of_evidence(evidence: Evidence) -> str:
-    """The SHA-256 of what the evidence says; what it leaves unsaid does not count, so that fields may be added."""
-    said = evidence.model_dump(mode="json", exclude_defaults=True)
+def digest_of(said_of_version: BaseModel) -> str:
+    """The SHA-256 of what is said about a version; what is left unsaid does not count, so that fields may be added."""
+    said = said_of_version.model_dump(mode="json", exclude_defaults=True)
     return sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

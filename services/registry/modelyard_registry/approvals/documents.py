@@ -38,6 +38,7 @@ class BoundDocument(BaseModel):
     stage: Stage
     digest: str
     evidence_sha256: str
+    facts_sha256: str | None
     endpoint_url: str | None
     endpoint_revision: int | None
     project_policy_revision: int

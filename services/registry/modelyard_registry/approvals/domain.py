@@ -98,6 +98,8 @@ class Bound:
     project_policy_revision: int
     model_policy_revision: int
     champion: str | None
+    facts_sha256: str | None = None
+    """What people said about the version: description, tags, model card and custom metadata."""
 
     def document(self) -> dict[str, Any]:
         """It as JSON has it."""

@@ -1,12 +1,12 @@
 """The verdict of each gate: a pure function of the rule and of what is known about the version."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from modelyard_events.standard_metrics import is_higher_better
-from modelyard_events.values import Evidence
+from modelyard_events.values import Evidence, ModelCard
 
 from modelyard_registry.gates.rules import (
     ChampionGate,
@@ -41,7 +41,7 @@ class Champion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateFacts:
-    """Everything that gates look at.
+    """Everything that gates look at: what was measured as registered, what people say as it is at this moment.
 
     `champion` is the version that the move would be measured against, if there is one. `had_champion` says
     whether the registered model ever had one, `rollback_target` which version a rollback of this move could
@@ -49,6 +49,8 @@ class GateFacts:
     """
 
     evidence: Evidence
+    tags: Mapping[str, str]
+    model_card: ModelCard | None
     digest: str
     format: str
     artifact_is_stored: bool
@@ -98,8 +100,8 @@ def _verdict(rule: GateRule, facts: GateFacts) -> Verdict:
             reason = f"The review status is {status or 'not set'}."
             return _say(rule, passed=status == "approved", reason=reason, review_status=status)
         case TestsGate():
-            said = facts.evidence.tags.get(TESTS_TAG)
-            reason = f"The evidence's tag {TESTS_TAG!r} is {said!r}." if said else f"No tag {TESTS_TAG!r} says so."
+            said = facts.tags.get(TESTS_TAG)
+            reason = f"The version's tag {TESTS_TAG!r} is {said!r}." if said else f"No tag {TESTS_TAG!r} says so."
             return _say(rule, passed=_is_good(said), reason=reason, tests=said)
 
 
@@ -167,14 +169,14 @@ def _compliance(rule: ComplianceGate, facts: GateFacts) -> Verdict:
 
 
 def _security(rule: SecurityGate, facts: GateFacts) -> Verdict:
-    scan = facts.evidence.tags.get(SCAN_TAG)
+    scan = facts.tags.get(SCAN_TAG)
     faults = []
     if not facts.artifact_is_stored:
         faults.append("No stored artifact has this digest.")
     if not _is_allowed_format(rule, facts.format):
         faults.append(f"The format {facts.format} is not allowed.")
     if rule.scan_passed and not _is_good(scan):
-        faults.append(f"The evidence's tag {SCAN_TAG!r} says {scan!r}." if scan else "No scan result is known.")
+        faults.append(f"The version's tag {SCAN_TAG!r} says {scan!r}." if scan else "No scan result is known.")
     reason = " ".join(faults) or "The digest is verified and the format allowed."
     seen = {"digest": facts.digest, "artifact_is_stored": facts.artifact_is_stored, "format": facts.format}
     return _say(rule, passed=not faults, reason=reason, scan_result=scan, **seen)
@@ -189,7 +191,7 @@ def _is_allowed_format(rule: SecurityGate, artifact_format: str) -> bool:
 def _readiness(rule: ReadinessGate, facts: GateFacts) -> Verdict:
     seen: dict[Readiness, Any] = {
         "endpoint": facts.endpoint_health,
-        "model_card": facts.evidence.model_card is not None,
+        "model_card": facts.model_card is not None,
         "owner": facts.owner,
         "rollback_target": facts.rollback_target,
     }
@@ -200,7 +202,7 @@ def _readiness(rule: ReadinessGate, facts: GateFacts) -> Verdict:
 
 _FAULTS: dict[Readiness, str] = {
     "endpoint": "No production endpoint is known to be healthy.",
-    "model_card": "The evidence has no model card.",
+    "model_card": "The version has no model card.",
     "owner": "Neither the version nor its registered model has an owner.",
     "rollback_target": "There is no version that a rollback could restore.",
 }
@@ -211,7 +213,7 @@ def _is_ready(need: Readiness, facts: GateFacts) -> bool:
         case "endpoint":
             return facts.endpoint_health == "healthy"
         case "model_card":
-            return facts.evidence.model_card is not None
+            return facts.model_card is not None
         case "owner":
             return facts.owner is not None
         case "rollback_target":

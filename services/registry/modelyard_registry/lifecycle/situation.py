@@ -153,6 +153,8 @@ async def _facts(tx: Transaction, situation: Situation) -> GateFacts:
     history = await store.list_champion_moves(tx.connection, registered_model_id=model.id)
     return GateFacts(
         evidence=version.evidence,
+        tags=version.facts.tags,
+        model_card=version.facts.model_card,
         digest=version.digest,
         format=version.format,
         artifact_is_stored=artifact is not None,
