@@ -1,13 +1,20 @@
 """What attackers try at a registry's door: each is refused in plain words, and nothing has changed."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from modelyard_events.codec import Record
+from modelyard_events.signing import KEY_ID_HEADER, SIGNATURE_HEADER
+from modelyard_events.topics import TRAINING_RUNS
 
 from tests.integration.registry.door import ENDPOINT, Door, digest_of, versions
+from tests.integration.registry.registry_world import RegistryWorld
+from tests.integration.registry.relay_world import until
+from tests.integration.registry.test_senders import a_run, parked, settled
 from tests.world.http_client import HttpClient, Reply
 
 pytestmark = pytest.mark.integration
@@ -241,3 +248,55 @@ async def test_a_known_caller_who_may_not_is_refused_on_the_record(door: Door) -
     assert len(await door.facts()) == facts
     assert refused
     assert all(entry["action"].endswith(".refused") for entry in refused)
+
+
+def with_header(record: Record, name: str, value: bytes | None) -> Record:
+    """The record with a header set, in place of one of that name if there is one."""
+    kept = tuple(each for each in record.headers if each[0] != name)
+    return replace(record, headers=(*kept, (name, value)))
+
+
+FORGED: dict[str, Callable[[Record], Record]] = {
+    "another project in the value": lambda genuine: replace(genuine, value=(genuine.value or b"") + b" "),
+    "another key": lambda genuine: replace(genuine, key=(genuine.key or b"") + b"2"),
+    "no key": lambda genuine: replace(genuine, key=None),
+    "another id, to be taken for a new event": lambda genuine: with_header(genuine, "ce_id", b"new"),
+    "an actor of its own choice": lambda genuine: with_header(genuine, "ce_actor", b"ada"),
+    "a second spelling of a header": lambda genuine: with_header(genuine, "CE_SOURCE", b"urn:other"),
+    "a parameter of the content type": lambda genuine: with_header(
+        genuine, "content-type", b"application/json; charset=utf-8"
+    ),
+    "no signature": lambda genuine: replace(
+        genuine, headers=tuple(each for each in genuine.headers if each[0] != SIGNATURE_HEADER)
+    ),
+    "an empty signature": lambda genuine: with_header(genuine, SIGNATURE_HEADER, b""),
+    "a signature of zeros": lambda genuine: with_header(genuine, SIGNATURE_HEADER, b"A" * 86 + b"=="),
+    "a key id that is a path": lambda genuine: with_header(genuine, KEY_ID_HEADER, b"../../signing-keys"),
+    "a key id without end": lambda genuine: with_header(genuine, KEY_ID_HEADER, b"a" * 100_000),
+    "a key id that is no text": lambda genuine: with_header(genuine, KEY_ID_HEADER, b"\xff\x00"),
+}
+
+
+async def test_an_event_with_anything_changed_registers_nothing(registry_world: RegistryWorld) -> None:
+    await registry_world.a_model("everyone")
+    forged = []
+    for name, forge in FORGED.items():
+        genuine = registry_world.signer.sign(await a_run(registry_world, name))
+        forged.append(forge(genuine))
+
+    for number, record in enumerate(forged):
+        await registry_world.send(TRAINING_RUNS, record)
+        # Sound ones in between: so many bad ones in a row would stop the partition.
+        sound = registry_world.signer.sign(await a_run(registry_world, f"sound-{number}"))
+        await registry_world.send(TRAINING_RUNS, sound)
+
+    registered = await settled(registry_world, run_id=f"sound-{len(forged) - 1}")
+    assert len(registered) == len(forged)
+    assert all(each["run_id"].startswith("sound-") for each in registered)
+    with_key = [record for record in forged if record.key is not None]
+
+    async def are_parked() -> bool:
+        return len(await parked(registry_world)) == len(with_key)
+
+    await until(are_parked)
+    assert {reason for _, reason in await parked(registry_world)} == {"sender_unproved"}

@@ -1,5 +1,6 @@
 """The relay keeps each key's newest document the last one on the compacted topics."""
 
+import base64
 import json
 import uuid
 from collections.abc import AsyncIterator
@@ -8,9 +9,10 @@ from datetime import timedelta
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
-from modelyard_events.access import ApiTokenChanged
+from modelyard_events.access import ApiTokenChanged, SigningKeyChanged
 from modelyard_events.codec import encode
 from modelyard_events.envelope import Envelope
+from modelyard_events.event import Event
 from modelyard_events.routes import RouteChanged
 from modelyard_events.topics import ACCESS, ROUTES
 from modelyard_runtime.clock import utc_now
@@ -101,6 +103,43 @@ async def test_a_token_that_was_revoked_stays_so_on_the_topic_whatever_a_late_re
         await until(lambda: _token_ends_with(world, [True, False, True]))
 
 
+async def test_a_signing_key_that_was_revoked_stays_so_on_the_topic(world: RelayWorld) -> None:
+    key_id = str(uuid.uuid4())
+    connection = await asyncpg.connect(world.dsn)
+    try:
+        await connection.execute(
+            REVOKED_KEY, uuid.UUID(key_id), b"k" * 32, _key(key_id, revoked=True).model_dump_json()
+        )
+    finally:
+        await connection.close()
+
+    async with world.running(world.relay()):
+        await until(lambda: _token_ends_with(world, [True]))
+        await _say_old(world, _key(key_id, revoked=False), subject=f"key/{key_id}")
+
+        await until(lambda: _token_ends_with(world, [True, False, True]))
+
+
+REVOKED_KEY = """
+INSERT INTO signing_keys (
+    id, public_key, actor, project, topics, created_at, created_by, expires_at, revoked_at, sequence, document
+) VALUES (
+    $1, $2, 'job', 'default', '{training-runs.v1}', now(), 'ada', now() + interval '1 day', now(), 2, $3
+)"""
+
+
+def _key(key_id: str, *, revoked: bool) -> SigningKeyChanged:
+    return SigningKeyChanged(
+        key_id=key_id,
+        public_key=base64.b64encode(b"k" * 32).decode(),
+        actor="job",
+        project="default",
+        topics=("training-runs.v1",),
+        expires_at=utc_now() + timedelta(days=1),
+        revoked=revoked,
+    )
+
+
 REVOKED_TOKEN = """
 INSERT INTO api_tokens (
     id, token_hash, ending, actor, project, roles, created_at, created_by, expires_at, revoked_at, sequence, document
@@ -121,11 +160,15 @@ def _token(token_id: str, *, revoked: bool) -> str:
 
 async def _say_old_token(world: RelayWorld, token_id: str) -> None:
     event = ApiTokenChanged.model_validate_json(_token(token_id, revoked=False))
+    await _say_old(world, event, subject=f"token/{token_id}")
+
+
+async def _say_old(world: RelayWorld, event: Event, *, subject: str) -> None:
     envelope = Envelope(
-        id="old-token",
+        id="old-document",
         source="/modelyard/registry",
         type=event.type,
-        subject=f"token/{token_id}",
+        subject=subject,
         occurred_at=utc_now(),
         sequence=1,
         generation=1,

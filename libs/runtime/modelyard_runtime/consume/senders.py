@@ -6,9 +6,10 @@ producers write to the topic. Whatever fails is parked before any handler sees i
 """
 
 import base64
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
@@ -28,6 +29,8 @@ from modelyard_runtime.permissions import ALL_PROJECTS
 UNPROVED = "sender_unproved"
 NOT_PERMITTED = "sender_not_permitted"
 PUBLIC_KEYS_MAX = 1_000
+WAITS_MAX = 8
+WAITS_WINDOW = timedelta(minutes=1)
 
 FindKey = Callable[[str], Awaitable[SigningKeyChanged | None]]
 """Answers the key of an id as it now is, None when there is none. Raises TransientError when it cannot know yet."""
@@ -69,7 +72,8 @@ class Senders:
 
     `ingest_projects` names, for each topic, the project that the broker holds its producers to, `*` for any.
     A key that is not known is asked for `key_attempts_max` times before its event is given up: whoever reads
-    keys from a topic may hear of one a moment later than of the first event that it signed.
+    keys from a topic may hear of one a moment later than of the first event that it signed. At most `WAITS_MAX`
+    events a minute are waited with.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class Senders:
         self._clock = clock
         self._key_attempts_max = key_attempts_max
         self._on_refused = on_refused
+        self._waits: deque[datetime] = deque()
 
     async def prove(self, record: RawRecord, received: Received[Event], *, attempt: int) -> Sender | None:
         """Who sent the event; None when the broker vouches for it.
@@ -106,7 +111,7 @@ class Senders:
 
     async def _prove_signed(self, signed: Signed, received: Received[Event], *, attempt: int) -> Sender:
         key = await self._find_key(signed.key_id)
-        if key is None and attempt < self._key_attempts_max:
+        if key is None and attempt < self._key_attempts_max and self._may_wait(attempt):
             raise UnknownKeyError(f"the signing key {signed.key_id} is not known yet")
         if key is None or not fits(signed, public_key=key.public_key):
             raise SenderUnprovedError(
@@ -120,6 +125,18 @@ class Senders:
         if self._on_refused is not None:
             await self._on_refused(RefusedSender(key=key, topic=self._topic, received=received, detail=detail))
         raise SenderNotPermittedError(detail)
+
+    def _may_wait(self, attempt: int) -> bool:
+        """Whether to wait for a key; whoever invents keys must not keep all others waiting for ever."""
+        if attempt > 1:
+            return True
+        now = self._clock()
+        while self._waits and self._waits[0] <= now - WAITS_WINDOW:
+            self._waits.popleft()
+        if len(self._waits) >= WAITS_MAX:
+            return False
+        self._waits.append(now)
+        return True
 
 
 def refuse_unsigned(event: Event, *, topic: Topic, open_to: str | None) -> None:

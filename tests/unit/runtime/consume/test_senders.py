@@ -12,8 +12,17 @@ from modelyard_events.envelope import Envelope
 from modelyard_events.event import Event
 from modelyard_events.topics import ENTITY_CHANGES, TRAINING_RUNS, Topic
 from modelyard_events.training import TrainingRunCompleted
-from modelyard_runtime.consume import RefusedSender, Sender, Senders
+from modelyard_runtime.consume import (
+    Batch,
+    DeadLetters,
+    RefusedSender,
+    Sender,
+    Senders,
+    build_broker,
+    consume_batches,
+)
 from modelyard_runtime.consume.senders import (
+    WAITS_MAX,
     SenderNotPermittedError,
     SenderUnprovedError,
     UnknownKeyError,
@@ -166,6 +175,32 @@ async def test_a_key_that_is_not_known_yet_is_waited_for_and_then_given_up() -> 
     assert (await proved(a_record(signer), keys=[], attempt=3))[0] is SenderUnprovedError
 
 
+async def test_invented_keys_are_soon_not_waited_for_any_more() -> None:
+    moments = [NOW]
+
+    async def find_key(_key_id: str) -> None:
+        return None
+
+    senders = Senders(
+        TRAINING_RUNS, find_key=find_key, ingest_projects={}, clock=lambda: moments[-1], key_attempts_max=3
+    )
+
+    async def outcome_of_the_first_attempt(number: int) -> type[Exception]:
+        record = a_record(a_signer(f"invented-{number}"))
+        received = decode(record)
+        assert isinstance(received, Received)
+        with pytest.raises((UnknownKeyError, SenderUnprovedError)) as refusal:
+            await senders.prove(Arrived(record), received, attempt=1)
+        return refusal.type
+
+    outcomes = [await outcome_of_the_first_attempt(number) for number in range(WAITS_MAX + 3)]
+    moments.append(NOW + timedelta(minutes=1))
+    later = await outcome_of_the_first_attempt(0)
+
+    assert outcomes == [UnknownKeyError] * WAITS_MAX + [SenderUnprovedError] * 3
+    assert later is UnknownKeyError
+
+
 async def test_only_the_refusal_of_a_known_holder_is_reported() -> None:
     signer = a_signer("key-1")
     key = a_key(public_key=signer.public_key, project="shop")
@@ -183,3 +218,20 @@ async def test_a_proof_does_not_fit_another_record() -> None:
     moved = replace(whole, key=b"bank/other")
 
     assert (await proved(moved, keys=[a_key(public_key=signer.public_key)]))[0] is SenderUnprovedError
+
+
+def test_a_topic_that_others_write_to_is_not_subscribed_to_without_a_judge() -> None:
+    async def ignore(_batch: Batch) -> None:
+        return None
+
+    with pytest.raises(ValueError, match="others write to"):
+        consume_batches(
+            build_broker(bootstrap="127.0.0.1:1", client_id="test"),
+            TRAINING_RUNS,
+            prefix="",
+            group="test",
+            on_batch=ignore,
+            start_offsets=None,
+            dead_letters=DeadLetters(None),
+            clock=lambda: NOW,
+        )
