@@ -121,7 +121,8 @@ async def test_readiness_and_compliance_look_at_what_is_recorded(door: Door) -> 
 async def test_gates_look_at_what_people_say_now_and_not_at_the_registration(door: Door) -> None:
     await door.create()
     ready = {"gate": "operational_readiness", "needs": ["model_card"]}
-    await demand(door, "production", ready, {"gate": "tests_passed"}, {"gate": "security", "scan_passed": True})
+    scanned = {"gate": "security", "formats": ["unknown"], "scan_passed": True}
+    await demand(door, "production", ready, {"gate": "tests_passed"}, scanned)
     number = await staged(door, 0.9, tags={"tests": "passed", "scan_result": "clean"})
     card = {"model_card": {"intended_use": "loans"}}
 
