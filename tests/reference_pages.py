@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from modelyard_runtime.permissions import ROLES, Permission, Role
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
+TABLE_BEGINS, TABLE_ENDS = "<!-- table -->", "<!-- end of the table -->"
 SETTINGS = {
     "registry": "modelyard_registry.settings",
     "router": "modelyard_router.settings",
@@ -84,7 +86,22 @@ def _metric_modules() -> Iterator[ModuleType]:
         yield importlib.import_module(".".join(parts))
 
 
-PAGES = {"metrics.md": metrics_page, "settings.md": settings_page}
+def roles_page() -> str:
+    """The page about roles, its table made anew; the words around it are written by hand."""
+    roles = list(Role)
+    table = [
+        f"| permission | {' | '.join(f'`{role}`' for role in roles)} |",
+        f"|---|{'---|' * len(roles)}",
+        *(
+            f"| `{each}` | {' | '.join('yes' if each in ROLES[role] else '' for role in roles)} |"
+            for each in Permission
+        ),
+    ]
+    before, _, rest = (REFERENCE / "roles.md").read_text().partition(TABLE_BEGINS)
+    return "\n".join([before + TABLE_BEGINS, *table, TABLE_ENDS]) + rest.partition(TABLE_ENDS)[2]
+
+
+PAGES = {"metrics.md": metrics_page, "settings.md": settings_page, "roles.md": roles_page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

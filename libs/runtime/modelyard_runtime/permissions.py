@@ -13,6 +13,7 @@ class Permission(StrEnum):
     """One kind of thing that a caller may do. Every operation declares the one that it needs."""
 
     MODELS_READ = "models:read"
+    MODELS_READ_PRODUCTION = "models:read-production"
     MODELS_WRITE = "models:write"
     MODELS_DELETE = "models:delete"
     VERSIONS_REGISTER = "versions:register"
@@ -20,6 +21,7 @@ class Permission(StrEnum):
     VERSIONS_TRANSITION = "versions:transition"
     VERSIONS_APPROVE = "versions:approve"
     ARTIFACTS_READ = "artifacts:read"
+    ARTIFACTS_READ_PRODUCTION = "artifacts:read-production"
     ARTIFACTS_WRITE = "artifacts:write"
     DEPLOYMENTS_WRITE = "deployments:write"
     ROUTES_WRITE = "routes:write"
@@ -29,6 +31,19 @@ class Permission(StrEnum):
     ACCESS_MANAGE = "access:manage"
     PREDICTIONS_MAKE = "predictions:make"
     ENTITIES_CHANGE = "entities:change"
+
+
+IMPLIED: Mapping[Permission, Permission] = {
+    Permission.MODELS_READ: Permission.MODELS_READ_PRODUCTION,
+    Permission.ARTIFACTS_READ: Permission.ARTIFACTS_READ_PRODUCTION,
+}
+"""What a permission brings along: whoever may read everything may read what is in production."""
+
+
+def with_implied(permissions: Iterable[Permission]) -> frozenset[Permission]:
+    """These permissions, and what they bring along."""
+    given = frozenset(permissions)
+    return given | {IMPLIED[each] for each in given & IMPLIED.keys()}
 
 
 class Role(StrEnum):
@@ -48,7 +63,7 @@ class Role(StrEnum):
     SYSTEM_OF_RECORD = "system_of_record"
 
 
-ROLES: Mapping[Role, frozenset[Permission]] = {
+_GRANTED: Mapping[Role, frozenset[Permission]] = {
     Role.ADMIN: frozenset(Permission),
     Role.DATA_SCIENTIST: frozenset(
         {
@@ -60,7 +75,9 @@ ROLES: Mapping[Role, frozenset[Permission]] = {
             Permission.ARTIFACTS_WRITE,
         }
     ),
-    Role.DEVELOPER: frozenset({Permission.MODELS_READ, Permission.ARTIFACTS_READ, Permission.PREDICTIONS_MAKE}),
+    Role.DEVELOPER: frozenset(
+        {Permission.MODELS_READ_PRODUCTION, Permission.ARTIFACTS_READ_PRODUCTION, Permission.PREDICTIONS_MAKE}
+    ),
     Role.VIEWER: frozenset({Permission.MODELS_READ}),
     Role.APPROVER: frozenset(
         {Permission.MODELS_READ, Permission.ARTIFACTS_READ, Permission.VERSIONS_APPROVE, Permission.AUDIT_READ}
@@ -80,6 +97,8 @@ ROLES: Mapping[Role, frozenset[Permission]] = {
     Role.WORKER: frozenset({Permission.MODELS_READ, Permission.ARTIFACTS_READ}),
     Role.SYSTEM_OF_RECORD: frozenset({Permission.ENTITIES_CHANGE}),
 }
+
+ROLES: Mapping[Role, frozenset[Permission]] = {role: with_implied(granted) for role, granted in _GRANTED.items()}
 """What each role may do in the projects in which it is granted."""
 
 

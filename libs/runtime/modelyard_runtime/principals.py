@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import SecretStr
 
-from modelyard_runtime.permissions import ALL_PROJECTS, Permission, Role, permitted_to, roles_that_may
+from modelyard_runtime.permissions import ALL_PROJECTS, Permission, Role, permitted_to, roles_that_may, with_implied
 from modelyard_runtime.problems import ForbiddenError, UnauthenticatedError, UnauthenticatedReason
 
 TOKEN_FIX = "Send the header `Authorization: Bearer <token>` with a token that the operators gave out."
@@ -53,7 +53,7 @@ class Principal:
 
     @cached_property
     def _permitted(self) -> Mapping[str, frozenset[Permission]]:
-        everything = frozenset(Permission) if self.scopes is None else self.scopes
+        everything = frozenset(Permission) if self.scopes is None else with_implied(self.scopes)
         return {project: permitted_to(roles) & everything for project, roles in self.roles.items()}
 
 

@@ -79,7 +79,7 @@ async def test_a_token_works_in_its_project_only_and_until_it_is_revoked(door: D
 
     assert (at_home, abroad.status, writing.status, revoked, after, twice) == (200, 403, 403, 200, 401, 409)
     assert abroad.is_problem
-    assert abroad.document["permission"] == "models:read"
+    assert abroad.document["permission"] == "models:read-production"
     assert "data_scientist" in writing.document["roles"]
     sequences = [(each["sequence"], each["event"]["revoked"]) for each in await _documents(door, token_id)]
     assert sequences == [(1, False), (2, True)]

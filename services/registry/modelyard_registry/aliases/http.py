@@ -29,6 +29,7 @@ from modelyard_registry.http import (
     requires,
 )
 from modelyard_registry.models.store import get_model
+from modelyard_registry.models.visibility import get_visible_model, stage_seen_by
 from modelyard_registry.transactions import Transaction
 
 router = APIRouter(prefix="/registered-models/{name}/aliases", tags=["aliases"])
@@ -79,7 +80,7 @@ class AliasPage(BaseModel):
     "",
     responses=problems(404),
     summary="List a registered model's aliases",
-    dependencies=[requires(Permission.MODELS_READ)],
+    dependencies=[requires(Permission.MODELS_READ_PRODUCTION)],
 )
 async def get_aliases(
     project: Project,
@@ -91,9 +92,13 @@ async def get_aliases(
     """By name; `champion` is among them."""
     position = decode_page_token(page_token, shape=(str,)) or [""]
     async with call.services.database.reading() as connection:
-        model = await get_model(connection, project=project, name=name)
+        model = await get_visible_model(connection, call, project=project, name=name)
         found = await store.list_aliases(
-            connection, registered_model_id=model.id, after=position[0], limit=page_size + 1
+            connection,
+            registered_model_id=model.id,
+            after=position[0],
+            limit=page_size + 1,
+            stage=stage_seen_by(call, project=project),
         )
     page = found[:page_size]
     return AliasPage(
@@ -103,11 +108,17 @@ async def get_aliases(
 
 
 @router.get(
-    "/{alias}", responses=problems(404), summary="Get an alias", dependencies=[requires(Permission.MODELS_READ)]
+    "/{alias}",
+    responses=problems(404),
+    summary="Get an alias",
+    dependencies=[requires(Permission.MODELS_READ_PRODUCTION)],
 )
 async def get_alias(project: Project, name: ModelName, alias: AliasName, call: Caller) -> AliasDocument:
     """Which version it points at."""
     async with call.services.database.reading() as connection:
+        model = await get_visible_model(connection, call, project=project, name=name)
+        if alias not in model.aliases:
+            raise alias_not_found(model, alias)
         return await _document(connection, project=project, name=name, alias=alias)
 
 

@@ -5,12 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from modelyard_events.values import Stage
+
 from modelyard_registry.database import Connection
 from modelyard_registry.models.domain import RegisteredModel
 
 LIST_ALIASES = """
 SELECT alias, number, moved_at, moved_by FROM aliases
-WHERE registered_model_id = $1 AND alias > $2 AND ($3::text IS NULL OR alias = $3) ORDER BY alias LIMIT $4
+WHERE registered_model_id = $1 AND alias > $2 AND ($3::text IS NULL OR alias = $3) AND ($5::text IS NULL OR EXISTS (
+    SELECT 1 FROM model_versions v
+    WHERE v.registered_model_id = aliases.registered_model_id AND v.number = aliases.number AND v.stage = $5))
+ORDER BY alias LIMIT $4
 """
 # The versions that a routing document holds: by their stage, or because a running experiment names them.
 IS_ROUTED = """
@@ -35,10 +40,19 @@ class Alias:
 
 
 async def list_aliases(
-    connection: Connection, *, registered_model_id: UUID, after: str, limit: int, alias: str | None = None
+    connection: Connection,
+    *,
+    registered_model_id: UUID,
+    after: str,
+    limit: int,
+    alias: str | None = None,
+    stage: Stage | None = None,
 ) -> Sequence[Alias]:
-    """The model's aliases by name, those after the name `after`, or the one that `alias` names."""
-    rows = await connection.fetch(LIST_ALIASES, registered_model_id, after, alias, limit)
+    """The model's aliases by name, those after the name `after`, or the one that `alias` names.
+
+    With a `stage` only those that point at versions there.
+    """
+    rows = await connection.fetch(LIST_ALIASES, registered_model_id, after, alias, limit, stage)
     return [Alias(**dict(row)) for row in rows]
 
 

@@ -13,6 +13,7 @@ from modelyard_registry.artifacts.manifest import FILES_MAX, Manifest
 from modelyard_registry.artifacts.ports import ArtifactDamagedError, ArtifactStoreUnavailableError
 from modelyard_registry.artifacts.records import ArtifactRecord, Kind, find_artifact, list_folder_files
 from modelyard_registry.http import Call, problems
+from modelyard_registry.models.visibility import is_artifact_visible
 
 log = structlog.get_logger()
 
@@ -37,9 +38,14 @@ class ArtifactNotFoundError(NotFoundError):
 
 
 async def get_record(call: Call, *, project: str, digest: str) -> ArtifactRecord:
-    """The artifact, when this project has it. Raises ArtifactNotFoundError, also when another project has it."""
+    """The artifact, when this project has it for the caller.
+
+    Raises ArtifactNotFoundError, also when another project has it, or no version of which the caller may know.
+    """
     async with call.services.database.reading() as connection:
         artifact = await find_artifact(connection, project=project, digest=digest)
+        if not await is_artifact_visible(connection, call, project=project, digest=digest):
+            artifact = None
     if artifact is None:
         raise ArtifactNotFoundError(
             f"The project {project} has no artifact {digest}.",

@@ -116,7 +116,7 @@ async def post_manifest(project: Project, body: NewManifest, call: Caller) -> Re
     "/artifacts/{digest}/files",
     responses=problems(404),
     summary="List a folder's files",
-    dependencies=[requires(Permission.ARTIFACTS_READ)],
+    dependencies=[requires(Permission.ARTIFACTS_READ_PRODUCTION)],
 )
 async def get_folder_files(
     project: Project,
@@ -144,7 +144,7 @@ async def get_folder_files(
     response_class=Response,
     responses=DOWNLOAD_RESPONSES,
     summary="Download one file of a folder",
-    dependencies=[requires(Permission.ARTIFACTS_READ)],
+    dependencies=[requires(Permission.ARTIFACTS_READ_PRODUCTION)],
 )
 async def get_folder_file(
     project: Project,

@@ -91,7 +91,7 @@ async def _record(call: Call, incoming: IncomingArtifact, *, project: str, kind:
     response_class=Response,
     responses=DOWNLOAD_RESPONSES,
     summary="Download an artifact",
-    dependencies=[requires(Permission.ARTIFACTS_READ)],
+    dependencies=[requires(Permission.ARTIFACTS_READ_PRODUCTION)],
 )
 async def get_artifact(
     project: Project,
@@ -109,7 +109,7 @@ async def get_artifact(
     response_class=Response,
     responses=problems(404),
     summary="Ask whether an artifact is there",
-    dependencies=[requires(Permission.ARTIFACTS_READ)],
+    dependencies=[requires(Permission.ARTIFACTS_READ_PRODUCTION)],
 )
 async def head_artifact(project: Project, digest: DigestPath, call: Caller) -> Response:
     """Answers its size and digest in the headers."""

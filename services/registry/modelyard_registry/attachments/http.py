@@ -17,8 +17,8 @@ from modelyard_registry.attachments.store import Attachment, list_attachments
 from modelyard_registry.http import Answer, Call, Caller, ModelName, Project, Request, carry_out, problems, requires
 from modelyard_registry.models.changes import revision_of_version
 from modelyard_registry.models.domain import parse_reference
-from modelyard_registry.models.store import get_version
 from modelyard_registry.models.versions_http import VersionText
+from modelyard_registry.models.visibility import get_visible_version
 from modelyard_registry.transactions import Transaction
 
 router = APIRouter(tags=["model versions"])
@@ -117,7 +117,7 @@ async def put_attachment(
     PATH,
     responses=problems(404),
     summary="List a version's further artifacts",
-    dependencies=[requires(Permission.ARTIFACTS_READ)],
+    dependencies=[requires(Permission.ARTIFACTS_READ_PRODUCTION)],
 )
 async def get_attachments(project: Project, name: ModelName, reference: VersionText, call: Caller) -> AttachmentList:
     """By name; the artifact that the version is, is not among them."""
@@ -130,7 +130,7 @@ async def get_attachments(project: Project, name: ModelName, reference: VersionT
     response_class=Response,
     responses=DOWNLOAD_RESPONSES,
     summary="Download a further artifact of a version",
-    dependencies=[requires(Permission.ARTIFACTS_READ)],
+    dependencies=[requires(Permission.ARTIFACTS_READ_PRODUCTION)],
 )
 async def get_attachment(
     project: Project, name: ModelName, reference: VersionText, attachment: AttachmentName, call: Caller
@@ -147,5 +147,12 @@ async def get_attachment(
 
 async def _list(call: Call, *, project: str, model: str, reference: str) -> list[Attachment]:
     async with call.services.database.reading() as connection:
-        version = await get_version(connection, project=project, model=model, reference=parse_reference(reference))
+        version = await get_visible_version(
+            connection,
+            call,
+            project=project,
+            model=model,
+            reference=parse_reference(reference),
+            permission=Permission.ARTIFACTS_READ,
+        )
         return list(await list_attachments(connection, version_id=version.id))

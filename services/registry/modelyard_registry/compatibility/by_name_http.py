@@ -38,6 +38,7 @@ from modelyard_registry.models.documents import ShortText, Text
 from modelyard_registry.models.domain import ModelVersion
 from modelyard_registry.models.handlers import RegisteredModelExistsError, create_registered_model
 from modelyard_registry.models.store import RegisteredModelNotFoundError, get_model, get_version
+from modelyard_registry.models.visibility import get_visible_version, stage_seen_by
 from modelyard_registry.transactions import Transaction
 
 VersionPath = Annotated[str, Path(max_length=50, description="The semantic version.", examples=["v1.0.0"])]
@@ -146,7 +147,9 @@ class NewNamedTransition(Request):
     project_id: Slug | None = None
 
 
-@router.get("", responses=problems(), summary="List models", dependencies=[requires_there(Permission.MODELS_READ)])
+@router.get(
+    "", responses=problems(), summary="List models", dependencies=[requires_there(Permission.MODELS_READ_PRODUCTION)]
+)
 async def get_models(
     project: Where, call: Caller, page_size: PageSize = PAGE_SIZE, page_token: PageToken = None
 ) -> NamedModels:
@@ -154,7 +157,11 @@ async def get_models(
     position = decode_page_token(page_token, shape=(str,))
     async with call.services.database.reading() as connection:
         found = await store.list_by_name(
-            connection, project=project, after=position[0] if position else "", limit=page_size + 1
+            connection,
+            project=project,
+            after=position[0] if position else "",
+            limit=page_size + 1,
+            stage=stage_seen_by(call, project=project),
         )
     page = found[:page_size]
     return NamedModels(
@@ -167,7 +174,7 @@ async def get_models(
     "/{name}/{version}",
     responses=problems(404),
     summary="Get a version by its name",
-    dependencies=[requires_there(Permission.MODELS_READ)],
+    dependencies=[requires_there(Permission.MODELS_READ_PRODUCTION)],
 )
 async def get_named_version(
     project: Where, name: ModelName, version: VersionPath, call: Caller
@@ -175,7 +182,8 @@ async def get_named_version(
     """With or without the `v`."""
     reference = parse_semver(version)
     async with call.services.database.reading() as connection:
-        return NamedVersionDocument.of(await get_version(connection, project=project, model=name, reference=reference))
+        found = await get_visible_version(connection, call, project=project, model=name, reference=reference)
+    return NamedVersionDocument.of(found)
 
 
 @router.post(

@@ -79,16 +79,18 @@ SELECT (SELECT count(*) FROM registered_models WHERE project = $1 AND deleted_at
 LIST_BY_NAME = """
 SELECT m.name, latest.semver AS latest, champion.semver AS champion, ARRAY(
     SELECT v.semver[1] || '.' || v.semver[2] || '.' || v.semver[3] FROM (
-        SELECT semver FROM model_versions WHERE registered_model_id = m.id ORDER BY number DESC LIMIT $4
+        SELECT semver FROM model_versions
+        WHERE registered_model_id = m.id AND ($5::text IS NULL OR stage = $5) ORDER BY number DESC LIMIT $4
     ) AS v ORDER BY v.semver
 ) AS versions
 FROM registered_models m
 LEFT JOIN LATERAL (
-    SELECT semver FROM model_versions WHERE registered_model_id = m.id ORDER BY semver DESC LIMIT 1
+    SELECT semver FROM model_versions
+    WHERE registered_model_id = m.id AND ($5::text IS NULL OR stage = $5) ORDER BY semver DESC LIMIT 1
 ) AS latest ON true
 LEFT JOIN aliases a ON a.registered_model_id = m.id AND a.alias = 'champion'
 LEFT JOIN model_versions champion ON champion.registered_model_id = m.id AND champion.number = a.number
-WHERE m.project = $1 AND m.deleted_at IS NULL AND m.name > $2
+WHERE m.project = $1 AND m.deleted_at IS NULL AND m.name > $2 AND ($5::text IS NULL OR latest.semver IS NOT NULL)
 ORDER BY m.name LIMIT $3
 """
 
@@ -234,9 +236,14 @@ async def summarise(connection: Connection, *, project: str) -> Summary:
     )
 
 
-async def list_by_name(connection: Connection, *, project: str, after: str, limit: int) -> Sequence[NamedModel]:
-    """Registered models with their versions, by name, those after the name `after`."""
-    rows = await connection.fetch(LIST_BY_NAME, project, after, limit, VERSIONS_MAX)
+async def list_by_name(
+    connection: Connection, *, project: str, after: str, limit: int, stage: Stage | None = None
+) -> Sequence[NamedModel]:
+    """Registered models with their versions, by name, those after the name `after`.
+
+    With a `stage` only the versions there, and only models that have one.
+    """
+    rows = await connection.fetch(LIST_BY_NAME, project, after, limit, VERSIONS_MAX, stage)
     return [
         NamedModel(
             name=row["name"],

@@ -1,5 +1,6 @@
 """Operations on registered models."""
 
+from dataclasses import replace
 from typing import Annotated
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from modelyard_registry.models.handlers import create_registered_model
 from modelyard_registry.models.list_queries import ModelQuery
 from modelyard_registry.models.listing import decode_position, encode_position, model_position, parse_sort
 from modelyard_registry.models.listing_store import MODEL_SORTS, list_models, model_keys
-from modelyard_registry.models.store import get_model
+from modelyard_registry.models.visibility import get_visible_model, stage_seen_by, without_hidden_aliases
 from modelyard_registry.preconditions import etag_of
 from modelyard_registry.transactions import Transaction
 
@@ -72,20 +73,20 @@ def _new_model(tx: Transaction, body: NewRegisteredModel, *, project: str) -> Re
     "/registered-models",
     responses=problems(),
     summary="List registered models",
-    dependencies=[requires(Permission.MODELS_READ)],
+    dependencies=[requires(Permission.MODELS_READ_PRODUCTION)],
 )
 async def get_registered_models(
     project: Project, call: Caller, query: Annotated[ModelQuery, Query()]
 ) -> RegisteredModelPage:
-    """Keyset paging: a page costs the same however far into the list it is."""
+    """Keyset paging: a page costs the same however far into the list it is. Whoever may read what is in production only
+    gets the models that have a version there."""
     sort = parse_sort(query.sort, known=MODEL_SORTS)
     keys = model_keys(sort)
     after = decode_position(query.page_token, sort, keys)
     async with call.services.database.reading() as connection:
-        found = await list_models(
-            connection, query.wanted(project=project), sort, after=after, limit=query.page_size + 1
-        )
-    page = found[: query.page_size]
+        wanted = replace(query.wanted(project=project), seen_stage=stage_seen_by(call, project=project))
+        found = await list_models(connection, wanted, sort, after=after, limit=query.page_size + 1)
+        page = await without_hidden_aliases(connection, call, found[: query.page_size], project=project)
     is_last = len(found) <= query.page_size
     return RegisteredModelPage(
         items=[RegisteredModelDocument.of(model) for model in page],
@@ -97,13 +98,13 @@ async def get_registered_models(
     "/registered-models/{name}",
     responses=problems(404),
     summary="Get a registered model",
-    dependencies=[requires(Permission.MODELS_READ)],
+    dependencies=[requires(Permission.MODELS_READ_PRODUCTION)],
 )
 async def get_registered_model(
     project: Project, name: ModelName, call: Caller, response: Response
 ) -> RegisteredModelDocument:
     """With its champion and its other aliases. Its revision is its ETag."""
     async with call.services.database.reading() as connection:
-        model = await get_model(connection, project=project, name=name)
+        model = await get_visible_model(connection, call, project=project, name=name)
     response.headers.update(etag_of(model.revision))
     return RegisteredModelDocument.of(model)

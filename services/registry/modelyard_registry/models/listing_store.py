@@ -32,7 +32,10 @@ PROJECT_VERSION_SORTS = ("created_at", "updated_at", METRIC_PREFIX)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFilter:
-    """Which registered models of a project are wanted; None stands for any."""
+    """Which registered models of a project are wanted; None stands for any.
+
+    `seen_stage` leaves those out that have no version there, because the caller may not know of them.
+    """
 
     project: str
     deleted: bool = False
@@ -46,9 +49,14 @@ class ModelFilter:
     tags: dict[str, str] = field(default_factory=dict)
     created_after: datetime | None = None
     created_before: datetime | None = None
+    seen_stage: Stage | None = None
 
     def add_to(self, conditions: Conditions) -> None:
         """Ask for these models, as `m`."""
+        conditions.add_given(
+            "EXISTS (SELECT 1 FROM model_versions s WHERE s.registered_model_id = m.id AND s.stage = {})",
+            self.seen_stage,
+        )
         conditions.add("m.project = {}", self.project)
         conditions.add("m.deleted_at IS NOT NULL" if self.deleted else "m.deleted_at IS NULL")
         for name in ("model_type", "scope", "industry", "tenant", "owner", "team"):
@@ -63,7 +71,8 @@ class ModelFilter:
 class VersionFilter:
     """Which versions are wanted: of one registered model, or of a whole project; None stands for any.
 
-    `metrics_min` and `metrics_max` bound metrics by name, the bounds included.
+    `metrics_min` and `metrics_max` bound metrics by name, the bounds included. `seen_stage` is the only one in
+    which the caller may know of versions.
     """
 
     project: str
@@ -86,6 +95,7 @@ class VersionFilter:
     created_before: datetime | None = None
     metrics_min: dict[str, float] = field(default_factory=dict)
     metrics_max: dict[str, float] = field(default_factory=dict)
+    seen_stage: Stage | None = None
 
     def add_to(self, conditions: Conditions) -> None:
         """Ask for these versions, as `v` of models `m`."""
@@ -96,6 +106,7 @@ class VersionFilter:
             conditions.add("v.registered_model_id = {}", self.registered_model_id)
         for name in ("model_type", "scope", "industry", "tenant"):
             conditions.add_given(f"m.{name} = {{}}", getattr(self, name))
+        conditions.add_given("v.stage = {}", self.seen_stage)
         for name in ("stage", "build_status", "review_status", "run_id"):
             conditions.add_given(f"v.{name} = {{}}", getattr(self, name))
         for name in ("owner", "team", "algorithm", "framework"):

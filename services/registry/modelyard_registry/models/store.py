@@ -288,7 +288,12 @@ async def get_version(connection: Connection, *, project: str, model: str, refer
     if version is not None:
         return version
     await get_model(connection, project=project, name=model)
-    raise ModelVersionNotFoundError(
+    raise version_not_found(model, reference)
+
+
+def version_not_found(model: str, reference: Reference) -> ModelVersionNotFoundError:
+    """The refusal of a version that is not there, or not for the caller."""
+    return ModelVersionNotFoundError(
         f"{model} has no version {describe_reference(reference)}.",
         fix="List its versions with GET …/registered-models/{name}/versions.",
     )

@@ -1,6 +1,7 @@
 """Operations on model versions: register, read, list, and fetch the artifact."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -31,7 +32,7 @@ from modelyard_registry.models.listing_store import (
     list_versions,
     version_keys,
 )
-from modelyard_registry.models.store import get_model, get_version
+from modelyard_registry.models.visibility import get_visible_model, get_visible_version, stage_seen_by
 from modelyard_registry.preconditions import etag_of
 from modelyard_registry.transactions import Transaction
 
@@ -93,29 +94,32 @@ async def post_version(project: Project, name: ModelName, body: NewModelVersion,
     "/registered-models/{name}/versions",
     responses=problems(404),
     summary="List versions, newest first",
-    dependencies=[requires(Permission.MODELS_READ)],
+    dependencies=[requires(Permission.MODELS_READ_PRODUCTION)],
 )
 async def get_versions(
     project: Project, name: ModelName, call: Caller, query: Annotated[VersionQuery, Query()]
 ) -> ModelVersionPage:
     """Keyset paging: a page costs the same however far into the list it is."""
     async with call.services.database.reading() as connection:
-        model = await get_model(connection, project=project, name=name)
-        return await _page(connection, query, query.wanted(model=model), known=VERSION_SORTS)
+        model = await get_visible_model(connection, call, project=project, name=name)
+        wanted = replace(query.wanted(model=model), seen_stage=stage_seen_by(call, project=project))
+        return await _page(connection, query, wanted, known=VERSION_SORTS)
 
 
 @router.get(
     "/model-versions",
     responses=problems(),
     summary="List the versions of all registered models, newest first",
-    dependencies=[requires(Permission.MODELS_READ)],
+    dependencies=[requires(Permission.MODELS_READ_PRODUCTION)],
 )
 async def get_project_versions(
     project: Project, call: Caller, query: Annotated[ProjectVersionQuery, Query()]
 ) -> ModelVersionPage:
     """By what the versions and their models are; deleted models are left out."""
     async with call.services.database.reading() as connection:
-        return await _page(connection, query, query.wanted_of_project(project=project), known=PROJECT_VERSION_SORTS)
+        seen_stage = stage_seen_by(call, project=project)
+        wanted = replace(query.wanted_of_project(project=project), seen_stage=seen_stage)
+        return await _page(connection, query, wanted, known=PROJECT_VERSION_SORTS)
 
 
 async def _page(
@@ -140,14 +144,16 @@ async def _page(
     "/registered-models/{name}/versions/{reference}",
     responses=problems(404),
     summary="Get a version",
-    dependencies=[requires(Permission.MODELS_READ)],
+    dependencies=[requires(Permission.MODELS_READ_PRODUCTION)],
 )
 async def get_one_version(
     project: Project, name: ModelName, reference: VersionText, call: Caller, response: Response
 ) -> ModelVersionDocument:
     """By number, by semantic version, by alias, or the one with the highest number. Its revision is its ETag."""
     async with call.services.database.reading() as connection:
-        version = await get_version(connection, project=project, model=name, reference=parse_reference(reference))
+        version = await get_visible_version(
+            connection, call, project=project, model=name, reference=parse_reference(reference)
+        )
     response.headers.update(etag_of(version.revision))
     return ModelVersionDocument.of(version, project=project)
 
@@ -157,10 +163,17 @@ async def get_one_version(
     response_class=Response,
     responses=DOWNLOAD_RESPONSES,
     summary="Download a version's artifact",
-    dependencies=[requires(Permission.ARTIFACTS_READ)],
+    dependencies=[requires(Permission.ARTIFACTS_READ_PRODUCTION)],
 )
 async def get_version_artifact(project: Project, name: ModelName, reference: VersionText, call: Caller) -> Response:
     """The very bytes that were registered, checked against their digest on the way; of a folder, its manifest."""
     async with call.services.database.reading() as connection:
-        version = await get_version(connection, project=project, model=name, reference=parse_reference(reference))
+        version = await get_visible_version(
+            connection,
+            call,
+            project=project,
+            model=name,
+            reference=parse_reference(reference),
+            permission=Permission.ARTIFACTS_READ,
+        )
     return await download(call, project=project, digest=version.digest, if_none_match=None)
