@@ -6,6 +6,7 @@ from modelyard_events.registry import ModelVersionRolledBack
 from modelyard_events.values import Stage
 from modelyard_runtime.problems import ConflictError
 
+from modelyard_registry.aliases.store import is_routed
 from modelyard_registry.experiments.handlers import stop_experiments_touching
 from modelyard_registry.lifecycle import store
 from modelyard_registry.lifecycle.alias_moves import move_alias
@@ -96,7 +97,8 @@ async def make_move(
         if situation.holder is not None:
             await move_alias(tx, situation.holder, to_number=None, cause=Cause.REPLACEMENT, reason=reason)
         await move_alias(tx, model, to_number=version.number, cause=Cause.PROMOTION, reason=reason)
-    if _touches_routing(version, move):
+    # Beyond the routable stages a running experiment may name the version, and the route says in which stage it is.
+    if _touches_routing(version, move) or await is_routed(tx.connection, model, numbers=(version.number,)):
         await publish_route(tx, project=situation.project, model_type=model.model_type)
     return await get_version(tx.connection, project=situation.project, model=model.name, reference=version.number)
 

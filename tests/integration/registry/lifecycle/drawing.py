@@ -29,6 +29,7 @@ DEMANDS: tuple[dict[str, Any], ...] = (
     {},
     {"moves": [{**_RULE, "approvals": {"count": 1}}]},
     {"moves": [{**_RULE, "approvals": {"count": 1}}]},
+    {"moves": [{**_RULE, "approvals": {"count": 1}}]},
     {"moves": [{**_RULE, "approvals": {"count": 1}, "apply": "on_command"}]},
     {"moves": [{**_RULE, "approvals": {"count": 2}}]},
     {"moves": [{**_RULE, "approvals": {"count": 2}, "apply": "on_command"}]},
@@ -187,7 +188,7 @@ class Drawing:
         return choice
 
     def _models(self) -> tuple[str, dict[str, Any]]:
-        op = self.pick(("create", "create", "rename", "describe", "delete", "restore", "restore"))
+        op = self.pick(("create", "rename", "rename", "describe", "describe", "delete", "restore"))
         name = self.pick(tuple(INDUSTRIES)) if op == "create" else self._name()
         match op:
             case "create":
@@ -224,8 +225,13 @@ class Drawing:
 
     def _judge(self) -> tuple[str, dict[str, Any]]:
         ids = tuple(self.world.requests)
+        if not ids and self.pick((True, True, False)):
+            return self._ask()
         ready = tuple(id_ for id_ in ids if self.world.requests[id_].state in ("pending", "approved"))
         request = self.pick((*ready, *ready, *ready, *ready, *ids, str(uuid.UUID(int=1))))
+        agreed = [id_ for id_ in ready if self.world.requests[id_].state == "approved"]
+        if agreed and self.pick((True, False)):
+            return "apply", {"request": self.pick(agreed), "comment": None}
         op = self.pick(("approve",) * 4 + ("apply",) * 2 + ("reject", "withdraw"))
         return op, {"request": request, "comment": self.pick((None, "looked at it"))}
 
@@ -246,6 +252,8 @@ class Drawing:
     def _alias(self) -> tuple[str, dict[str, Any]]:
         version, alias = self._version(), self.pick(ALIASES)
         model = self.world.models.get(version["name"])
+        if model is not None:
+            alias = self.pick((alias, *(set(model.aliases) - {CHAMPION})))
         present = None if model is None else model.aliases.get(alias)
         if self.pick((True, False)):
             expected = self.pick((present, present, 1, None))
@@ -267,7 +275,8 @@ class Drawing:
 
     def _roll_back(self) -> tuple[str, dict[str, Any]]:
         led = [name for name, model in self.world.models.items() if model.champion is not None]
-        name = self.pick((*led * 9, *INDUSTRIES))
+        twice = [name for name in led if len(self.world.models[name].reigns) > 1]
+        name = self.pick((*led * 3, *twice * 9, *INDUSTRIES))
         champion = getattr(self.world.models.get(name), "champion", None)
         return "roll_back", {"name": name, "replaces": self.pick((champion or 1,) * 4 + (2,))}
 
@@ -280,8 +289,9 @@ class Drawing:
         return "set_policy", {"name": self.pick((None, None, self._name())), "policy": policy}
 
     def _experiment(self) -> tuple[str, dict[str, Any]]:
-        keys = ("x", "y", "z")
-        if self.pick((True, True, False)):
+        keys = ("s", "t", "u", "v", "x", "y", "z")
+        running = tuple(each.key for each in self.world.experiments.values() if each.is_running)
+        if self.pick((True, False, False) if running else (True, True, False)):
             industries = self.pick(((), ("retail",), ("wholesale",)))
             return "start", {**self._treatable(), "key": self.pick(keys), "industries": industries}
-        return "stop", {"key": self.pick(keys)}
+        return "stop", {"key": self.pick((*running * 9, *keys))}
