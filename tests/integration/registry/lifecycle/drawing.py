@@ -253,7 +253,7 @@ class Drawing:
         version, alias = self._version(), self.pick(ALIASES)
         model = self.world.models.get(version["name"])
         if model is not None:
-            alias = self.pick((alias, *(set(model.aliases) - {CHAMPION})))
+            alias = self.pick((alias, *sorted(set(model.aliases) - {CHAMPION}) * 2))
         present = None if model is None else model.aliases.get(alias)
         if self.pick((True, False)):
             expected = self.pick((present, present, 1, None))
