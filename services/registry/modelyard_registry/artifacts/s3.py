@@ -19,6 +19,7 @@ import aiohttp
 import structlog
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.handlers import add_expect_header
 from modelyard_runtime.ids import NewId
 
 from modelyard_registry.artifacts.ports import (
@@ -101,10 +102,12 @@ class S3ArtifactStore:
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        client = aioboto3.Session().client(
-            "s3", endpoint_url=endpoint, region_name=self._settings.region, config=config
-        )
-        return await self._opened.enter_async_context(client)
+        region = self._settings.region
+        client = aioboto3.Session().client("s3", endpoint_url=endpoint, region_name=region, config=config)
+        opened = await self._opened.enter_async_context(client)
+        # Waiting for leave to send a body (100 Continue) has no deadline: a silent server would hold uploads for ever.
+        opened.meta.events.unregister("before-call.s3", add_expect_header)
+        return opened
 
     @asynccontextmanager
     async def receive(self, chunks: AsyncIterator[bytes], *, bytes_max: int) -> AsyncIterator[IncomingArtifact]:
@@ -204,9 +207,8 @@ class S3ArtifactStore:
                     if each["LastModified"] < before:
                         await self._client.delete_object(Bucket=self._bucket, Key=each["Key"])
                         stale.add(each["Key"])
-        for staging in stale:
-            if "#" in staging:
-                await self.discard(staging)
+        for staging in (each for each in stale if "#" in each):
+            await self.discard(staging)
         return len(stale)
 
     async def _put(self, proof: Proof, content: bytes) -> None:
