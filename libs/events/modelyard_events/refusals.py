@@ -14,8 +14,8 @@ Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,300}$")]
 class AccessRefused(Event):
     """A known caller was refused for want of a permission, `count` times: a minute's repetitions are one fact.
 
-    `operation` is method and path; `request_id` names the last of the requests; `project` is `default` when the
-    operation is about no project.
+    `operation` is method and path. They, the project and the request id are those of the last of the refused
+    requests; `project` is `default` when the operation is about none.
     """
 
     type: ClassVar[str] = "access.refused.v1"

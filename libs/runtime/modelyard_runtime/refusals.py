@@ -1,7 +1,7 @@
 """Whoever is known and refused here is put on record by the registry: each refusal leaves as a fact.
 
-The caller never waits for it, and a flood is one fact a minute for each actor, permission and project. Numbers are
-given to facts before any can be dropped, so that a gap tells how many are missing.
+The caller never waits for it, and a flood is one fact a minute for each actor and permission, whatever
+projects it names. Numbers are given to facts before any can be dropped, so that a gap tells how many are missing.
 """
 
 import asyncio
@@ -53,7 +53,8 @@ class RefusalFacts:
             request_id=request_id if request_id and _REQUEST_ID(request_id) else self._new_id(),
         )
         REFUSED.labels(refused.permission).inc()
-        self._offer(self._sums.note((refused.actor, refused.permission, refused.project), refused))
+        # Not by project: that is the caller's word, and made-up ones must not become a flood of facts.
+        self._offer(self._sums.note((refused.actor, refused.permission), refused))
 
     async def run(self) -> None:
         """Say the sums of the minutes that are over, until cancelled; then all others."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from modelyard_registry.access import store
 from modelyard_registry.approvals.roles import ROLES_ON_RECORD
+from modelyard_registry.models.visibility import IS_ARTIFACT_OF_VERSION_IN
 
 from tests.integration.registry.door import Door
 from tests.integration.registry.test_lists import explained
@@ -61,3 +62,28 @@ async def test_access_is_asked_by_index(door: Door, statement: str, arguments: l
             await transaction.rollback()
 
     assert "Seq Scan" not in plan
+
+
+async def test_what_an_actors_tokens_permit_is_asked_by_actor(door: Door) -> None:
+    moment = datetime(2026, 11, 25, tzinfo=UTC)
+    async with door.database.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            await many_tokens_and_grants(connection)
+            rows = await connection.fetch(f"EXPLAIN {ROLES_ON_RECORD}", "actor-7", "p-7", moment)
+        finally:
+            await transaction.rollback()
+
+    assert any("api_tokens_by_actor" in row[0] for row in rows)
+
+
+async def test_whether_bytes_are_in_production_is_asked_by_digest(door: Door) -> None:
+    async with door.database.acquire() as connection, connection.transaction():
+        # The tables are almost empty here, where reading all of one is what a planner does.
+        await connection.execute("SET LOCAL enable_seqscan = off")
+        rows = await connection.fetch(f"EXPLAIN {IS_ARTIFACT_OF_VERSION_IN}", door.project, "sha256:0", "production")
+
+    plan = "\n".join(row[0] for row in rows)
+    assert "model_versions_in_production_by_digest" in plan
+    assert "version_artifacts_by_digest" in plan

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from modelyard_runtime.fetch import Fetcher
 from modelyard_runtime.issuers import IssuerSettings
 from modelyard_runtime.oidc import (
     REFRESH_EVERY_S,
+    SKEW_S,
     IdentityProviders,
     IdentityProviderUnavailableError,
 )
 from modelyard_runtime.permissions import Permission, Role
+from modelyard_runtime.principals import hash_of
 from modelyard_runtime.problems import UnauthenticatedError
 
 from tests.world.issuer import (
@@ -40,6 +43,7 @@ class Desk:
 
     def __init__(self, issuer: Issuer, fetcher: Fetcher) -> None:
         self.now_s = 0.0
+        self.ahead = timedelta()
         self.issuer = issuer
         settings = IssuerSettings(
             name="corp",
@@ -49,7 +53,9 @@ class Desk:
             roles_claim="realm.roles",
             role_claims={"ml-team": {"bank": frozenset({Role.DATA_SCIENTIST})}},
         )
-        self.providers = IdentityProviders([settings], fetcher=fetcher, clock=utc_now, seconds=lambda: self.now_s)
+        self.providers = IdentityProviders(
+            [settings], fetcher=fetcher, clock=lambda: utc_now() + self.ahead, seconds=lambda: self.now_s
+        )
 
     async def refuses(self, token: str) -> bool:
         """Whether the token proves nobody."""
@@ -122,6 +128,26 @@ async def test_headers_that_want_to_decide_are_refused(desk: Desk) -> None:
     accepted = [name for name, token in spoiled.items() if not await desk.refuses(token)]
 
     assert accepted == []
+
+
+async def test_a_judged_token_is_remembered_until_it_expires_or_its_key_goes(desk: Desk) -> None:
+    now = int(time.time())
+    good, brief = desk.issuer.token(), desk.issuer.token(EC, exp=now + 100 - SKEW_S)
+    unheard = desk.providers.find(hash_of(good))
+    alice = await desk.providers.authenticate(good)
+    await desk.providers.authenticate(brief)
+
+    remembered = desk.providers.find(hash_of(good))
+    desk.ahead += timedelta(seconds=120)
+    expired, still_good = desk.providers.find(hash_of(brief)), desk.providers.find(hash_of(good))
+    desk.issuer.keys[:] = [EC]
+    desk.now_s += REFRESH_EVERY_S
+    assert await desk.refuses(desk.issuer.token(EC, header={"kid": "another"}))
+
+    assert unheard is None
+    assert remembered is alice
+    assert (expired, still_good) == (None, alice)
+    assert desk.providers.find(hash_of(good)) is None, "its key is withdrawn"
 
 
 async def test_a_storm_of_unknown_key_ids_asks_the_issuer_once(desk: Desk) -> None:
