@@ -49,6 +49,8 @@ from modelyard_registry.metrics import RequestMeter
 from modelyard_registry.models import changes_http as model_changes_http
 from modelyard_registry.models import http as models_http
 from modelyard_registry.models import version_changes_http, versions_http
+from modelyard_registry.models.registrar import Registrar
+from modelyard_registry.models.registration_http import RegistrationDoor
 from modelyard_registry.outbox.relay import Relay, RelaySettings
 from modelyard_registry.policies import http as policies_http
 from modelyard_registry.routes import http as routes_http
@@ -166,22 +168,33 @@ def build_api(
     providers: IdentityProviders | None = None,
 ) -> FastAPI:
     """The HTTP side alone: every operation, over services that the lifespan opens."""
+    registrar = Registrar(services.unit_of_work)
+
+    @asynccontextmanager
+    async def registering(app: FastAPI) -> AsyncIterator[None]:
+        async with lifespan(app), registrar.open():
+            yield
+
     app = FastAPI(
         title="Modelyard registry",
         summary="Models, versions, stages, champions and the record of every change.",
         version="1.0",
-        lifespan=lifespan,
+        lifespan=registering,
         dependencies=[Depends(refuse_duplicate_keys)],
     )
     app.state.services = services
     app.state.refusals = refusals or Refusals(services.unit_of_work, clock=services.clock)
     app.state.unknown_callers = UnknownCallers(clock=services.clock)
+    app.state.registrar = registrar
     app.state.authentication = Authentication(
         services.principals,
         database=services.database,
         clock=services.clock,
         unknown=app.state.unknown_callers,
         providers=providers,
+    )
+    app.add_middleware(
+        RegistrationDoor, services=services, registrar=registrar, operation=versions_http.post_version.__name__
     )
     app.add_middleware(Gate, authentication=app.state.authentication)
     app.add_middleware(BodyLimit)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from modelyard_registry.artifacts.ports import ArtifactStore
 from modelyard_registry.database import Database
-from modelyard_registry.idempotency import claim_key, digest_of_request, keep_answer
+from modelyard_registry.idempotency import KEY_CHARS_MAX, claim_key, digest_of_request, keep_answer
 from modelyard_registry.metrics import REFUSALS
 from modelyard_registry.preconditions import (
     IF_MATCH_CHARS_MAX,
@@ -32,6 +33,7 @@ from modelyard_registry.preconditions import (
     etag_of,
     parse_if_match,
 )
+from modelyard_registry.refused import record_refusal
 from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
 
 DEFAULT_PROJECT = "default"
@@ -42,11 +44,13 @@ Project = Annotated[Slug, Path(description="The project that owns the names.", e
 ModelName = Annotated[Slug, Path(description="The registered model's name.", examples=["loan-risk"])]
 PageSize = Annotated[int, Query(ge=1, le=PAGE_SIZE_MAX, description="How many items a page has at most.")]
 PageToken = Annotated[str | None, Query(max_length=1_000, description="`next_page_token` of the page before this one.")]
-Token = Annotated[str, StringConstraints(pattern=r"^[!-~]{1,200}$")]
+_TOKEN = r"^[!-~]{1,200}$"
+Token = Annotated[str, StringConstraints(pattern=_TOKEN)]
 """A word of printable ASCII, as other systems make up to name a request."""
 
 Reason = Annotated[str, Field(max_length=1_000)]
 
+_IS_TOKEN = re.compile(_TOKEN)
 _SCHEME = HTTPBearer(auto_error=False, description="A token that the operators gave out.")
 
 
@@ -86,6 +90,11 @@ class Call:
 
 class OutboundUrlRefusedError(InvalidRequestError):
     """The URL leads where Modelyard's services may not ask."""
+
+
+def is_token(text: str) -> bool:
+    """Whether `text` is a `Token`."""
+    return _IS_TOKEN.fullmatch(text) is not None
 
 
 def refuse_unless_outbound(call: Call, url: str) -> None:
@@ -152,25 +161,46 @@ async def _call(
     ] = None,
     idempotency_key: Annotated[
         str | None,
-        Header(min_length=1, max_length=200, description="The same key again gets the first answer again."),
+        Header(min_length=1, max_length=KEY_CHARS_MAX, description="The same key again gets the first answer again."),
     ] = None,
     if_match: Annotated[
         str | None,
         Header(max_length=IF_MATCH_CHARS_MAX, description="Change it only while this is still its ETag, else 412."),
     ] = None,
 ) -> Call:
-    services: Services = request.app.state.services
-    request_id = x_request_id or services.new_id()
+    return call_of(
+        request.app.state.services,
+        principal,
+        operation=f"{request.method} {request.url.path}",
+        request_id=x_request_id,
+        correlation_id=x_correlation_id,
+        idempotency_key=idempotency_key,
+        if_match=if_match,
+    )
+
+
+def call_of(
+    services: Services,
+    principal: Principal,
+    *,
+    operation: str,
+    request_id: str | None,
+    correlation_id: str | None,
+    idempotency_key: str | None,
+    if_match: str | None,
+) -> Call:
+    """An authenticated request, by what its headers say. Raises IfMatchInvalidError."""
+    request_id = request_id or services.new_id()
     return Call(
         services=services,
         principal=principal,
         context=RequestContext(
             actor=principal.actor,
             request_id=request_id,
-            correlation_id=x_correlation_id or request_id,
+            correlation_id=correlation_id or request_id,
             causation_id=None,
         ),
-        operation=f"{request.method} {request.url.path}",
+        operation=operation,
         idempotency_key=idempotency_key,
         if_match=parse_if_match(if_match),
     )
@@ -213,19 +243,8 @@ async def carry_out(
     except ConflictError as refusal:
         REFUSALS.labels(refusal.code).inc()
         async with call.services.unit_of_work(call.context) as tx:
-            await tx.record_audit(
-                project=project,
-                action=f"{action}.refused",
-                subject=subject,
-                after={"problem": refusal.code, **_grounds(refusal)},
-                reason=refusal.detail,
-            )
+            await record_refusal(tx, refusal, project=project, action=action, subject=subject)
         raise
-
-
-def _grounds(refusal: ConflictError) -> dict[str, Any]:
-    """What a refusal rests on and its audit entry keeps: the gates' verdicts, or what has changed."""
-    return {name: refusal.extra[name] for name in ("verdicts", "changed") if name in refusal.extra}
 
 
 async def _once(

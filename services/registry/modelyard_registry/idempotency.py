@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from modelyard_registry.transactions import Transaction
 
+KEY_CHARS_MAX = 200
 KEPT_FOR = timedelta(hours=24)
 
 CLAIM_KEY = """
@@ -36,11 +37,29 @@ class IdempotencyKeyReusedError(ConflictError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeptAnswer:
-    """The first answer to a request."""
+class Claim:
+    """An actor's key with the digest of the request that it came with."""
 
+    actor: str
+    key: str
+    request: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptAnswer:
+    """The first answer to a request, whose digest is `request`."""
+
+    request: bytes
     status: int
     answer: Any
+
+    def refuse_unless_to(self, request: bytes) -> None:
+        """Raise IdempotencyKeyReusedError when this answered another request."""
+        if self.request != request:
+            raise IdempotencyKeyReusedError(
+                "This Idempotency-Key came with another request before.",
+                fix="Give each request a key of its own, and send a key again only with the very same request.",
+            )
 
 
 def digest_of_request(operation: str, body: BaseModel | None) -> bytes:
@@ -55,17 +74,19 @@ async def claim_key(tx: Transaction, key: str, *, request: bytes) -> KeptAnswer 
     Raises IdempotencyKeyReusedError when the key belongs to a different request.
     """
     actor = tx.context.actor
-    await tx.connection.execute(FORGET_EXPIRED, tx.now - KEPT_FOR)
+    await forget_expired(tx)
     claimed = await tx.connection.fetchval(CLAIM_KEY, actor, key, request, tx.now)
     if claimed is not None:
         return None
     row = await tx.connection.fetchrow(FIND_KEY, actor, key)
-    if row is None or row["request"] != request:
-        raise IdempotencyKeyReusedError(
-            "This Idempotency-Key came with another request before.",
-            fix="Give each request a key of its own, and send a key again only with the very same request.",
-        )
-    return KeptAnswer(status=row["status"], answer=row["answer"])
+    kept = KeptAnswer(**row) if row else KeptAnswer(request=b"", status=0, answer=None)
+    kept.refuse_unless_to(request)
+    return kept
+
+
+async def forget_expired(tx: Transaction) -> None:
+    """Forget some answers that are older than `KEPT_FOR`, so that their keys are free again."""
+    await tx.connection.execute(FORGET_EXPIRED, tx.now - KEPT_FOR)
 
 
 async def keep_answer(tx: Transaction, key: str, *, status: int, answer: Any) -> None:

@@ -56,13 +56,18 @@ async def check_revision(tx: Transaction, *, accepted: frozenset[int] | None, re
         return
     if read is None:
         raise IfMatchUnsupportedError("If-Match means nothing to this operation.", fix="Leave If-Match out.")
-    revision = await read(tx)
-    if revision not in accepted:
-        raise RevisionChangedError(
-            f"The present revision is {revision}; the request was made for {sorted(accepted)}.",
-            fix="Read it again, decide again, and send the new ETag as If-Match.",
-            revision=revision,
-        )
+    refuse_unless_accepted(await read(tx), accepted=accepted)
+
+
+def refuse_unless_accepted(revision: int, *, accepted: frozenset[int] | None) -> None:
+    """Raise RevisionChangedError unless the present revision is an accepted one."""
+    if accepted is None or revision in accepted:
+        return
+    raise RevisionChangedError(
+        f"The present revision is {revision}; the request was made for {sorted(accepted)}.",
+        fix="Read it again, decide again, and send the new ETag as If-Match.",
+        revision=revision,
+    )
 
 
 def etag_headers(body: BaseModel) -> dict[str, str]:

@@ -17,8 +17,13 @@ async def refuse_duplicate_keys(request: Request) -> None:
     # An operation without a body document streams what it gets, which is not to be read here.
     if not isinstance(route, APIRoute) or route.body_field is None:
         return
+    refuse_duplicates(await request.body())
+
+
+def refuse_duplicates(body: bytes) -> None:
+    """Raise DuplicateKeyError when an object in this JSON has a member twice."""
     try:
-        json.loads(await request.body(), object_pairs_hook=_members)
+        json.loads(body, object_pairs_hook=_members)
     except (ValueError, RecursionError):
         return
 

@@ -5,12 +5,11 @@ from uuid import UUID
 
 import asyncpg
 from modelyard_events.model_changes import ModelVersionFacts
-from modelyard_events.values import Evidence, Feature, Scope, Stage
+from modelyard_events.values import Evidence, Scope, Stage
 from modelyard_runtime.problems import NotFoundError
 
 from modelyard_registry.database import Connection
 from modelyard_registry.models.domain import (
-    SEMVER_PART_MAX,
     AliasReference,
     Latest,
     ModelVersion,
@@ -19,7 +18,6 @@ from modelyard_registry.models.domain import (
     SemanticVersion,
     describe_reference,
 )
-from modelyard_registry.models.feature_differences import LowerVersion
 
 MODEL_COLUMNS = """
     m.id, m.project, m.name, m.model_type, m.scope, m.industry, m.tenant, m.description, m.owner, m.team,
@@ -70,30 +68,6 @@ WHERE m.project = $1 AND m.name = $2
 ORDER BY o.id FOR UPDATE OF o
 """
 MODELS_BY_ID = f"SELECT {MODEL_COLUMNS} FROM registered_models m WHERE m.id = ANY($1) ORDER BY m.name"
-INSERT_VERSION = """
-INSERT INTO model_versions (
-    id, registered_model_id, number, semver, stage, digest, artifact_bytes, format, run_id, evidence,
-    improvement, improvement_reason, created_at, created_by, updated_at, build_status,
-    description, tags, model_card, custom_metadata, project
-) VALUES (
-    $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $13, $15, $16, $17, $18, $19,
-    (SELECT project FROM registered_models WHERE id = $2)
-)
-"""
-INSERT_METRICS = """
-INSERT INTO version_metrics (version_id, name, value, number, registered_model_id, project)
-SELECT v.id, metric.name, metric.value, v.number, v.registered_model_id, v.project
-FROM model_versions v, unnest($2::text[], $3::double precision[]) AS metric (name, value) WHERE v.id = $1
-"""
-COUNT_VERSION = "UPDATE registered_models SET last_number = $2, updated_at = $3 WHERE id = $1"
-HIGHEST_SEMVER = """
-SELECT semver FROM model_versions WHERE registered_model_id = $1 ORDER BY semver DESC LIMIT 1
-"""
-LOWER_WITH_FEATURES = """
-SELECT number, semver, evidence -> 'feature_schema' AS features FROM model_versions
-WHERE registered_model_id = $1 AND semver < $2 AND jsonb_array_length(evidence -> 'feature_schema') > 0
-ORDER BY semver DESC LIMIT 1
-"""
 _VERSIONS = f"""
 SELECT {VERSION_COLUMNS} FROM model_versions v JOIN registered_models m ON m.id = v.registered_model_id
 """
@@ -191,57 +165,6 @@ async def lock_model_type(connection: Connection, *, project: str, name: str) ->
     """
     await connection.fetch(LOCK_MODEL_TYPE, project, name)
     return await get_model(connection, project=project, name=name)
-
-
-async def insert_version(connection: Connection, version: ModelVersion) -> None:
-    """Write a new version and count it; the caller holds the model's lock."""
-    await connection.execute(
-        INSERT_VERSION,
-        version.id,
-        version.registered_model_id,
-        version.number,
-        [version.semver.major, version.semver.minor, version.semver.patch],
-        version.stage,
-        version.digest,
-        version.artifact_bytes,
-        version.format,
-        version.run_id,
-        version.evidence.model_dump(mode="json"),
-        version.improvement,
-        version.improvement_reason,
-        version.created_at,
-        version.created_by,
-        version.build_status,
-        version.facts.description,
-        version.facts.tags,
-        version.facts.model_card.model_dump(mode="json") if version.facts.model_card else None,
-        version.facts.custom_metadata,
-    )
-    if version.evidence.metrics:
-        metrics = version.evidence.metrics
-        await connection.execute(INSERT_METRICS, version.id, list(metrics), list(metrics.values()))
-    await connection.execute(COUNT_VERSION, version.registered_model_id, version.number, version.created_at)
-
-
-async def find_highest_semver(connection: Connection, *, registered_model_id: UUID) -> SemanticVersion | None:
-    """The highest semantic version of the model; None when it has no version."""
-    parts = await connection.fetchval(HIGHEST_SEMVER, registered_model_id)
-    return SemanticVersion(*parts) if parts else None
-
-
-async def find_lower_with_features(
-    connection: Connection, *, registered_model_id: UUID, below: SemanticVersion | None
-) -> LowerVersion | None:
-    """The highest semantic version below `below` (or of all) that declares its features."""
-    bound = [below.major, below.minor, below.patch] if below else [SEMVER_PART_MAX + 1, 0, 0]
-    row = await connection.fetchrow(LOWER_WITH_FEATURES, registered_model_id, bound)
-    if row is None:
-        return None
-    return LowerVersion(
-        number=row["number"],
-        semver=SemanticVersion(*row["semver"]),
-        features=tuple(Feature.model_validate(each) for each in row["features"]),
-    )
 
 
 async def find_by_run(

@@ -11,18 +11,14 @@ from modelyard_registry.access.permissions import Permission
 from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, download
 from modelyard_registry.database import Connection
 from modelyard_registry.http import (
-    Answer,
     Caller,
     ModelName,
     Project,
-    carry_out,
     problems,
     requires,
 )
-from modelyard_registry.models.changes import revision_of_model
 from modelyard_registry.models.documents import ModelVersionDocument, ModelVersionPage, NewModelVersion
-from modelyard_registry.models.domain import RegisterModelVersion, SemanticVersion, parse_reference
-from modelyard_registry.models.handlers import register_version
+from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.list_queries import ProjectVersionQuery, VersionQuery
 from modelyard_registry.models.listing import decode_position, encode_position, parse_sort, version_position
 from modelyard_registry.models.listing_store import (
@@ -32,9 +28,9 @@ from modelyard_registry.models.listing_store import (
     list_versions,
     version_keys,
 )
+from modelyard_registry.models.registration_http import TheRegistrar, order_of, registration_response
 from modelyard_registry.models.visibility import get_visible_model, get_visible_version, stage_seen_by
 from modelyard_registry.preconditions import etag_of
-from modelyard_registry.transactions import Transaction
 
 VersionText = Annotated[
     str,
@@ -59,35 +55,11 @@ router = APIRouter(tags=["model versions"])
     summary="Register a version",
     dependencies=[requires(Permission.VERSIONS_REGISTER)],
 )
-async def post_version(project: Project, name: ModelName, body: NewModelVersion, call: Caller) -> Response:
+async def post_version(
+    project: Project, name: ModelName, body: NewModelVersion, call: Caller, registrar: TheRegistrar
+) -> Response:
     """Makes an uploaded artifact the next version. The same `run_id` and `digest` again answer the first version."""
-    command = RegisterModelVersion(
-        project=project,
-        model=name,
-        digest=body.digest,
-        run_id=body.run_id,
-        semver=SemanticVersion.find(body.semver) if body.semver else None,
-        change_type=body.change_type,
-        evidence=body.evidence,
-        build_status=body.build_status,
-    )
-
-    async def work(tx: Transaction) -> Answer:
-        registration = await register_version(tx, command)
-        return Answer(
-            status=201 if registration.is_new else 200,
-            body=ModelVersionDocument.of(registration.version, project=project),
-        )
-
-    return await carry_out(
-        call,
-        body,
-        work,
-        project=project,
-        action="model_version.registered",
-        subject=f"registered-models/{name}/versions",
-        revision=revision_of_model(project, name),
-    )
+    return registration_response(await registrar.register(order_of(call, body, project=project, name=name)))
 
 
 @router.get(

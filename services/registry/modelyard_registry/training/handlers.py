@@ -1,12 +1,12 @@
 """`training_run.completed` registers a version, once, however often it is delivered."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from modelyard_events.training import TrainingRunCompleted
 from modelyard_runtime.consume import Batch, Delivery
 
 from modelyard_registry.models.domain import RegisterModelVersion, SemanticVersion
-from modelyard_registry.models.handlers import register_version
+from modelyard_registry.models.handlers import register_versions
 from modelyard_registry.offsets import advance_offset, consumer_errors
 from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
 
@@ -29,13 +29,13 @@ class TrainingRuns:
         with consumer_errors():
             async with self._unit_of_work(_batch_context(batch)) as tx:
                 await advance_offset(tx.connection, batch, group=self._group)
-                # In one order, so that two batches cannot wait for each other's models.
-                for delivery in _by_model(batch.deliveries):
-                    await self.on_training_run_completed(tx, delivery)
+                await self.on_training_run_completed(tx, batch.deliveries)
 
-    async def on_training_run_completed(self, tx: Transaction, delivery: Delivery[TrainingRunCompleted]) -> None:
-        """Register the version that one run made; the same run and digest make it once."""
-        await register_version(_on_behalf_of(tx, delivery), _command(delivery))
+    async def on_training_run_completed(
+        self, tx: Transaction, deliveries: Sequence[Delivery[TrainingRunCompleted]]
+    ) -> None:
+        """Register the versions that runs made; the same run and digest make one once."""
+        await register_versions(tx, [(_command(each), _on_behalf_of(tx, each)) for each in deliveries])
 
 
 def _command(delivery: Delivery[TrainingRunCompleted]) -> RegisterModelVersion:
@@ -71,10 +71,3 @@ def _batch_context(batch: Batch) -> RequestContext:
         correlation_id=None,
         causation_id=None,
     )
-
-
-def _by_model(
-    deliveries: Iterable[Delivery[TrainingRunCompleted]],
-) -> list[Delivery[TrainingRunCompleted]]:
-    """Grouped by model; the runs of one model keep their order."""
-    return sorted(deliveries, key=lambda each: (each.event.project, each.event.model))

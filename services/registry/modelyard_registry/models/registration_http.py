@@ -1,0 +1,189 @@
+"""Registering by HTTP: what the operation and its short way have in common, and the short way.
+
+A usual request never enters the framework, which would cost several times as much as its share of a commit. Whatever
+is unusual about a request, a refusal before it is an order among them, is left to the operation behind: there is one
+place that says what is wrong.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.responses import Response
+from modelyard_runtime.permissions import Permission
+from modelyard_runtime.principals import Principal
+from modelyard_runtime.problems import InvalidRequestError, ProblemError, problem_response
+from pydantic import ValidationError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from modelyard_registry.http import Call, Services, call_of, is_token
+from modelyard_registry.idempotency import KEY_CHARS_MAX, Claim, digest_of_request
+from modelyard_registry.models.documents import NewModelVersion
+from modelyard_registry.models.domain import RegisterModelVersion, SemanticVersion
+from modelyard_registry.models.registrar import Order, Registered, Registrar
+from modelyard_registry.preconditions import IF_MATCH_CHARS_MAX, etag_of
+from modelyard_registry.single_keys import refuse_duplicates
+
+_SLUG = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+_PATH = re.compile(f"/api/v1/projects/({_SLUG})/registered-models/({_SLUG})/versions")
+_JSON = b"application/json"
+_HEADERS = (b"content-type", b"x-request-id", b"x-correlation-id", b"idempotency-key", b"if-match")
+
+
+def the_registrar(request: Request) -> Registrar:
+    """The registrar that the application opened."""
+    registrar: Registrar = request.app.state.registrar
+    return registrar
+
+
+TheRegistrar = Annotated[Registrar, Depends(the_registrar)]
+
+
+def order_of(call: Call, body: NewModelVersion, *, project: str, name: str, size_bytes: int | None = None) -> Order:
+    """What the caller asks for."""
+    claim = None
+    if call.idempotency_key is not None:
+        request = digest_of_request(call.operation, body)
+        claim = Claim(actor=call.context.actor, key=call.idempotency_key, request=request)
+    return Order(
+        command=RegisterModelVersion(
+            project=project,
+            model=name,
+            digest=body.digest,
+            run_id=body.run_id,
+            semver=SemanticVersion.find(body.semver) if body.semver else None,
+            change_type=body.change_type,
+            evidence=body.evidence,
+            build_status=body.build_status,
+        ),
+        context=call.context,
+        claim=claim,
+        if_match=call.if_match,
+        size_bytes=len(body.model_dump_json()) if size_bytes is None else size_bytes,
+    )
+
+
+def registration_response(registered: Registered) -> Response:
+    """The HTTP answer for a registration."""
+    return Response(
+        registered.body,
+        status_code=registered.status,
+        media_type="application/json",
+        headers={**_replayed(registered), **etag_of(registered.revision)},
+    )
+
+
+def _replayed(registered: Registered) -> dict[str, str]:
+    return {"idempotency-replayed": "true"} if registered.is_replayed else {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    """What the request meter wants to know of a route."""
+
+    name: str
+
+
+class RegistrationDoor:
+    """ASGI middleware, innermost of all: registers versions, and passes everything else on."""
+
+    def __init__(self, app: ASGIApp, *, services: Services, registrar: Registrar, operation: str) -> None:
+        self._app = app
+        self._services = services
+        self._registrar = registrar
+        self._operation = _Operation(operation)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a usual registration, or hand the request on with its body."""
+        named = _PATH.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if named is None:
+            return await self._app(scope, receive, send)
+        body = await _read(receive)
+        if body is None:
+            return None
+        order = self._find_order(scope, body, project=named[1], name=named[2])
+        if order is None:
+            return await self._app(scope, _once_more(body, receive), send)
+        scope["route"] = self._operation
+        try:
+            registered = await self._registrar.register(order)
+        except ProblemError as problem:
+            return await problem_response(problem)(scope, receive, send)
+        return await _send(send, registered)
+
+    def _find_order(self, scope: Scope, body: bytes, *, project: str, name: str) -> Order | None:
+        """What is ordered; None for a request about which there is something to be said first."""
+        principal: Principal = scope["state"]["principal"]
+        headers = _headers_of(scope)
+        if headers is None or not principal.may(Permission.VERSIONS_REGISTER, project):
+            return None
+        try:
+            refuse_duplicates(body)
+            call = call_of(
+                self._services,
+                principal,
+                operation=f"POST {scope['path']}",
+                request_id=headers.get(b"x-request-id"),
+                correlation_id=headers.get(b"x-correlation-id"),
+                idempotency_key=headers.get(b"idempotency-key"),
+                if_match=headers.get(b"if-match"),
+            )
+            return order_of(
+                call, NewModelVersion.model_validate_json(body), project=project, name=name, size_bytes=len(body)
+            )
+        except (ValidationError, InvalidRequestError, ValueError, RecursionError):
+            return None
+
+
+def _headers_of(scope: Scope) -> Mapping[bytes, str] | None:
+    """The headers that mean something here; None when one of them is not such as the operation takes."""
+    found: dict[bytes, str] = {}
+    for header, value in scope["headers"]:
+        if header in _HEADERS:
+            if header in found:
+                return None
+            found[header] = value.decode("latin-1")
+    if found.get(b"content-type") != _JSON.decode():
+        return None
+    named = (found.get(b"x-request-id"), found.get(b"x-correlation-id"))
+    if not all(each is None or is_token(each) for each in named):
+        return None
+    if not 0 < len(found.get(b"idempotency-key", "-")) <= KEY_CHARS_MAX:
+        return None
+    return found if len(found.get(b"if-match", "")) <= IF_MATCH_CHARS_MAX else None
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """The whole body, or None when the caller has gone."""
+    chunks = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _once_more(body: bytes, receive: Receive) -> Receive:
+    """What the framework receives: the body that was read already, and then whatever else comes."""
+    left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return left.pop() if left else await receive()
+
+    return again
+
+
+async def _send(send: Send, registered: Registered) -> None:
+    body = registered.body.encode()
+    said: dict[str, Any] = {**_replayed(registered), **etag_of(registered.revision)}
+    headers = [
+        (b"content-type", _JSON),
+        (b"content-length", b"%d" % len(body)),
+        *((name.encode(), value.encode()) for name, value in said.items()),
+    ]
+    await send({"type": "http.response.start", "status": registered.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

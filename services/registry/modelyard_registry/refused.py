@@ -1,0 +1,23 @@
+"""What the audit log keeps of a change that the present state did not allow."""
+
+from typing import Any
+
+from modelyard_runtime.problems import ConflictError
+
+from modelyard_registry.transactions import Transaction
+
+
+async def record_refusal(tx: Transaction, refusal: ConflictError, *, project: str, action: str, subject: str) -> None:
+    """Record a refusal as `<action>.refused` about `subject`; the change itself must be undone."""
+    await tx.record_audit(
+        project=project,
+        action=f"{action}.refused",
+        subject=subject,
+        after={"problem": refusal.code, **_grounds(refusal)},
+        reason=refusal.detail,
+    )
+
+
+def _grounds(refusal: ConflictError) -> dict[str, Any]:
+    """What a refusal rests on and its audit entry keeps: the gates' verdicts, or what has changed."""
+    return {name: refusal.extra[name] for name in ("verdicts", "changed") if name in refusal.extra}
