@@ -112,7 +112,7 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
         topic_prefix=settings.topic_prefix,
     )
     relay = Relay(relay_settings, clock=clock, new_id=new_id)
-    unit_of_work = UnitOfWork(database, clock=clock, new_id=new_id, wake=relay.wake)
+    unit_of_work = UnitOfWork(database, clock=clock, new_id=new_id, wake=relay.wake, wake_soon=relay.wake_soon)
     refusals = Refusals(unit_of_work, clock=clock)
     kafka_side = KafkaSide(
         settings, database=database, unit_of_work=unit_of_work, relay=relay, refusals=refusals, clock=clock
@@ -168,7 +168,7 @@ def build_api(
     providers: IdentityProviders | None = None,
 ) -> FastAPI:
     """The HTTP side alone: every operation, over services that the lifespan opens."""
-    registrar = Registrar(services.unit_of_work)
+    registrar = Registrar(services.unit_of_work.unhurried())
 
     @asynccontextmanager
     async def registering(app: FastAPI) -> AsyncIterator[None]:

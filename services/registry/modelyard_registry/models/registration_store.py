@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -218,7 +219,7 @@ def _grounds_of(row: asyncpg.Record, *, made_before: ModelVersion | None, parent
         lower = LowerVersion(
             number=row["lower_number"],
             semver=SemanticVersion(*row["lower_semver"]),
-            features=_FEATURES.validate_json(row["lower_features"]),
+            features=_features_of(row["lower_features"]),
         )
     return Grounds(
         artifact=UploadedArtifact(size_bytes=row["bytes"], format=row["format"]) if row["format"] else None,
@@ -228,6 +229,12 @@ def _grounds_of(row: asyncpg.Record, *, made_before: ModelVersion | None, parent
         lower=lower,
         parent=parent,
     )
+
+
+@lru_cache(maxsize=64)
+def _features_of(text: str) -> tuple[Feature, ...]:
+    # The versions of a model mostly declare the same features.
+    return _FEATURES.validate_json(text)
 
 
 def _version_values(version: ModelVersion, *, project: str) -> tuple[Any, ...]:

@@ -39,6 +39,7 @@ log = structlog.get_logger()
 ROUND_ROWS_MAX = 5_000
 DOCUMENTS_PAGE = 500
 POLL_BUSY_S = 0.010
+SOON_S = 0.010
 POLL_IDLE_S = 0.250
 STANDBY_S = 0.250
 BACKOFF_S = 0.5
@@ -62,11 +63,22 @@ class Relay:
         self._clock = clock
         self._new_id = new_id
         self._news = asyncio.Event()
+        self._is_called = False
         self._role = "starting"
         self._trouble = ""
 
     def wake(self) -> None:
         """Something was committed, here: do not wait for the next poll."""
+        self._news.set()
+
+    def wake_soon(self) -> None:
+        """Something that nobody routes by was committed, here: it may wait `SOON_S`, so that a round carries more."""
+        if not self._is_called:
+            self._is_called = True
+            asyncio.get_running_loop().call_later(SOON_S, self._wake_now)
+
+    def _wake_now(self) -> None:
+        self._is_called = False
         self._news.set()
 
     def check(self) -> HealthCheck:
@@ -179,9 +191,10 @@ class _Term:
             self._news.clear()
             count = await self._publish_round(producer)
             count += await self._repair(producer, tail)
+            if count >= ROUND_ROWS_MAX:
+                continue
             if count:
                 pause_s = POLL_BUSY_S
-                continue
             try:
                 async with asyncio.timeout(pause_s):
                     await self._news.wait()
