@@ -6,6 +6,7 @@ is worse than one that is not there.
 """
 
 import asyncio
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Coroutine
@@ -64,6 +65,10 @@ async def beside(name: str, work: Coroutine[Any, Any, None]) -> AsyncIterator[Wo
 
 def serve(app: Any, *, settings: ServiceSettings) -> None:
     """Serve an ASGI application until SIGTERM or SIGINT, then drain and return."""
+    # What was imported and built is here to stay. Left to the garbage collector, it would be searched through again
+    # and again while requests wait, a fifth of a second each time.
+    gc.collect()
+    gc.freeze()
     uvicorn.run(
         app,
         host=settings.host,
