@@ -14,6 +14,7 @@ from modelyard_events.values import Evidence, Stage
 from modelyard_runtime.problems import ConflictError, InvalidRequestError
 
 from modelyard_registry.models.domain import (
+    Improvement,
     ModelVersion,
     RegisterModelVersion,
     Registration,
@@ -96,14 +97,8 @@ class VersionSeries:
         if made_before is not None:
             return Registration(version=made_before, is_new=False)
         artifact = _get_artifact(command, grounds)
-        evidence = command.evidence
         semver = self._choose_semver(command, grounds)
-        improvement = decide_improvement(
-            evidence,
-            self._find_parent(command, grounds),
-            primary_metric=self.model.primary_metric,
-            higher_is_better=self.model.higher_is_better,
-        )
+        improvement = self._measure_improvement(command, grounds)
         version = ModelVersion(
             id=version_id,
             registered_model_id=self.model.id,
@@ -116,7 +111,7 @@ class VersionSeries:
             artifact_bytes=artifact.size_bytes,
             format=artifact.format,
             run_id=run_id,
-            evidence=evidence,
+            evidence=command.evidence,
             improvement=improvement.value,
             improvement_reason=improvement.reason,
             revision=1,
@@ -125,12 +120,7 @@ class VersionSeries:
             updated_at=now,
             aliases=(),
             build_status=command.build_status,
-            facts=ModelVersionFacts(
-                description=evidence.description,
-                tags=evidence.tags,
-                model_card=evidence.model_card,
-                custom_metadata=evidence.custom_metadata,
-            ),
+            facts=_facts_of(command.evidence),
         )
         return Registration(version=version, is_new=True)
 
@@ -178,6 +168,14 @@ class VersionSeries:
             lower.append(grounds.lower)
         return max(lower, key=lambda each: each.semver, default=None)
 
+    def _measure_improvement(self, command: RegisterModelVersion, grounds: Grounds) -> Improvement:
+        return decide_improvement(
+            command.evidence,
+            self._find_parent(command, grounds),
+            primary_metric=self.model.primary_metric,
+            higher_is_better=self.model.higher_is_better,
+        )
+
     def _find_parent(self, command: RegisterModelVersion, grounds: Grounds) -> Evidence | None:
         parent = command.evidence.parent
         if parent is None or grounds.parent is not None:
@@ -190,6 +188,16 @@ class VersionSeries:
             f"evidence.parent: the project has no version {parent.number} of {parent.model}.",
             fix="Name a version that is registered in this project, or leave `parent` out.",
         )
+
+
+def _facts_of(evidence: Evidence) -> ModelVersionFacts:
+    """What people say about a version begins as its evidence has it."""
+    return ModelVersionFacts(
+        description=evidence.description,
+        tags=evidence.tags,
+        model_card=evidence.model_card,
+        custom_metadata=evidence.custom_metadata,
+    )
 
 
 def _get_artifact(command: RegisterModelVersion, grounds: Grounds) -> UploadedArtifact:
