@@ -21,9 +21,18 @@ class TooManyAttachmentsError(ConflictError):
 
 
 async def attach(
-    tx: Transaction, *, project: str, model: str, reference: Reference, name: str, digest: str
+    tx: Transaction,
+    *,
+    project: str,
+    model: str,
+    reference: Reference,
+    name: str,
+    digest: str,
+    signature: bytes | None = None,
 ) -> tuple[Attachment, bool]:
     """Give a version a further artifact; the second value is false when it had that one already.
+
+    `signature` are its bytes when it may be the version's signature, which gates verify later.
 
     Raises RegisteredModelNotFoundError, ModelVersionNotFoundError, ArtifactNotUploadedError,
     AttachmentExistsError or TooManyAttachmentsError.
@@ -40,7 +49,13 @@ async def attach(
         )
     artifact = await _get_artifact(tx, project=project, digest=digest)
     attachment = await insert_attachment(
-        tx.connection, version_id=version.id, name=name, artifact=artifact, at=tx.now, by=tx.context.actor
+        tx.connection,
+        version_id=version.id,
+        name=name,
+        artifact=artifact,
+        at=tx.now,
+        by=tx.context.actor,
+        signature=signature,
     )
     await _say_attached(tx, attachment, version, project=project)
     return attachment, True

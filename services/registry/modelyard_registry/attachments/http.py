@@ -12,8 +12,10 @@ from pydantic import BaseModel, ConfigDict
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.artifacts.documents import uri_of
 from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, download
+from modelyard_registry.artifacts.records import find_artifact
 from modelyard_registry.attachments.handlers import attach
 from modelyard_registry.attachments.store import Attachment, list_attachments
+from modelyard_registry.gates.signatures import SIGNATURE, SIGNATURE_FILE_BYTES_MAX
 from modelyard_registry.http import Answer, Call, Caller, ModelName, Project, Request, carry_out, problems, requires
 from modelyard_registry.models.changes import revision_of_version
 from modelyard_registry.models.domain import parse_reference
@@ -93,12 +95,23 @@ async def put_attachment(
     body: NewAttachment,
     call: Caller,
 ) -> Response:
-    """An uploaded file or folder; under its name it is never replaced."""
+    """An uploaded file or folder; under its name it is never replaced.
+
+    As `signature`: an Ed25519 signature of the text of the version's digest, 64 bytes or these in base64, which a
+    security gate verifies with the policy's `signature_keys`.
+    """
     named = parse_reference(reference)
+    signature = await _read_signature(call, project=project, digest=body.digest) if attachment == SIGNATURE else None
 
     async def work(tx: Transaction) -> Answer:
         attached, is_new = await attach(
-            tx, project=project, model=name, reference=named, name=attachment, digest=body.digest
+            tx,
+            project=project,
+            model=name,
+            reference=named,
+            name=attachment,
+            digest=body.digest,
+            signature=signature,
         )
         return Answer(status=201 if is_new else 200, body=AttachmentDocument.of(attached, project=project))
 
@@ -111,6 +124,15 @@ async def put_attachment(
         subject=f"registered-models/{name}/versions/{reference}",
         revision=revision_of_version(project, name, parse_reference(reference)),
     )
+
+
+async def _read_signature(call: Call, *, project: str, digest: str) -> bytes | None:
+    """What the artifact holds, when it is a file short enough to be a signature."""
+    async with call.services.database.reading() as connection:
+        artifact = await find_artifact(connection, project=project, digest=digest)
+    if artifact is None or artifact.kind != "file" or artifact.size_bytes > SIGNATURE_FILE_BYTES_MAX:
+        return None
+    return b"".join([chunk async for chunk in call.services.artifacts.read(digest)])
 
 
 @router.get(

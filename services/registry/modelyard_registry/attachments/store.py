@@ -9,6 +9,7 @@ import asyncpg
 
 from modelyard_registry.artifacts.records import ArtifactRecord
 from modelyard_registry.database import Connection
+from modelyard_registry.gates.signatures import SIGNATURE
 
 ATTACHED_MAX = 100
 
@@ -18,9 +19,10 @@ FROM version_artifacts t JOIN artifacts a ON a.project = t.project AND a.digest 
 WHERE t.version_id = $1 ORDER BY t.name
 """
 INSERT_ATTACHMENT = """
-INSERT INTO version_artifacts (version_id, name, project, digest, attached_at, attached_by)
-VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO version_artifacts (version_id, name, project, digest, attached_at, attached_by, signature)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
+FIND_SIGNATURE = f"SELECT signature FROM version_artifacts WHERE version_id = $1 AND name = '{SIGNATURE}'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +44,24 @@ async def list_attachments(connection: Connection, *, version_id: UUID) -> Seque
     return [_attachment_of(row) for row in await connection.fetch(LIST_ATTACHMENTS, version_id)]
 
 
+async def find_signature(connection: Connection, *, version_id: UUID) -> bytes | None:
+    """What is attached to the version as its signature, when it is short enough to be one."""
+    signature: bytes | None = await connection.fetchval(FIND_SIGNATURE, version_id)
+    return signature
+
+
 async def insert_attachment(
-    connection: Connection, *, version_id: UUID, name: str, artifact: ArtifactRecord, at: datetime, by: str
+    connection: Connection,
+    *,
+    version_id: UUID,
+    name: str,
+    artifact: ArtifactRecord,
+    at: datetime,
+    by: str,
+    signature: bytes | None,
 ) -> Attachment:
     """Write the row; the caller holds the model's lock and has seen that the name is free."""
-    await connection.execute(INSERT_ATTACHMENT, version_id, name, artifact.project, artifact.digest, at, by)
+    await connection.execute(INSERT_ATTACHMENT, version_id, name, artifact.project, artifact.digest, at, by, signature)
     return Attachment(
         name=name,
         digest=artifact.digest,

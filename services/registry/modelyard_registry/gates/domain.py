@@ -19,6 +19,7 @@ from modelyard_registry.gates.rules import (
     SecurityGate,
     TestsGate,
 )
+from modelyard_registry.gates.signatures import SignatureKey, find_signer
 
 FORMATS_WITHOUT_CODE = frozenset({"onnx", "safetensors", "gguf", "h5", "jsonl", "saved-model"})
 """Formats whose files are data: loading one runs no code of its author's."""
@@ -45,7 +46,7 @@ class GateFacts:
 
     `champion` is the version that the move would be measured against, if there is one. `had_champion` says
     whether the registered model ever had one, `rollback_target` which version a rollback of this move could
-    restore.
+    restore. `signature` is what is attached as one, which `signature_keys` may have made.
     """
 
     evidence: Evidence
@@ -62,6 +63,8 @@ class GateFacts:
     champion: Champion | None
     had_champion: bool
     rollback_target: int | None
+    signature: bytes | None = None
+    signature_keys: tuple[SignatureKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +180,16 @@ def _security(rule: SecurityGate, facts: GateFacts) -> Verdict:
         faults.append(f"The format {facts.format} is not allowed.")
     if rule.scan_passed and not _is_good(scan):
         faults.append(f"The version's tag {SCAN_TAG!r} says {scan!r}." if scan else "No scan result is known.")
+    seen: dict[str, Any] = {
+        "digest": facts.digest,
+        "artifact_is_stored": facts.artifact_is_stored,
+        "format": facts.format,
+    }
+    if rule.signed:
+        finding = find_signer(facts.signature, digest=facts.digest, keys=facts.signature_keys)
+        seen["signed_by"] = finding.signed_by
+        faults += [] if finding.signed_by else [finding.reason]
     reason = " ".join(faults) or "The digest is verified and the format allowed."
-    seen = {"digest": facts.digest, "artifact_is_stored": facts.artifact_is_stored, "format": facts.format}
     return _say(rule, passed=not faults, reason=reason, scan_result=scan, **seen)
 
 

@@ -58,12 +58,14 @@ class SecurityGate(Part):
     """The artifact is stored and its digest was verified, its format allowed, and a scan passed if one is asked for.
 
     `formats` None allows every format but those that run code when they are loaded, which `allow_pickle` admits.
+    `signed`: what is attached as `signature` must be one of the digest, made with one of the policy's `signature_keys`.
     """
 
     gate: Literal["security"]
     formats: Words | None = None
     allow_pickle: bool = False
     scan_passed: bool = False
+    signed: bool = False
 
 
 class ReadinessGate(Part):

@@ -6,6 +6,7 @@ from modelyard_events.values import Stage
 from modelyard_runtime.problems import ConflictError
 
 from modelyard_registry.artifacts.records import find_artifact
+from modelyard_registry.attachments.store import find_signature
 from modelyard_registry.deployments.domain import Deployment
 from modelyard_registry.deployments.store import find_deployment
 from modelyard_registry.gates.domain import Champion, GateFacts, Verdict, judge
@@ -170,6 +171,8 @@ async def _facts(tx: Transaction, situation: Situation) -> GateFacts:
         ),
         had_champion=bool(history),
         rollback_target=await _rollback_target(tx, situation, former=previous_champions(history)),
+        signature=await find_signature(tx.connection, version_id=version.id),
+        signature_keys=situation.policy.signature_keys,
     )
 
 

@@ -12,6 +12,7 @@ from modelyard_runtime.permissions import Role
 from pydantic import Field, model_validator
 
 from modelyard_registry.gates.rules import GateRule, Part
+from modelyard_registry.gates.signatures import SignatureKey
 
 BUILD_STATUSES: tuple[BuildStatus, ...] = ("evaluating", "ready")
 REVIEW_STATUSES: tuple[ReviewStatus, ...] = ("pending_review", "approved")
@@ -91,6 +92,7 @@ class Policy(Part):
 
     `allowed_moves` replaces the whole transition table; what a move needs by itself it needs all the same. A version
     goes to staging or beyond only with a build status in `build_statuses` and a review status in `review_statuses`.
+    `signature_keys` are whose signatures a security gate accepts; a model's own replace its project's.
     """
 
     moves: Annotated[tuple[MoveRule, ...], Field(max_length=60)] | None = None
@@ -99,6 +101,7 @@ class Policy(Part):
     protected_aliases: Annotated[tuple[ProtectedAlias, ...], Field(max_length=100)] | None = None
     build_statuses: Annotated[tuple[BuildStatus, ...], Field(min_length=1, max_length=10)] | None = None
     review_statuses: Annotated[tuple[ReviewStatus, ...], Field(min_length=1, max_length=10)] | None = None
+    signature_keys: Annotated[tuple[SignatureKey, ...], Field(max_length=20)] | None = None
 
     @model_validator(mode="after")
     def _refuse_two_rules_for_one_move(self) -> Self:
@@ -108,6 +111,9 @@ class Policy(Part):
         aliases = [protected.alias for protected in self.protected_aliases or ()]
         if len(set(aliases)) < len(aliases):
             raise ValueError("`protected_aliases` names an alias twice")
+        keys = [key.key_id for key in self.signature_keys or ()]
+        if len(set(keys)) < len(keys):
+            raise ValueError("`signature_keys` has two keys of the same name")
         return self
 
 
@@ -157,6 +163,12 @@ class EffectivePolicy:
         return self.model.policy.review_statuses or self.project.policy.review_statuses or REVIEW_STATUSES
 
     @property
+    def signature_keys(self) -> tuple[SignatureKey, ...]:
+        """Whose signatures a security gate accepts."""
+        own = self.model.policy.signature_keys
+        return (self.project.policy.signature_keys or ()) if own is None else own
+
+    @property
     def protected_aliases(self) -> Mapping[str, Role]:
         """The aliases that only some may move, and the role that they need. A model adds to its project's."""
         given = [*(self.project.policy.protected_aliases or ()), *(self.model.policy.protected_aliases or ())]
@@ -187,6 +199,7 @@ class EffectivePolicy:
             ),
             build_statuses=self.build_statuses,
             review_statuses=self.review_statuses,
+            signature_keys=self.signature_keys,
         )
 
     def _rules(self) -> tuple[MoveRule, ...]:
