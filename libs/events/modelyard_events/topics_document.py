@@ -10,7 +10,8 @@ INTRODUCTION = """\
 # Topics
 
 Every event is a CloudEvent 1.0 in Kafka's binary mode: attributes in `ce_*` headers, the event as a JSON
-value; on ingest topics structured mode is understood too. `ce_id` is the dedupe key. On the registry's
+value; on ingest topics (those that others than services write to) structured mode is understood too, and an event
+must [prove who sent it](../how-to/publish-events.md). `ce_id` is the dedupe key. On the registry's
 topics `ce_sequence` is gapless per topic and key (on `audit-log.v1`: over the whole log), so a consumer can
 prove that it missed nothing; order is (`ce_generation`, `ce_sequence`). A prefix for all names comes from
 `MODELYARD_TOPIC_PREFIX`. Delivery is at least once: apply an event once by its `ce_id` or its sequence.

@@ -12,7 +12,15 @@ from modelyard_prediction_cache import PredictionCache, connect, random_nonce
 from modelyard_runtime.access_state import AccessState
 from modelyard_runtime.authentication import Authentication
 from modelyard_runtime.clock import Clock, utc_now
-from modelyard_runtime.consume import ConsumePolicy, Consumption, DeadLetters, Senders, build_broker, consume_batches
+from modelyard_runtime.consume import (
+    ConsumePolicy,
+    Consumption,
+    DeadLetters,
+    RefusedSender,
+    Senders,
+    build_broker,
+    consume_batches,
+)
 from modelyard_runtime.fact_queue import FactQueue
 from modelyard_runtime.fact_sequence import fact_sequence
 from modelyard_runtime.fetch import Fetcher
@@ -20,8 +28,9 @@ from modelyard_runtime.health import Health, operations
 from modelyard_runtime.ids import NewId, new_uuid7
 from modelyard_runtime.lifecycle import beside
 from modelyard_runtime.oidc import IdentityProviders
+from modelyard_runtime.permissions import Permission
 from modelyard_runtime.principals import Principals
-from modelyard_runtime.problems import install_problems
+from modelyard_runtime.problems import ForbiddenError, install_problems
 from modelyard_runtime.publish import Publisher, build_producer
 from modelyard_runtime.refusals import RefusalFacts, install_refusals
 from modelyard_runtime.topic_setup import ensure_topics
@@ -56,6 +65,7 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
         providers=providers,
         unknown=unknown,
     )
+    senders = _senders(access, refusals, settings=settings, clock=clock)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -94,7 +104,7 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
                 client_id="cache-invalidator",
                 graceful_timeout_s=settings.shutdown_grace_s + STOP_MARGIN_S,
             )
-            health.add(_subscribe(broker, app.state.handlers, producer, settings=settings, access=access, clock=clock))
+            health.add(_subscribe(broker, app.state.handlers, producer, senders, settings=settings, clock=clock))
             await broker.start()
             opened.push_async_callback(broker.stop)
             yield
@@ -141,9 +151,9 @@ def _subscribe(
     broker: KafkaBroker,
     handlers: Handlers,
     producer: AIOKafkaProducer,
+    senders: Senders,
     *,
     settings: Settings,
-    access: AccessState,
     clock: Clock,
 ) -> Consumption:
     return consume_batches(
@@ -156,11 +166,33 @@ def _subscribe(
         dead_letters=DeadLetters(producer),
         clock=clock,
         policy=ConsumePolicy(poll_records_max=settings.purges_per_batch_max, drain_timeout_s=settings.shutdown_grace_s),
-        senders=Senders(
-            ENTITY_CHANGES,
-            find_key=access.find_signing_key,
-            ingest_projects=settings.ingest_projects,
-            clock=clock,
-            key_attempts_max=KEY_ATTEMPTS_MAX,
-        ),
+        senders=senders,
+    )
+
+
+def _senders(access: AccessState, refusals: RefusalFacts, *, settings: Settings, clock: Clock) -> Senders:
+    """The judge of who may say that an entity changed; whoever is known and may not is put on record."""
+
+    async def on_refused(refused: RefusedSender) -> None:
+        error = ForbiddenError(
+            refused.detail,
+            fix="Register a key that fits: POST /api/v1/access/signing-keys.",
+            permission=str(Permission.ENTITIES_CHANGE),
+            project=refused.key.project,
+        )
+        refusals.note(
+            error,
+            actor=refused.key.actor,
+            method="CONSUME",
+            path=f"/{refused.topic.name}",
+            request_id=refused.received.envelope.id,
+        )
+
+    return Senders(
+        ENTITY_CHANGES,
+        find_key=access.find_signing_key,
+        ingest_projects=settings.ingest_projects,
+        clock=clock,
+        key_attempts_max=KEY_ATTEMPTS_MAX,
+        on_refused=on_refused,
     )

@@ -9,7 +9,8 @@ from modelyard_events.access import SigningKeyChanged
 from modelyard_events.codec import Record, encode
 from modelyard_events.entities import EntityChanged
 from modelyard_events.envelope import Envelope
-from modelyard_events.topics import ACCESS, ENTITY_CHANGES, topic_named
+from modelyard_events.refusals import AccessRefused
+from modelyard_events.topics import ACCESS, ACCESS_REFUSALS, ENTITY_CHANGES, topic_named
 from modelyard_prediction_cache import Entity
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.ids import new_uuid7
@@ -129,6 +130,10 @@ async def test_a_forged_change_purges_nothing_and_is_parked_once(guarded: Invali
     seen = await parked(guarded, count=len(forged))
     assert sorted(seen) == sorted((record.value, reason) for record, reason in forged.values())
     assert await guarded.cached(LOAN)
+    (refused,) = await until(lambda: guarded.topics.published(ACCESS_REFUSALS), lambda found: bool(found))
+    assert isinstance(refused.event, AccessRefused)
+    assert (refused.event.actor, refused.event.permission) == ("loan-book", "entities:change")
+    assert "was revoked" in refused.event.reason
     await guarded.send(genuine)
     assert len(causes(await guarded.purges(count=1))) == 1
     assert not await guarded.cached(LOAN)

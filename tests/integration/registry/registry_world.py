@@ -138,9 +138,9 @@ class RegistryWorld:
 
 @asynccontextmanager
 async def open_registry_world(
-    *, dsn: str, bootstrap: str, prefix: str, directory: Path
+    *, dsn: str, bootstrap: str, prefix: str, directory: Path, ingest_projects: Mapping[str, str] | None = None
 ) -> AsyncIterator[RegistryWorld]:
-    """Serve a registry and wait until it is ready."""
+    """Serve a registry and wait until it is ready; it takes signed events only, or what `ingest_projects` says."""
     settings = Settings(
         kafka_bootstrap=bootstrap,
         topic_prefix=prefix,
@@ -148,6 +148,7 @@ async def open_registry_world(
         artifact_directory=directory,
         tokens={"ada": SecretStr(TOKEN)},
         outbound_allow=("127.0.0.0/8",),
+        ingest_projects=dict(ingest_projects or {}),
     )
     async with (
         serving(build_app(settings)) as url,
