@@ -36,6 +36,28 @@ class RegisteredModelUpdated(Event):
     after: RegisteredModelFacts
 
 
+class Improved(Value):
+    """By how much a version is better than its parent (0.05 is 5 %); absent when the two cannot be compared."""
+
+    number: Annotated[int, Field(ge=1)]
+    improvement: float | None = None
+
+
+class RegisteredModelRemeasured(Event):
+    """Versions of a model improve on their parents otherwise, because it is measured otherwise than before.
+
+    Only those that came out otherwise, by number; of a great many the rest follows in the next fact.
+    """
+
+    type: ClassVar[str] = "registered_model.remeasured.v1"
+
+    project: Slug
+    model: Slug
+    primary_metric: str | None = None
+    higher_is_better: bool
+    improvements: tuple[Improved, ...]
+
+
 class RegisteredModelRenamed(Event):
     """A registered model has another name, under which its versions and aliases are known from then on.
 

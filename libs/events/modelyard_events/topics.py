@@ -17,6 +17,7 @@ from modelyard_events.model_changes import (
     ModelVersionReviewStatusChanged,
     ModelVersionUpdated,
     RegisteredModelDeleted,
+    RegisteredModelRemeasured,
     RegisteredModelRenamed,
     RegisteredModelRestored,
     RegisteredModelUpdated,
@@ -112,6 +113,7 @@ MODEL_VERSIONS = Topic(
     events=(
         RegisteredModelCreated,
         RegisteredModelUpdated,
+        RegisteredModelRemeasured,
         RegisteredModelRenamed,
         RegisteredModelDeleted,
         RegisteredModelRestored,

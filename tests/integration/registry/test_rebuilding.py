@@ -7,7 +7,11 @@ import pytest
 from modelyard_events.audit_chain import hash_of_entry
 from modelyard_events.codec import Received
 from modelyard_events.event import Event
-from modelyard_events.model_changes import RegisteredModelRenamed, RegisteredModelUpdated
+from modelyard_events.model_changes import (
+    RegisteredModelRemeasured,
+    RegisteredModelRenamed,
+    RegisteredModelUpdated,
+)
 from modelyard_events.registry import (
     AliasMoved,
     AuditEntryRecorded,
@@ -21,6 +25,7 @@ from modelyard_events.topics import AUDIT_LOG, MODEL_VERSIONS, Topic
 
 from tests.integration.registry.registry_world import ENDPOINT, RegistryWorld
 from tests.integration.registry.relay_world import until
+from tests.world.registry import an_evidence
 
 pytestmark = pytest.mark.integration
 
@@ -50,6 +55,9 @@ class Rebuilt:
                 changing = model.keys() & facts["before"].keys()
                 assert all(model[name] == facts["before"][name] for name in changing)
                 model.update({name: facts["after"][name] for name in changing})
+            case RegisteredModelRemeasured():
+                for improved in event.improvements:
+                    self.versions[event.model, improved.number]["improvement"] = improved.improvement
             case RegisteredModelRenamed():
                 self._rename(event.before, event.after)
             case AliasMoved():
@@ -154,7 +162,16 @@ async def a_story(world: RegistryWorld) -> None:
     path = "/registered-models/risk/versions/4/quarantine"
     (await registry.call("PUT", path, {"quarantined": True, "reason": "a test says so"})).expect(200)
     (await registry.call("PATCH", "/registered-models/risk", {"description": "Better said"})).expect(200)
+    await a_child_measured_again(world)
     assert (await registry.move("risk", 3, "production")).status == 409
+
+
+async def a_child_measured_again(world: RegistryWorld) -> None:
+    """A version whose improvement turns round when lower is no longer better."""
+    evidence = an_evidence(rmse=3.0, parent=("risk", 1))
+    await world.a_version("risk-2", to_stage="development", evidence=evidence)
+    patch = {"higher_is_better": True}
+    (await world.registry.call("PATCH", "/registered-models/risk-2", patch)).expect(200)
 
 
 async def settled(world: RegistryWorld) -> None:
@@ -200,7 +217,7 @@ async def test_a_renamed_model_is_followed_from_key_to_key(registry_world: Regis
 
     assert rebuilt == await as_http_says(registry_world)
     assert set(rebuilt.models) == {"risk", "final"}
-    assert {number for model, number in rebuilt.versions if model == "final"} == {1, 2}
+    assert {number for model, number in rebuilt.versions if model == "final"} == {1, 2, 3}
 
 
 async def test_the_audit_log_agrees_with_the_facts_by_digest_and_holds_together(registry_world: RegistryWorld) -> None:

@@ -17,6 +17,7 @@ from modelyard_registry.models.domain import Reference, RegisteredModel
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.models.handlers import RegisteredModelExistsError, refuse_former_name
 from modelyard_registry.models.patches import RegisteredModelPatch
+from modelyard_registry.models.remeasuring import remeasure
 from modelyard_registry.models.store import (
     find_deleted_model,
     get_model,
@@ -25,6 +26,7 @@ from modelyard_registry.models.store import (
     lock_model_type,
 )
 from modelyard_registry.preconditions import ReadRevision
+from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.transactions import Transaction
 
 
@@ -59,7 +61,8 @@ def revision_of_version(project: str, name: str, reference: Reference) -> ReadRe
 async def update_model(tx: Transaction, patch: RegisteredModelPatch, *, project: str, name: str) -> RegisteredModel:
     """Describe the model otherwise; nothing happens when nothing would be different.
 
-    Raises RegisteredModelNotFoundError or PatchInvalidError.
+    By another primary metric or direction its versions are measured again. Raises RegisteredModelNotFoundError
+    or PatchInvalidError.
     """
     model = await lock_model(tx.connection, project=project, name=name)
     before = facts_of(model)
@@ -80,7 +83,11 @@ async def update_model(tx: Transaction, patch: RegisteredModelPatch, *, project:
     await tx.record_audit(
         project=project, action="registered_model.updated", subject=model.subject, before=was, after=became
     )
-    return await get_model(tx.connection, project=project, name=name)
+    changed = await get_model(tx.connection, project=project, name=name)
+    if was.keys() & {"primary_metric", "higher_is_better"} and await remeasure(tx, changed):
+        # Selection between industry and global champions goes by improvements.
+        await publish_route(tx, project=project, model_type=model.model_type)
+    return changed
 
 
 async def rename_model(

@@ -63,7 +63,7 @@ class Restoration(Request):
 async def patch_registered_model(
     project: Project, name: ModelName, body: RegisteredModelPatch, call: Caller
 ) -> Response:
-    """A JSON Merge Patch. What versions were measured by stays with them; another metric is for those to come."""
+    """A JSON Merge Patch. By another primary metric or direction the improvement of its versions is measured again."""
 
     async def change(tx: Transaction) -> RegisteredModel:
         return await update_model(tx, body, project=project, name=name)

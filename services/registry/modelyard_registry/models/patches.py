@@ -28,7 +28,7 @@ class PatchInvalidError(InvalidRequestError):
 class RegisteredModelPatch(Request):
     """What is to be different about a registered model; null removes, and what is left out stays.
 
-    Another `primary_metric` applies to versions that are registered from then on.
+    By another `primary_metric` or direction the improvement of every version is measured again.
     """
 
     model_config = ConfigDict(
