@@ -1,6 +1,7 @@
 """What changes about a version beside its stage: what people say about it, its build status and its review status."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from modelyard_events.model_changes import (
     BuildStatus,
@@ -28,6 +29,9 @@ BUILD_STATUSES_AFTER: Mapping[BuildStatus, tuple[BuildStatus, ...]] = {
 """Where the making of a version can go from each status; what has failed is made again before it is ready."""
 
 
+_Changed = ModelVersionUpdated | ModelVersionBuildStatusChanged | ModelVersionReviewStatusChanged
+
+
 class BuildStatusRefusedError(ConflictError):
     """The making of a version does not go this way."""
 
@@ -52,17 +56,8 @@ async def update_version(
         before=version.facts,
         after=after,
     )
-    await append_model_fact(tx, updated, registered_model_id=version.registered_model_id)
     was, became = difference(version.facts.model_dump(mode="json"), after.model_dump(mode="json"))
-    await tx.record_audit(
-        project=project,
-        action="model_version.updated",
-        subject=version.subject,
-        before=was,
-        after=became,
-        digest=version.digest,
-    )
-    return await get_version(tx.connection, project=project, model=model, reference=version.number)
+    return await _say_changed(tx, version, updated, action="model_version.updated", before=was, after=became)
 
 
 async def set_build_status(
@@ -92,17 +87,15 @@ async def set_build_status(
         after=status,
         reason=reason,
     )
-    await append_model_fact(tx, changed, registered_model_id=version.registered_model_id)
-    await tx.record_audit(
-        project=project,
+    return await _say_changed(
+        tx,
+        version,
+        changed,
         action="model_version.build_status_changed",
-        subject=version.subject,
         before={"build_status": version.build_status},
         after={"build_status": status},
         reason=reason,
-        digest=version.digest,
     )
-    return await get_version(tx.connection, project=project, model=model, reference=version.number)
 
 
 async def set_review_status(
@@ -126,17 +119,39 @@ async def set_review_status(
         after=status,
         reason=reason,
     )
-    await append_model_fact(tx, changed, registered_model_id=version.registered_model_id)
-    await tx.record_audit(
-        project=project,
+    return await _say_changed(
+        tx,
+        version,
+        changed,
         action="model_version.review_status_changed",
-        subject=version.subject,
         before={"review_status": version.review_status},
         after={"review_status": status},
         reason=reason,
+    )
+
+
+async def _say_changed(
+    tx: Transaction,
+    version: ModelVersion,
+    fact: _Changed,
+    *,
+    action: str,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    reason: str | None = None,
+) -> ModelVersion:
+    """Have the fact and the audit entry written about a change that is saved; answers the version after it."""
+    await append_model_fact(tx, fact, registered_model_id=version.registered_model_id)
+    await tx.record_audit(
+        project=fact.project,
+        action=action,
+        subject=version.subject,
+        before=before,
+        after=after,
+        reason=reason,
         digest=version.digest,
     )
-    return await get_version(tx.connection, project=project, model=model, reference=version.number)
+    return await get_version(tx.connection, project=fact.project, model=version.model, reference=version.number)
 
 
 async def _lock_version(tx: Transaction, *, project: str, model: str, reference: Reference) -> ModelVersion:
