@@ -1,9 +1,11 @@
 """Words that several events share. One word per concept, as the glossary has them."""
 
+import re
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
 
 from modelyard_events.event import Value
 from modelyard_events.free_json import FreeJson
@@ -16,6 +18,19 @@ Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 Semver = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})$")]
 """MAJOR.MINOR.PATCH, without a leading `v`."""
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _spelled_out(moment: object) -> object:
+    # Pydantic would take a number, also in a text, for seconds or milliseconds since 1970, and guess which.
+    if isinstance(moment, datetime) or (isinstance(moment, str) and _RFC_3339.fullmatch(moment)):
+        return moment
+    raise ValueError("a moment as RFC 3339 writes it is wanted, such as 2026-03-03T12:00:00Z")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_spelled_out, json_schema_input_type=AwareDatetime)]
+"""A moment with its offset from UTC, as RFC 3339 writes it."""
 
 Scalar = str | int | float | bool | None
 
@@ -146,8 +161,8 @@ class Evidence(Value):
     run_id: Annotated[str, Field(max_length=200)] | None = None
     experiment_id: Annotated[str, Field(max_length=200)] | None = None
     experiment_name: Annotated[str, Field(max_length=500)] | None = None
-    started_at: AwareDatetime | None = None
-    completed_at: AwareDatetime | None = None
+    started_at: Moment | None = None
+    completed_at: Moment | None = None
     training_duration_s: Annotated[float, Field(ge=0)] | None = None
     training_examples: Annotated[int, Field(ge=0)] | None = None
     validation_examples: Annotated[int, Field(ge=0)] | None = None

@@ -5,6 +5,7 @@ FastAPI application answer every error, its framework's own included, in this on
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import orjson
@@ -12,6 +13,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
@@ -53,6 +55,12 @@ class ProblemError(Exception):
             "fix": self.fix,
             **self.extra,
         }
+
+
+class MethodNotAllowedError(ProblemError):
+    """The address does not take this method."""
+
+    status = 405
 
 
 class InvalidRequestError(ProblemError):
@@ -113,6 +121,12 @@ class ProblemDocument(BaseModel):
     fix: str
 
 
+def documented(descriptions: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+    """The documentation of error answers, for `responses=`: when each status is answered."""
+    content = {MEDIA_TYPE: {"schema": ProblemDocument.model_json_schema()}}
+    return {status: {"description": text, "content": content} for status, text in descriptions.items()}
+
+
 def problem_response(problem: ProblemError) -> Response:
     """The HTTP answer for a problem."""
     return Response(
@@ -131,11 +145,16 @@ def install_problems(app: FastAPI) -> None:
         return problem_response(error)
 
     @app.exception_handler(RequestValidationError)
-    async def on_invalid(_: Request, error: RequestValidationError) -> Response:
+    async def on_invalid(request: Request, error: RequestValidationError) -> Response:
+        methods = _methods_at(request)
+        if methods and request.method not in methods:
+            return _wrong_method(request, methods)
         return problem_response(_invalid(error))
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
+        if error.status_code == MethodNotAllowedError.status:
+            return _wrong_method(request, _methods_at(request))
         return _framework_problem(request, error)
 
     @app.exception_handler(Exception)
@@ -160,6 +179,25 @@ def _invalid(error: RequestValidationError) -> InvalidRequestError:
         fix="Correct the fields listed in `errors`; /docs shows what each operation takes.",
         errors=errors,
     )
+
+
+def _methods_at(request: Request) -> list[str]:
+    """What the address takes. Where several routes match, the one that spells out more of it is meant."""
+    matching: dict[int, set[str]] = {}
+    for route in iter_route_contexts(request.app.routes):
+        if route.methods and route.path_regex.match(request.url.path):
+            matching.setdefault(route.path_regex.groups, set()).update(route.methods)
+    return sorted(matching[min(matching)]) if matching else []
+
+
+def _wrong_method(request: Request, methods: list[str]) -> Response:
+    allowed = ", ".join(methods)
+    problem = MethodNotAllowedError(
+        f"{request.url.path} does not take {request.method}.", fix=f"Use one of: {allowed}; /docs shows what each does."
+    )
+    response = problem_response(problem)
+    response.headers["allow"] = allowed
+    return response
 
 
 def _framework_problem(request: Request, error: HTTPException) -> Response:

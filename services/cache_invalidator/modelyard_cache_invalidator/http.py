@@ -8,7 +8,7 @@ from modelyard_events.values import Slug
 from modelyard_runtime.errors import TransientError
 from modelyard_runtime.permissions import Permission
 from modelyard_runtime.principals import Authenticates, Principal, authenticated
-from modelyard_runtime.problems import ProblemDocument, UnavailableError
+from modelyard_runtime.problems import UnavailableError, documented
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_cache_invalidator.handlers import Handlers
@@ -25,7 +25,7 @@ class ChangeSubmission(BaseModel):
     tenant: Slug
     entity_type: Slug
     entity_id: Annotated[str, Field(min_length=1, max_length=200)]
-    version: Annotated[int, Field(ge=0)] | None = None
+    version: Annotated[int, Field(ge=0, strict=True)] | None = None
 
 
 class ChangeAccepted(BaseModel):
@@ -40,12 +40,15 @@ def changes(authentication: Authenticates) -> APIRouter:
     router = APIRouter(
         prefix="/v1",
         tags=["entity changes"],
-        responses={
-            401: {"model": ProblemDocument, "description": "The request does not say who sent it"},
-            403: {"model": ProblemDocument, "description": "The caller may not say that entities change"},
-            422: {"model": ProblemDocument, "description": "The change is malformed"},
-            503: {"model": ProblemDocument, "description": "The cache or Kafka did not answer in time"},
-        },
+        responses=documented(
+            {
+                400: "The body is not UTF-8",
+                401: "The request does not say who sent it",
+                403: "The caller may not say that entities change",
+                422: "The change is malformed",
+                503: "The cache or Kafka did not answer in time",
+            }
+        ),
     )
 
     @router.post("/entity-changes", status_code=202, summary="Purge what is cached about an entity")

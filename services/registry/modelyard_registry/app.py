@@ -51,6 +51,7 @@ from modelyard_registry.models import http as models_http
 from modelyard_registry.models import version_changes_http, versions_http
 from modelyard_registry.models.registrar import Registrar
 from modelyard_registry.models.registration_http import RegistrationDoor
+from modelyard_registry.openapi import install_openapi
 from modelyard_registry.outbox.relay import Relay, RelaySettings
 from modelyard_registry.policies import http as policies_http
 from modelyard_registry.routes import http as routes_http
@@ -209,4 +210,5 @@ def build_api(
     for router in BESIDE_PROJECTS:
         app.include_router(router)
     refuse_undeclared(app)
+    install_openapi(app)
     return app

@@ -18,11 +18,13 @@ from modelyard_runtime.fetch import Fetcher, FetchRefusedError
 from modelyard_runtime.ids import NewId
 from modelyard_runtime.permissions import Permission
 from modelyard_runtime.principals import Principal, Principals, lacking
-from modelyard_runtime.problems import MEDIA_TYPE, ConflictError, InvalidRequestError, ProblemDocument
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from modelyard_runtime.problems import ConflictError, InvalidRequestError, documented
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints
+from pydantic_core import CoreSchema
 
 from modelyard_registry.artifacts.ports import ArtifactStore
 from modelyard_registry.database import Database
+from modelyard_registry.exact_json import exact_scalars
 from modelyard_registry.idempotency import KEY_CHARS_MAX, claim_key, digest_of_request, keep_answer
 from modelyard_registry.metrics import REFUSALS
 from modelyard_registry.preconditions import (
@@ -32,6 +34,7 @@ from modelyard_registry.preconditions import (
     etag_headers,
     etag_of,
     parse_if_match,
+    refuse_revisions,
 )
 from modelyard_registry.refused import record_refusal
 from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
@@ -50,6 +53,9 @@ Token = Annotated[str, StringConstraints(pattern=_TOKEN)]
 
 Reason = Annotated[str, Field(max_length=1_000)]
 
+READING = frozenset({"GET", "HEAD"})
+"""The methods that change nothing: to them an Idempotency-Key and an If-Match mean nothing."""
+
 _IS_TOKEN = re.compile(_TOKEN)
 _SCHEME = HTTPBearer(auto_error=False, description="A token that the operators gave out.")
 
@@ -58,6 +64,10 @@ class Request(BaseModel):
     """A body that a caller sends. A field that is not known is refused: it is most likely a typing error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return exact_scalars(handler(source))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,21 +171,26 @@ async def _call(
     ] = None,
     idempotency_key: Annotated[
         str | None,
-        Header(min_length=1, max_length=KEY_CHARS_MAX, description="The same key again gets the first answer again."),
+        Header(
+            min_length=1,
+            max_length=KEY_CHARS_MAX,
+            description="The same key again gets the first answer again, for 24 hours.",
+        ),
     ] = None,
     if_match: Annotated[
         str | None,
         Header(max_length=IF_MATCH_CHARS_MAX, description="Change it only while this is still its ETag, else 412."),
     ] = None,
 ) -> Call:
+    reads = request.method in READING
     return call_of(
         request.app.state.services,
         principal,
         operation=f"{request.method} {request.url.path}",
         request_id=x_request_id,
         correlation_id=x_correlation_id,
-        idempotency_key=idempotency_key,
-        if_match=if_match,
+        idempotency_key=None if reads else idempotency_key,
+        if_match=None if reads else if_match,
     )
 
 
@@ -208,6 +223,14 @@ def call_of(
 
 Caller = Annotated[Call, Depends(_call)]
 """The authenticated request as an operation's parameter; without a known token the answer is 401."""
+
+
+def _refuse_if_match(call: Caller) -> None:
+    refuse_revisions(call.if_match)
+
+
+NO_ETAG: Any = Depends(_refuse_if_match)
+"""For operations outside `carry_out` that change nothing with an ETag: `dependencies=[requires(…), NO_ETAG]`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,8 +354,4 @@ _DESCRIPTIONS = {
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The documentation of error answers, for `responses=`; 401, 403, 422 and 503 are always among them."""
-    schema = ProblemDocument.model_json_schema()
-    return {
-        status: {"description": _DESCRIPTIONS[status], "content": {MEDIA_TYPE: {"schema": schema}}}
-        for status in sorted({401, 403, 422, 503, *statuses})
-    }
+    return documented({status: _DESCRIPTIONS[status] for status in sorted({401, 403, 422, 503, *statuses})})

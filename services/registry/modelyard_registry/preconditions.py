@@ -16,6 +16,7 @@ ReadRevision = Callable[[Transaction], Awaitable[int]]
 """Lock what is about to change, and answer its present revision."""
 
 IF_MATCH_CHARS_MAX = 500
+IF_MATCH_PATTERN = r'^(\*|"[0-9]{1,18}"( *, *"[0-9]{1,18}")*)$'
 _TAG = re.compile(r'"([0-9]{1,18})"')
 
 
@@ -55,7 +56,7 @@ async def check_revision(tx: Transaction, *, accepted: frozenset[int] | None, re
     if accepted is None:
         return
     if read is None:
-        raise IfMatchUnsupportedError("If-Match means nothing to this operation.", fix="Leave If-Match out.")
+        raise _unsupported()
     refuse_unless_accepted(await read(tx), accepted=accepted)
 
 
@@ -68,6 +69,16 @@ def refuse_unless_accepted(revision: int, *, accepted: frozenset[int] | None) ->
         fix="Read it again, decide again, and send the new ETag as If-Match.",
         revision=revision,
     )
+
+
+def refuse_revisions(accepted: frozenset[int] | None) -> None:
+    """For an operation that compares none. Raises IfMatchUnsupportedError when the caller wants one compared."""
+    if accepted is not None:
+        raise _unsupported()
+
+
+def _unsupported() -> IfMatchUnsupportedError:
+    return IfMatchUnsupportedError("If-Match means nothing to this operation.", fix="Leave If-Match out.")
 
 
 def etag_headers(body: BaseModel) -> dict[str, str]:

@@ -24,7 +24,7 @@ from modelyard_runtime.lifecycle import beside
 from modelyard_runtime.oidc import IdentityProviders
 from modelyard_runtime.permissions import Permission
 from modelyard_runtime.principals import Principal, Principals, authenticated
-from modelyard_runtime.problems import ProblemDocument, install_problems
+from modelyard_runtime.problems import documented, install_problems
 from modelyard_runtime.publish import build_producer
 from modelyard_runtime.refusals import RefusalFacts, install_refusals
 from modelyard_runtime.state_tail import Seconds
@@ -129,7 +129,9 @@ def _add_routes_dump(app: FastAPI, *, state: RouteState, authentication: Authent
         "/v1/routes",
         summary="The whole routing state, to compare it with the registry's",
         tags=["serving"],
-        responses={401: {"model": ProblemDocument}, 403: {"model": ProblemDocument}},
+        responses=documented(
+            {401: "The request does not say who sent it", 403: "The caller may read the models of no project"}
+        ),
     )
     async def routes(caller: Annotated[Principal, Depends(known)]) -> RoutesInForce:
         return RoutesInForce(

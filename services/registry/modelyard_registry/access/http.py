@@ -7,8 +7,9 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Response
 from fastapi import Request as HttpRequest
 from modelyard_events.access import ProjectScope
+from modelyard_events.values import Moment
 from modelyard_runtime.permissions import ALL_PROJECTS
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from modelyard_registry.access import store
 from modelyard_registry.access.authentication import Authentication
@@ -68,7 +69,7 @@ class NewApiToken(Request):
     project: ProjectScope
     roles: Annotated[tuple[Role, ...], Field(min_length=1, max_length=20)]
     scopes: Annotated[tuple[Permission, ...], Field(max_length=50)] | None = None
-    expires_at: AwareDatetime
+    expires_at: Moment
     description: Annotated[str, Field(max_length=200)] | None = None
 
     def command(self) -> IssueToken:

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query, Response
 from modelyard_events.access import ProjectScope
-from modelyard_events.values import Slug
+from modelyard_events.values import Moment, Slug
 from modelyard_runtime.permissions import ALL_PROJECTS
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from modelyard_registry.access import signing_keys_store as store
 from modelyard_registry.access.handlers import audited_project
@@ -81,7 +81,7 @@ class NewSigningKey(Request):
     topics: Annotated[tuple[IngestTopic, ...], Field(min_length=1, max_length=10)]
     tenants: Annotated[tuple[Slug, ...], Field(min_length=1, max_length=1_000)] | None = None
     public_key: PublicKey
-    expires_at: AwareDatetime
+    expires_at: Moment
     description: Annotated[str, Field(max_length=200)] | None = None
 
     def command(self) -> RegisterSigningKey:

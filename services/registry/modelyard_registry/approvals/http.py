@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 from modelyard_events.values import Slug, Stage
+from pydantic import ConfigDict
 
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.approvals import handlers, requesting, store
@@ -48,6 +49,8 @@ REQUEST_PATH = "/transition-requests/{request_id}"
 
 class Comment(Request):
     """What the person who decides wants to say."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"comment": "The bias audit is done."}]})
 
     comment: Reason | None = None
 

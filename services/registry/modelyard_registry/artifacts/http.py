@@ -22,7 +22,7 @@ from modelyard_registry.artifacts.handlers import record_file
 from modelyard_registry.artifacts.ports import IncomingArtifact
 from modelyard_registry.artifacts.receiving import announced_bytes, body_chunks, refuse_other_bytes
 from modelyard_registry.artifacts.records import Kind
-from modelyard_registry.http import Answer, Call, Caller, Project, json_response, problems, requires
+from modelyard_registry.http import NO_ETAG, Answer, Call, Caller, Project, json_response, problems, requires
 from modelyard_registry.metrics import ARTIFACT_BYTES
 
 router = APIRouter(tags=["artifacts"])
@@ -50,7 +50,7 @@ ClaimQuery = Annotated[
         }
     },
     summary="Upload an artifact",
-    dependencies=[requires(Permission.ARTIFACTS_WRITE)],
+    dependencies=[requires(Permission.ARTIFACTS_WRITE), NO_ETAG],
 )
 async def put_artifact(
     project: Project,

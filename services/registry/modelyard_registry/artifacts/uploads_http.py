@@ -24,14 +24,14 @@ from modelyard_registry.artifacts.uploads import (
     get_upload,
     take_part,
 )
-from modelyard_registry.http import Call, Caller, Project, Request, problems, requires
+from modelyard_registry.http import NO_ETAG, Call, Caller, Project, Request, problems, requires
 
 router = APIRouter(tags=["artifacts"])
 
 UploadId = Annotated[UUID, Path(description="As the upload's beginning answered it.")]
 PartNumber = Annotated[int, Path(ge=1, le=PARTS_MAX, description="Counted from 1.")]
 PartDigest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-NEEDS_WRITE = [requires(Permission.ARTIFACTS_WRITE)]
+NEEDS_WRITE = [requires(Permission.ARTIFACTS_WRITE), NO_ETAG]
 
 
 class NewUpload(Request):

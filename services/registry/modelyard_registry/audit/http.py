@@ -8,7 +8,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response, StreamingResponse
-from pydantic import AwareDatetime, BaseModel
+from modelyard_events.values import Moment
+from pydantic import BaseModel
 
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.audit.chain import verify_chain
@@ -85,8 +86,8 @@ def _filters(
     subject: Annotated[Filter, Query(description="What was changed, and what lies below it.")] = None,
     actor: Annotated[Filter, Query(description="Who changed it.")] = None,
     action: Annotated[Filter, Query(description="What was done, such as `alias.moved`.")] = None,
-    after: Annotated[AwareDatetime | None, Query(description="Recorded at this moment or later.")] = None,
-    before: Annotated[AwareDatetime | None, Query(description="Recorded before this moment.")] = None,
+    after: Annotated[Moment | None, Query(description="Recorded at this moment or later.")] = None,
+    before: Annotated[Moment | None, Query(description="Recorded before this moment.")] = None,
 ) -> AuditQuery:
     return AuditQuery(
         project=project,

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path
 from fastapi.responses import Response
 from modelyard_events.values import Endpoint, Feature, Protocol, Slug
 from modelyard_runtime.problems import NotFoundError
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.deployments.domain import Deployment
@@ -46,6 +46,18 @@ class DeploymentNotFoundError(NotFoundError):
 
 class NewDeployment(Request):
     """Where the version answers. `inputs` left out means the version's own feature schema; times are seconds."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "url": "http://10.0.0.7:8080/v2/models/loan-risk/versions/1/infer",
+                    "inputs": [{"name": "annual_income", "datatype": "FP64"}],
+                    "health": "healthy",
+                }
+            ]
+        }
+    )
 
     url: Annotated[
         str,

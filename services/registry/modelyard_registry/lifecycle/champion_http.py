@@ -5,9 +5,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
-from modelyard_events.values import Slug
+from modelyard_events.values import Moment, Slug
 from modelyard_runtime.problems import NotFoundError
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.http import (
@@ -40,6 +40,8 @@ class ChampionNotFoundError(NotFoundError):
 class NewRollback(Request):
     """Which champion is taken back: its number, so that nobody takes back another one by mistake."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"replaces": 2, "reason": "answers nonsense"}]})
+
     replaces: Annotated[int, Field(ge=1, lt=2**31, examples=[2])]
     reason: Reason | None = None
 
@@ -49,6 +51,8 @@ class NewChampion(Request):
 
     `replaces_model` names the other registered model that loses the slot by it.
     """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"number": 3, "replaces": 2}]})
 
     number: Annotated[int, Field(ge=1, lt=2**31, examples=[3])]
     replaces: Annotated[int, Field(ge=1, lt=2**31, examples=[2])] | None
@@ -117,7 +121,7 @@ async def get_champion(
     name: ModelName,
     call: Caller,
     at: Annotated[
-        AwareDatetime | None,
+        Moment | None,
         Query(description="The moment that is asked about, RFC 3339.", examples=["2026-03-03T12:00:00Z"]),
     ] = None,
 ) -> ChampionDocument:

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
-from modelyard_events.values import Slug, Stage
+from modelyard_events.values import Moment, Slug, Stage
 from modelyard_runtime.problems import NotFoundError
-from pydantic import AwareDatetime, BaseModel, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from modelyard_registry.access.permissions import Permission, Role
 from modelyard_registry.http import (
@@ -49,6 +49,12 @@ class StageNotFoundError(NotFoundError):
 
 class NewTransition(Request):
     """Where the version is to go. `replaces` names the registered model that may lose the slot by a promotion."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"to_stage": "staging"}, {"to_stage": "production", "reason": "a month of shadow"}]
+        }
+    )
 
     to_stage: Annotated[
         str,
@@ -116,6 +122,8 @@ class TransitionPage(BaseModel):
 
 class NewQuarantine(Request):
     """Whether the version is in quarantine, and why."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"quarantined": True, "reason": "answers nonsense"}]})
 
     quarantined: bool
     reason: Reason | None = None
@@ -240,7 +248,7 @@ async def get_stage(
     reference: VersionText,
     call: Caller,
     at: Annotated[
-        AwareDatetime | None,
+        Moment | None,
         Query(description="The moment that is asked about, RFC 3339.", examples=["2026-03-03T12:00:00Z"]),
     ] = None,
 ) -> StageDocument:

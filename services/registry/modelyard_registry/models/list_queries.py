@@ -4,9 +4,9 @@ import math
 from typing import Annotated, Any
 
 from modelyard_events.model_changes import BuildStatus, ReviewStatus
-from modelyard_events.values import Scope, Slug, Stage
+from modelyard_events.values import Moment, Scope, Slug, Stage
 from modelyard_runtime.problems import InvalidRequestError
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from modelyard_registry.http import PAGE_SIZE, PAGE_SIZE_MAX
 from modelyard_registry.models.documents import SemverText, ShortText
@@ -37,8 +37,8 @@ class ListQuery(BaseModel):
     tag: Annotated[Pairs, Field(description="Only with this tag, as `key:value`; several must all be there.")] = []
     owner: ShortText | None = None
     team: ShortText | None = None
-    created_after: AwareDatetime | None = None
-    created_before: AwareDatetime | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
 
     def tags(self) -> dict[str, str]:
         """The tags that are wanted. Raises FilterInvalidError."""

@@ -133,7 +133,7 @@ async def get_route(call: Caller, project: Project, model_type: ModelType) -> Ro
     "/{model_type}/policy",
     summary="Say when an industry champion serves",
     response_model=RouteChanged,
-    responses=problems(),
+    responses=problems(409),
     dependencies=[requires(Permission.ROUTES_WRITE)],
 )
 async def set_policy(call: Caller, project: Project, model_type: ModelType, body: PolicyBody) -> Response:
@@ -149,7 +149,7 @@ async def set_policy(call: Caller, project: Project, model_type: ModelType, body
     "/{model_type}/feature-source",
     summary="Say where features come from; null takes the source away",
     response_model=RouteChanged,
-    responses=problems(),
+    responses=problems(409),
     dependencies=[requires(Permission.ROUTES_WRITE)],
 )
 async def set_feature_source(
@@ -171,7 +171,7 @@ async def set_feature_source(
     "/{model_type}/shadow-sample",
     summary="Say what share of requests is replayed on the shadow",
     response_model=RouteChanged,
-    responses=problems(),
+    responses=problems(409),
     dependencies=[requires(Permission.ROUTES_WRITE)],
 )
 async def set_shadow_sample(call: Caller, project: Project, model_type: ModelType, body: ShadowSampleBody) -> Response:
@@ -187,7 +187,7 @@ async def set_shadow_sample(call: Caller, project: Project, model_type: ModelTyp
     "/{model_type}/kill-switch",
     summary="Send everyone, or one tenant, back to the global champion",
     response_model=RouteChanged,
-    responses=problems(),
+    responses=problems(409),
     dependencies=[requires(Permission.ROUTES_WRITE)],
 )
 async def set_kill_switch(
@@ -213,7 +213,7 @@ async def set_kill_switch(
     "/{model_type}/kill-switch",
     summary="Take a kill switch back",
     response_model=RouteChanged,
-    responses=problems(404),
+    responses=problems(404, 409),
     dependencies=[requires(Permission.ROUTES_WRITE)],
 )
 async def clear_kill_switch(call: Caller, project: Project, model_type: ModelType, tenant: Tenant = None) -> Response:

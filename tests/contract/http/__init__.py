@@ -1,0 +1,1 @@
+"""The HTTP interfaces are what their OpenAPI documents say."""
