@@ -1,0 +1,142 @@
+"""Transition requests: who may ask, agree, refuse and take back, and what is done in the end."""
+
+from typing import Any
+
+from tests.integration.registry.lifecycle.commands import Command
+from tests.integration.registry.lifecycle.news import Told
+from tests.integration.registry.lifecycle.oracle_moves import Plan, make_move, plan_move
+from tests.integration.registry.lifecycle.rules import stage_of
+from tests.integration.registry.lifecycle.world import RefusedError, Request
+
+OPEN = ("pending", "approved")
+
+
+def ask(told: Told, command: Command) -> dict[str, Any]:
+    args, to_stage, world = command.args, stage_of(command.args["word"]), told.world
+    if to_stage is None:
+        raise RefusedError(422)
+    plan = plan_move(world, args["name"], args["number"], to_stage, args["replaces"])
+    if not plan.passes_gates or not plan.approvals:
+        raise RefusedError(409)
+    for request in list(world.requests.values()):
+        same_move = (request.model, request.number, request.to_stage) == (args["name"], args["number"], to_stage)
+        if request.state in OPEN and same_move:
+            if world.state_of(request) in OPEN:
+                raise RefusedError(409)
+            end(told, request, "expired")
+    request = Request(
+        id=told.new_id or "?",
+        model=args["name"],
+        number=args["number"],
+        to_stage=to_stage,
+        replaces=args["replaces"],
+        requester=command.actor,
+        needed=plan.approvals,
+        is_automatic=plan.is_automatic,
+        bound=world.bound(plan.model, plan.version),
+        made_at=world.day,
+    )
+    world.requests[request.id] = request
+    told.fact(plan.model, "transition_request.created", request_id=request.id, to_stage=to_stage)
+    told.entry("transition_request.created", request.subject, None, {"to_stage": to_stage})
+    told.status = 201
+    return {"state": "pending", "approvals_needed": plan.approvals, "from_stage": plan.version.stage}
+
+
+def approve(told: Told, command: Command) -> dict[str, Any]:
+    request = _request(told, command)
+    _refuse_decision(told, command, request)
+    _refuse_stale(told, request)
+    model = told.world.model(request.model)
+    before = request.state
+    request.decisions.append((command.actor, "approval"))
+    request.state = "approved" if len(request.approvers) >= request.needed else "pending"
+    told.fact(model, "approval.given", approver=command.actor, approvals=len(request.approvers))
+    told.entry("approval.given", request.subject, {"state": before}, {"state": request.state})
+    if request.state == "approved" and request.is_automatic:
+        _do(told, request)
+    return _summary(request)
+
+
+def reject(told: Told, command: Command) -> dict[str, Any]:
+    request = _request(told, command)
+    _refuse_decision(told, command, request)
+    request.decisions.append((command.actor, "rejection"))
+    end(told, request, "rejected")
+    return _summary(request)
+
+
+def withdraw(told: Told, command: Command) -> dict[str, Any]:
+    request = _request(told, command)
+    _refuse_closed(told, request)
+    if command.actor != request.requester:
+        raise RefusedError(403, is_recorded=True)
+    end(told, request, "withdrawn")
+    return _summary(request)
+
+
+def apply(told: Told, command: Command) -> dict[str, Any]:
+    request = _request(told, command)
+    _refuse_closed(told, request)
+    if len(request.approvers) < request.needed:
+        raise RefusedError(409)
+    _do(told, request)
+    return _summary(request)
+
+
+def sweep(told: Told) -> None:
+    """End every request whose time is over."""
+    for request in told.world.requests.values():
+        if request.state in OPEN and told.world.state_of(request) == "expired":
+            end(told, request, "expired")
+
+
+def end(told: Told, request: Request, state: str) -> None:
+    """The request's last state, and the news of it."""
+    before, request.state = request.state, state
+    model = told.world.models[request.model]
+    told.fact(model, "transition_request.ended", request_id=request.id, state=state)
+    told.entry(f"transition_request.{state}", request.subject, {"state": before}, {"state": state})
+
+
+def _do(told: Told, request: Request) -> None:
+    _refuse_stale(told, request)
+    plan: Plan = plan_move(told.world, request.model, request.number, request.to_stage, request.replaces)
+    if not plan.passes_gates:
+        raise RefusedError(409)
+    make_move(told, plan, request_id=request.id)
+    end(told, request, "applied")
+
+
+def _request(told: Told, command: Command) -> Request:
+    request = told.world.requests.get(command.args["request"])
+    if request is None:
+        raise RefusedError(404)
+    told.world.version(request.model, request.number)
+    return request
+
+
+def _refuse_closed(told: Told, request: Request) -> None:
+    if told.world.state_of(request) not in OPEN:
+        raise RefusedError(409)
+
+
+def _refuse_decision(told: Told, command: Command, request: Request) -> None:
+    _refuse_closed(told, request)
+    if command.actor == request.requester:
+        raise RefusedError(403, is_recorded=True)
+    if command.actor in [actor for actor, _ in request.decisions]:
+        raise RefusedError(409)
+
+
+def _refuse_stale(told: Told, request: Request) -> None:
+    model, version = told.world.version(request.model, request.number)
+    if told.world.bound(model, version) != request.bound:
+        raise RefusedError(409)
+
+
+def _summary(request: Request) -> dict[str, Any]:
+    return {"state": request.state, "approvals_given": len(request.approvers)}
+
+
+RULES = {"ask": ask, "approve": approve, "reject": reject, "withdraw": withdraw, "apply": apply}

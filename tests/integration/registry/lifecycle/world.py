@@ -1,0 +1,217 @@
+"""What the registry should hold: models, versions, policies, requests and experiments in plain values."""
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.integration.registry.lifecycle.rules import DEVELOPMENT, SERVING, STAGES, Move, table_of
+
+Policy = dict[str, Any]
+CHAMPION = "champion"
+
+
+class RefusedError(Exception):
+    """The call must be refused with this status; `is_recorded` when the refusal is an entry of the audit log."""
+
+    def __init__(self, status: int, *, is_recorded: bool | None = None) -> None:
+        super().__init__(status)
+        self.status = status
+        self.is_recorded = status in (409, 412) if is_recorded is None else is_recorded
+
+
+@dataclass(slots=True, kw_only=True)
+class Version:
+    """A version as it should stand."""
+
+    number: int
+    semver: tuple[int, int, int]
+    digest: str
+    run_id: str | None
+    auc: float
+    data: str | None
+    stage: str = DEVELOPMENT
+    quarantined: bool = False
+    review: str = "pending_review"
+    description: str | None = None
+    revision: int = 1
+    url: str | None = None
+    endpoint_revision: int = 0
+    health: str | None = None
+    moves: list[tuple[str, str, str | None]] = field(default_factory=list)
+
+    @property
+    def may_be_served(self) -> bool:
+        """Whether nothing that people said about it stands against it."""
+        return not self.quarantined and self.review != "rejected"
+
+
+@dataclass(slots=True, kw_only=True)
+class Model:
+    """A registered model as it should stand. `reigns` are the moves of its champion: from, to, cause."""
+
+    name: str
+    industry: str | None
+    revision: int = 1
+    sequence: int = 0
+    description: str | None = None
+    is_deleted: bool = False
+    versions: dict[int, Version] = field(default_factory=dict)
+    aliases: dict[str, int] = field(default_factory=dict)
+    reigns: list[tuple[int | None, int | None, str]] = field(default_factory=list)
+    policy: Policy = field(default_factory=dict)
+    policy_revision: int = 0
+
+    @property
+    def champion(self) -> int | None:
+        return self.aliases.get(CHAMPION)
+
+
+@dataclass(slots=True, kw_only=True)
+class Request:
+    """A transition request as it should stand."""
+
+    id: str
+    model: str
+    number: int
+    to_stage: str
+    replaces: str | None
+    requester: str
+    needed: int
+    is_automatic: bool
+    bound: tuple[Any, ...]
+    made_at: int
+    state: str = "pending"
+    decisions: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def approvers(self) -> list[str]:
+        return [actor for actor, kind in self.decisions if kind == "approval"]
+
+    @property
+    def subject(self) -> str:
+        return f"registered-models/{self.model}/versions/{self.number}/transition-requests/{self.id}"
+
+
+@dataclass(slots=True, kw_only=True)
+class Experiment:
+    """An experiment as it should stand; variants are (model, number)."""
+
+    key: str
+    industries: tuple[str, ...]
+    control: tuple[str, int]
+    treatment: tuple[str, int]
+    is_running: bool = True
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """One project. `day` counts the days that were let pass."""
+
+    project: str
+    models: dict[str, Model] = field(default_factory=dict)
+    former_names: dict[str, str] = field(default_factory=dict)
+    policy: Policy = field(default_factory=dict)
+    policy_revision: int = 0
+    requests: dict[str, Request] = field(default_factory=dict)
+    experiments: dict[str, Experiment] = field(default_factory=dict)
+    answers: dict[tuple[str, str], tuple[Any, int, dict[str, Any]]] = field(default_factory=dict)
+    artifacts: frozenset[str] = frozenset()
+    day: int = 0
+
+    def copy(self) -> "World":
+        return deepcopy(self)
+
+    def model(self, name: str) -> Model:
+        """The model that is there under this name, or 404."""
+        found = self.models.get(name)
+        if found is None or found.is_deleted:
+            raise RefusedError(404)
+        return found
+
+    def version(self, name: str, number: int) -> tuple[Model, Version]:
+        """The version, or 404."""
+        model = self.model(name)
+        if number not in model.versions:
+            raise RefusedError(404)
+        return model, model.versions[number]
+
+    def slot(self, model: Model) -> list[Model]:
+        """The models that are in the same slot, deleted ones too."""
+        return [each for each in self.models.values() if each.industry == model.industry]
+
+    def holder(self, model: Model) -> Model | None:
+        """The other model whose champion serves the slot."""
+        others = (each for each in self.slot(model) if each.champion is not None and each is not model)
+        return next(others, None)
+
+    def serving(self, model: Model) -> tuple[Model, Version] | None:
+        """The champion of the slot, of whichever model."""
+        holder = model if model.champion is not None else self.holder(model)
+        if holder is None or holder.champion is None:
+            return None
+        return holder, holder.versions[holder.champion]
+
+    def table(self, model: Model) -> frozenset[Move]:
+        """The moves that there are for a model's versions."""
+        for policy in (model.policy, self.policy):
+            if "allowed_moves" in policy:
+                return table_of((move["from_stage"], move["to_stage"]) for move in policy["allowed_moves"])
+        return table_of(None)
+
+    def champion_policy(self, model: Model) -> str:
+        return str(model.policy.get("champion") or self.policy.get("champion") or "auto")
+
+    def protected(self, model: Model) -> set[str]:
+        """The aliases that take an approver."""
+        given = [*self.policy.get("protected_aliases", ()), *model.policy.get("protected_aliases", ())]
+        return {each["alias"] for each in given}
+
+    def rule(self, model: Model, move: tuple[str | None, str]) -> dict[str, Any]:
+        """What the policies demand of a move: the model's own first, one for both stages before one for all."""
+        for policy in (model.policy, self.policy):
+            rules = {(each.get("from_stage"), each["to_stage"]): each for each in policy.get("moves", ())}
+            found = rules.get(move) or rules.get((None, move[1]))
+            if found is not None:
+                return dict(found)
+        return {}
+
+    def is_guarded(self, model: Model, stage: str) -> bool:
+        """Whether others must agree before a version gets into this stage, by whichever of its moves."""
+        return any("approvals" in self.rule(model, (from_stage, stage)) for from_stage in (*STAGES, None))
+
+    def state_of(self, request: Request) -> str:
+        """Where a request stands now: what is open for a day is expired."""
+        is_open = request.state in ("pending", "approved")
+        return "expired" if is_open and self.day > request.made_at else request.state
+
+    def bound(self, model: Model, version: Version) -> tuple[Any, ...]:
+        """Everything that people agree to, so that a change of it voids what they agreed to."""
+        serving = self.serving(model)
+        champion = None if serving is None else (serving[0].name, serving[1].number)
+        endpoint = (version.url, version.endpoint_revision)
+        policies = (self.policy_revision, model.policy_revision)
+        return (version.stage, version.digest, version.description, endpoint, policies, champion)
+
+    def variants(self) -> set[tuple[str, int]]:
+        """The versions that running experiments name."""
+        running = [each for each in self.experiments.values() if each.is_running]
+        return {variant for each in running for variant in (each.control, each.treatment)}
+
+    def route(self) -> dict[str, Any]:
+        """What the routing document must say."""
+        named, there = self.variants(), self.models.values()
+        routed = {
+            (model.name, version.number): (
+                version.stage,
+                version.quarantined,
+                version.url,
+                version.endpoint_revision or None,
+                sorted(alias for alias, number in model.aliases.items() if number == version.number),
+            )
+            for model in there
+            for version in model.versions.values()
+            if version.stage in SERVING or (model.name, version.number) in named
+        }
+        champions = {(model.industry, model.name, model.champion) for model in there if model.champion is not None}
+        running = {each.key: (each.control, each.treatment) for each in self.experiments.values() if each.is_running}
+        return {"versions": routed, "champions": champions, "experiments": running}
