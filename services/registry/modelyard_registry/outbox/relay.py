@@ -64,6 +64,7 @@ class Relay:
         self._new_id = new_id
         self._news = asyncio.Event()
         self._is_called = False
+        self._last_called_at = 0.0
         self._role = "starting"
         self._trouble = ""
 
@@ -72,13 +73,19 @@ class Relay:
         self._news.set()
 
     def wake_soon(self) -> None:
-        """Something that nobody routes by was committed, here: it may wait `SOON_S`, so that a round carries more."""
-        if not self._is_called:
-            self._is_called = True
-            asyncio.get_running_loop().call_later(SOON_S, self._wake_now)
+        """Something that nobody routes by was committed, here: within `SOON_S` of the last one it waits for that long.
+
+        So one that comes alone is carried at once, and many are carried together.
+        """
+        if self._is_called:
+            return
+        loop = asyncio.get_running_loop()
+        self._is_called = True
+        loop.call_at(max(self._last_called_at + SOON_S, loop.time()), self._wake_now)
 
     def _wake_now(self) -> None:
         self._is_called = False
+        self._last_called_at = asyncio.get_running_loop().time()
         self._news.set()
 
     def check(self) -> HealthCheck:
