@@ -35,6 +35,11 @@ class Command:
         return f"{self.actor}: {self.op}{more}{tag}{key}"
 
 
+def url_of(args: dict[str, Any]) -> str:
+    """Where a version is to answer."""
+    return f"{ENDPOINT}/{args['name']}/{args['number']}/{args['place']}"
+
+
 def http_of(  # noqa: C901 - one case for each operation reads as the table that it is.
     command: Command,
 ) -> tuple[str, str, dict[str, Any] | None, dict[str, str] | None]:
@@ -65,8 +70,12 @@ def http_of(  # noqa: C901 - one case for each operation reads as the table that
             noun = {"move": "transitions", "ask": "transition-requests", "try_move": "transitions/dry-run"}[command.op]
             return "POST", f"{version}/{noun}", document, None
         case "deploy":
-            document = {"url": f"{ENDPOINT}/{args['name']}/{args['number']}/{args['place']}", "health": args["health"]}
-            return "PUT", f"{version}/deployments/production", document, None
+            return "PUT", f"{version}/deployments/production", {"url": url_of(args), "health": args["health"]}, None
+        case "ask_endpoint":
+            document = {"url": url_of(args), "health": args["health"]}
+            return "POST", f"{version}/deployments/production/requests", document, None
+        case "build":
+            return "PUT", f"{version}/build-status", {"build_status": args["status"]}, None
         case "quarantine":
             return "PUT", f"{version}/quarantine", {"quarantined": args["quarantined"]}, None
         case "review":

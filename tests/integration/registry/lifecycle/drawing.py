@@ -10,6 +10,7 @@ from tests.integration.registry.lifecycle.commands import Command
 from tests.integration.registry.lifecycle.rules import (
     EVERYBODY,
     NO_STAGES,
+    SERVING,
     STAGES,
     SYNONYMS,
     TREATABLE,
@@ -57,6 +58,11 @@ CHAMPIONS: tuple[dict[str, Any], ...] = (
     {"champion": "manual"},
     {"champion": "if_better"},
     {"champion": "auto"},
+)
+ADMISSIONS: tuple[dict[str, Any], ...] = (
+    *({},) * 8,
+    {"review_statuses": ["approved"]},
+    {"build_statuses": ["training", "ready"]},
 )
 PROTECTIONS: tuple[dict[str, Any], ...] = ({}, {}, {"protected_aliases": [{"alias": "stable", "role": "approver"}]})
 
@@ -136,7 +142,7 @@ class Drawing:
         return str(self.pick(("ann",) * 12 + ("bob",) * 8 + ("fay", "fay", "eve", "cem")))
 
     def _if_match(self, op: str, args: dict[str, Any]) -> int | None:
-        if op in ("create", "set_alias", "delete_alias", "approve", "reject", "withdraw", "apply", "start", "stop"):
+        if op in ("create", "set_alias", "delete_alias", "start", "stop"):
             return None
         if op == "try_move" or self.pick((True, True, False)):
             return None
@@ -146,6 +152,9 @@ class Drawing:
         model = self.world.models.get(args.get("name") or "")
         if op == "set_policy":
             return self.world.policy_revision if model is None else model.policy_revision
+        if "request" in args:
+            request = self.world.requests.get(args["request"])
+            return 1 if request is None else request.revision
         if model is None:
             return 1
         if op in ("rename", "describe", "delete", "restore", "register", "appoint", "roll_back"):
@@ -163,9 +172,10 @@ class Drawing:
         number = self.pick(numbers * 8 + (9,))
         return {"name": name, "number": number}
 
-    def _treatable(self) -> dict[str, Any]:
+    def _at(self, stages: frozenset[str]) -> dict[str, Any]:
+        """A version, most often one in these stages."""
         there = [(m.name, v.number) for m in self.world.models.values() for v in m.versions.values()]
-        ready = [key for key in there if self.world.models[key[0]].versions[key[1]].stage in TREATABLE]
+        ready = [key for key in there if self.world.models[key[0]].versions[key[1]].stage in stages]
         name, number = self.pick((*there, *ready, *ready, *ready, ("alpha", 9)))
         return {"name": name, "number": number}
 
@@ -237,13 +247,17 @@ class Drawing:
 
     def _deploy(self) -> tuple[str, dict[str, Any]]:
         health = self.pick(("healthy", "healthy", "unknown", "unhealthy"))
-        return "deploy", {**self._version(), "place": self.pick(("a", "b")), "health": health}
+        op = self.pick(("deploy", "deploy", "ask_endpoint"))
+        version = self._version() if op == "deploy" else self._at(SERVING)
+        return op, {**version, "place": self.pick(("a", "b")), "health": health}
 
     def _quarantine(self) -> tuple[str, dict[str, Any]]:
         return "quarantine", {**self._version(), "quarantined": self.pick((True, False))}
 
     def _say(self) -> tuple[str, dict[str, Any]]:
-        op = self.pick(("review", "annotate"))
+        op = self.pick(("review", "annotate", "build"))
+        if op == "build":
+            return op, {**self._version(), "status": self.pick(("evaluating", "ready", "ready", "failed", "training"))}
         if op == "review":
             statuses = ("pending_review", "approved", "rejected")
             return op, {**self._version(), "status": self.pick(statuses)}
@@ -283,7 +297,7 @@ class Drawing:
     def _policy(self) -> tuple[str, dict[str, Any]]:
         policy = {
             name: value
-            for choices in (DEMANDS, TABLES, CHAMPIONS, PROTECTIONS)
+            for choices in (DEMANDS, TABLES, CHAMPIONS, ADMISSIONS, PROTECTIONS)
             for name, value in self.pick(choices).items()
         }
         return "set_policy", {"name": self.pick((None, None, self._name())), "policy": policy}
@@ -293,5 +307,5 @@ class Drawing:
         running = tuple(each.key for each in self.world.experiments.values() if each.is_running)
         if self.pick((True, False, False) if running else (True, True, False)):
             industries = self.pick(((), ("retail",), ("wholesale",)))
-            return "start", {**self._treatable(), "key": self.pick(keys), "industries": industries}
+            return "start", {**self._at(TREATABLE), "key": self.pick(keys), "industries": industries}
         return "stop", {"key": self.pick((*running * 9, *keys))}

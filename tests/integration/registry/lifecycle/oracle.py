@@ -88,4 +88,6 @@ def _revision(world: World, command: Command) -> int:
         if name not in world.models:
             raise RefusedError(404)
         return world.models[name].revision
+    if "request" in command.args:
+        return world.request(command.args["request"]).revision
     return world.version(str(name), command.args["number"])[1].revision

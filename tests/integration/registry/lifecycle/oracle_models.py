@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.integration.registry.lifecycle.commands import Command
 from tests.integration.registry.lifecycle.news import Told
-from tests.integration.registry.lifecycle.rules import SERVING
+from tests.integration.registry.lifecycle.rules import BUILT_AFTER, SERVING
 from tests.integration.registry.lifecycle.world import CHAMPION, Model, Policy, RefusedError, Version, World
 
 STEPS = {"major": 0, "minor": 1, "patch": 2}
@@ -122,6 +122,19 @@ def review(told: Told, command: Command) -> dict[str, Any]:
     return {"review_status": status, "revision": version.revision}
 
 
+def build(told: Told, command: Command) -> dict[str, Any]:
+    model, version = told.world.version(command.args["name"], command.args["number"])
+    before, after = version.build, command.args["status"]
+    if before != after:
+        if after not in BUILT_AFTER[before]:
+            raise RefusedError(409)
+        version.build, version.revision = after, version.revision + 1
+        told.fact(model, "model_version.build_status_changed", before=before, after=after, revision=version.revision)
+        subject = version_subject(model, version.number)
+        told.entry("model_version.build_status_changed", subject, {"build_status": before}, {"build_status": after})
+    return {"build_status": after, "revision": version.revision}
+
+
 def annotate(told: Told, command: Command) -> dict[str, Any]:
     model, version = told.world.version(command.args["name"], command.args["number"])
     description = command.args["description"]
@@ -232,6 +245,7 @@ RULES = {
     "register": register,
     "quarantine": quarantine,
     "review": review,
+    "build": build,
     "annotate": annotate,
     "set_alias": set_alias,
     "delete_alias": delete_alias,

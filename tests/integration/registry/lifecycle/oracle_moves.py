@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from tests.integration.registry.lifecycle.commands import ENDPOINT, Command
+from tests.integration.registry.lifecycle.commands import Command, url_of
 from tests.integration.registry.lifecycle.news import Told
 from tests.integration.registry.lifecycle.oracle_models import move_alias, version_subject
 from tests.integration.registry.lifecycle.oracle_routing import conclude_touching
@@ -37,7 +37,7 @@ def plan_move(world: World, name: str, number: int, to_stage: str, replaces: str
         raise RefusedError(409)
     met = {
         "not quarantined": not version.quarantined,
-        "not rejected": version.review != "rejected",
+        "admitted": world.admits(model, version),
         "endpoint": version.health in HEALTHY_ENOUGH,
         "not champion": model.champion != number,
         "free slot": not becomes_champion or holder_name in (None, replaces),
@@ -106,25 +106,27 @@ def try_move(told: Told, command: Command) -> dict[str, Any]:
 def deploy(told: Told, command: Command) -> dict[str, Any]:
     args = command.args
     model, version = told.world.version(args["name"], args["number"])
-    url = f"{ENDPOINT}/{args['name']}/{args['number']}/{args['place']}"
+    url = url_of(args)
     if (url, args["health"]) == (version.url, version.health):
         return {"health": version.health}
-    if url != version.url:
-        if version.stage in SERVING and told.world.is_guarded(model, version.stage):
-            raise RefusedError(409)
+    is_served = version.stage in SERVING
+    if url != version.url and is_served and told.world.guard(model, version.stage) is not None:
+        raise RefusedError(409)
+    record_endpoint(told, model, version, (url, args["health"]), request_id=None)
+    return {"health": version.health}
+
+
+def record_endpoint(
+    told: Told, model: Model, version: Version, endpoint: tuple[str, str], *, request_id: str | None
+) -> None:
+    """The deployment and the news of it; only another URL makes the version another one to who agrees to it."""
+    if endpoint[0] != version.url:
         version.endpoint_revision, version.revision = version.endpoint_revision + 1, version.revision + 1
-    version.url, version.health = url, args["health"]
-    told.fact(
-        model,
-        "deployment.recorded",
-        number=version.number,
-        health=version.health,
-        revision=version.revision,
-        request_id=None,
-    )
+    version.url, version.health = endpoint
+    says: dict[str, Any] = {"number": version.number, "health": version.health, "revision": version.revision}
+    told.fact(model, "deployment.recorded", **says, request_id=request_id)
     subject = f"{version_subject(model, version.number)}/deployments/production"
     told.entry("deployment.recorded", subject, None, {"health": version.health})
-    return {"health": version.health}
 
 
 def appoint(told: Told, command: Command) -> dict[str, Any]:
@@ -135,7 +137,9 @@ def appoint(told: Told, command: Command) -> dict[str, Any]:
     if model.champion == version.number:
         return {"number": version.number}
     holder = told.world.holder(model)
-    may_serve = version.stage == PRODUCTION and version.may_be_served and version.health in HEALTHY_ENOUGH
+    may_serve = (
+        version.stage == PRODUCTION and told.world.may_be_served(model, version) and version.health in HEALTHY_ENOUGH
+    )
     names_holder = args["replaces_model"] == (None if holder is None else holder.name)
     if told.world.champion_policy(model) != "manual" or not may_serve or not names_holder:
         raise RefusedError(409)
@@ -149,7 +153,7 @@ def roll_back(told: Told, command: Command) -> dict[str, Any]:
     model = told.world.model(command.args["name"])
     if model.champion is None or model.champion != command.args["replaces"]:
         raise RefusedError(409)
-    replaced, restored = model.versions[model.champion], _former_champion(model)
+    replaced, restored = model.versions[model.champion], _former_champion(told.world, model)
     if restored is None:
         raise RefusedError(409)
     if restored.stage != PRODUCTION:
@@ -170,7 +174,7 @@ def _plan_of(told: Told, command: Command) -> Plan:
     return plan_move(told.world, args["name"], args["number"], to_stage, args["replaces"])
 
 
-def _former_champion(model: Model) -> Version | None:
+def _former_champion(world: World, model: Model) -> Version | None:
     """The most recent champion that nothing was rolled back from, and that may be served."""
     stack: list[int] = []
     for _, to_number, cause in model.reigns:
@@ -180,7 +184,8 @@ def _former_champion(model: Model) -> Version | None:
             stack = stack[: stack.index(to_number)]
         stack = [*(number for number in stack if number != to_number), to_number]
     former = [model.versions[number] for number in reversed(stack[:-1])]
-    return next((each for each in former if each.stage in (PRODUCTION, DEPRECATED) and each.may_be_served), None)
+    ready = [each for each in former if each.stage in (PRODUCTION, DEPRECATED) and world.may_be_served(model, each)]
+    return next(iter(ready), None)
 
 
 def _succeeds(world: World, model: Model, version: Version, serving: tuple[Model, Version] | None) -> bool:

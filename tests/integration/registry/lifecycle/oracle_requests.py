@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from tests.integration.registry.lifecycle.commands import Command
+from tests.integration.registry.lifecycle.commands import Command, url_of
 from tests.integration.registry.lifecycle.news import Told
-from tests.integration.registry.lifecycle.oracle_moves import Plan, make_move, plan_move
-from tests.integration.registry.lifecycle.rules import stage_of
-from tests.integration.registry.lifecycle.world import RefusedError, Request
+from tests.integration.registry.lifecycle.oracle_moves import Plan, make_move, plan_move, record_endpoint
+from tests.integration.registry.lifecycle.rules import SERVING, stage_of
+from tests.integration.registry.lifecycle.world import Model, RefusedError, Request, Version
 
 OPEN = ("pending", "approved")
 
@@ -18,29 +18,55 @@ def ask(told: Told, command: Command) -> dict[str, Any]:
     plan = plan_move(world, args["name"], args["number"], to_stage, args["replaces"])
     if not plan.passes_gates or not plan.approvals:
         raise RefusedError(409)
+    made: dict[str, Any] = {"to_stage": to_stage, "needed": plan.approvals, "is_automatic": plan.is_automatic}
+    return _make_request(told, command, plan.model, plan.version, replaces=args["replaces"], **made)
+
+
+def ask_endpoint(told: Told, command: Command) -> dict[str, Any]:
+    args, world = command.args, told.world
+    model, version = world.version(args["name"], args["number"])
+    guard = world.guard(model, version.stage)
+    url = url_of(args)
+    if version.stage not in SERVING or url == version.url or guard is None:
+        raise RefusedError(409)
+    made: dict[str, Any] = {"needed": guard["approvals"]["count"], "is_automatic": guard.get("apply") != "on_command"}
+    endpoint = (url, args["health"])
+    return _make_request(told, command, model, version, to_stage=version.stage, endpoint=endpoint, **made)
+
+
+def _make_request(
+    told: Told,
+    command: Command,
+    model: Model,
+    version: Version,
+    *,
+    to_stage: str,
+    replaces: str | None = None,
+    **made: Any,
+) -> dict[str, Any]:
+    world = told.world
     for request in list(world.requests.values()):
-        same_move = (request.model, request.number, request.to_stage) == (args["name"], args["number"], to_stage)
-        if request.state in OPEN and same_move:
+        is_same = (request.model, request.number, request.to_stage) == (model.name, version.number, to_stage)
+        if request.state in OPEN and is_same:
             if world.state_of(request) in OPEN:
                 raise RefusedError(409)
             end(told, request, "expired")
     request = Request(
         id=told.new_id or "?",
-        model=args["name"],
-        number=args["number"],
+        model=model.name,
+        number=version.number,
         to_stage=to_stage,
-        replaces=args["replaces"],
+        replaces=replaces,
         requester=command.actor,
-        needed=plan.approvals,
-        is_automatic=plan.is_automatic,
-        bound=world.bound(plan.model, plan.version),
+        bound=world.bound(model, version),
         made_at=world.day,
+        **made,
     )
     world.requests[request.id] = request
-    told.fact(plan.model, "transition_request.created", request_id=request.id, to_stage=to_stage)
+    told.fact(model, "transition_request.created", request_id=request.id, to_stage=to_stage)
     told.entry("transition_request.created", request.subject, None, {"to_stage": to_stage})
     told.status = 201
-    return {"state": "pending", "approvals_needed": plan.approvals, "from_stage": plan.version.stage}
+    return {"approvals_needed": request.needed, "from_stage": version.stage, **_summary(request)}
 
 
 def approve(told: Told, command: Command) -> dict[str, Any]:
@@ -50,6 +76,7 @@ def approve(told: Told, command: Command) -> dict[str, Any]:
     model = told.world.model(request.model)
     before = request.state
     request.decisions.append((command.actor, "approval"))
+    request.revision += 1
     request.state = "approved" if len(request.approvers) >= request.needed else "pending"
     told.fact(model, "approval.given", approver=command.actor, approvals=len(request.approvers))
     told.entry("approval.given", request.subject, {"state": before}, {"state": request.state})
@@ -93,7 +120,7 @@ def sweep(told: Told) -> None:
 
 def end(told: Told, request: Request, state: str) -> None:
     """The request's last state, and the news of it."""
-    before, request.state = request.state, state
+    before, request.state, request.revision = request.state, state, request.revision + 1
     model = told.world.models[request.model]
     told.fact(model, "transition_request.ended", request_id=request.id, state=state)
     told.entry(f"transition_request.{state}", request.subject, {"state": before}, {"state": state})
@@ -101,6 +128,11 @@ def end(told: Told, request: Request, state: str) -> None:
 
 def _do(told: Told, request: Request) -> None:
     _refuse_stale(told, request)
+    if request.endpoint is not None:
+        model, version = told.world.version(request.model, request.number)
+        record_endpoint(told, model, version, request.endpoint, request_id=request.id)
+        end(told, request, "applied")
+        return
     plan: Plan = plan_move(told.world, request.model, request.number, request.to_stage, request.replaces)
     if not plan.passes_gates:
         raise RefusedError(409)
@@ -109,11 +141,7 @@ def _do(told: Told, request: Request) -> None:
 
 
 def _request(told: Told, command: Command) -> Request:
-    request = told.world.requests.get(command.args["request"])
-    if request is None:
-        raise RefusedError(404)
-    told.world.version(request.model, request.number)
-    return request
+    return told.world.request(command.args["request"])
 
 
 def _refuse_closed(told: Told, request: Request) -> None:
@@ -136,7 +164,14 @@ def _refuse_stale(told: Told, request: Request) -> None:
 
 
 def _summary(request: Request) -> dict[str, Any]:
-    return {"state": request.state, "approvals_given": len(request.approvers)}
+    return {"state": request.state, "approvals_given": len(request.approvers), "revision": request.revision}
 
 
-RULES = {"ask": ask, "approve": approve, "reject": reject, "withdraw": withdraw, "apply": apply}
+RULES = {
+    "ask": ask,
+    "ask_endpoint": ask_endpoint,
+    "approve": approve,
+    "reject": reject,
+    "withdraw": withdraw,
+    "apply": apply,
+}

@@ -37,6 +37,18 @@ SYNONYMS = {
     "Production": PRODUCTION,
     "retired": ARCHIVED,
 }
+BUILT_AFTER = {
+    "training": ("evaluating", "ready", "failed"),
+    "evaluating": ("ready", "failed", "training"),
+    "ready": ("evaluating", "failed"),
+    "failed": ("training", "evaluating"),
+}
+"""What the making of a version can become; a new version is `ready`."""
+
+BUILD_STATUSES = ("evaluating", "ready")
+REVIEW_STATUSES = ("pending_review", "approved")
+"""With what a version goes to staging or beyond, unless a policy says otherwise."""
+
 NO_STAGES = ("evaluating", "approved", "nowhere")
 
 SERVING = frozenset({CANARY, PRODUCTION})
@@ -48,7 +60,9 @@ WRITERS = ADMINS | {"fay"}
 APPROVERS = ADMINS | {"cem", "dee"}
 
 MAY: Mapping[str, frozenset[str]] = {
-    **dict.fromkeys(("create", "rename", "describe", "register", "set_alias", "delete_alias", "annotate"), WRITERS),
+    **dict.fromkeys(
+        ("create", "rename", "describe", "register", "set_alias", "delete_alias", "annotate", "build"), WRITERS
+    ),
     **dict.fromkeys(("review", "approve", "reject"), APPROVERS),
     **dict.fromkeys(
         (
@@ -61,6 +75,7 @@ MAY: Mapping[str, frozenset[str]] = {
             "roll_back",
             "set_policy",
             "ask",
+            "ask_endpoint",
             "withdraw",
             "apply",
             "start",
@@ -90,7 +105,7 @@ def needs_of(move: Move) -> frozenset[str]:
     from_stage, to_stage = move
     needs = {"not champion"} if from_stage == PRODUCTION else set()
     if to_stage in SERVING or (to_stage == STAGING and from_stage not in SERVING):
-        needs |= {"not quarantined", "not rejected"}
+        needs |= {"not quarantined", "admitted"}
     if to_stage in SERVING:
         needs.add("endpoint")
     if to_stage == PRODUCTION:

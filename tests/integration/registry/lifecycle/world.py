@@ -4,7 +4,15 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.integration.registry.lifecycle.rules import DEVELOPMENT, SERVING, STAGES, Move, table_of
+from tests.integration.registry.lifecycle.rules import (
+    BUILD_STATUSES,
+    DEVELOPMENT,
+    REVIEW_STATUSES,
+    SERVING,
+    STAGES,
+    Move,
+    table_of,
+)
 
 Policy = dict[str, Any]
 CHAMPION = "champion"
@@ -31,6 +39,7 @@ class Version:
     data: str | None
     stage: str = DEVELOPMENT
     quarantined: bool = False
+    build: str = "ready"
     review: str = "pending_review"
     description: str | None = None
     revision: int = 1
@@ -38,11 +47,6 @@ class Version:
     endpoint_revision: int = 0
     health: str | None = None
     moves: list[tuple[str, str, str | None]] = field(default_factory=list)
-
-    @property
-    def may_be_served(self) -> bool:
-        """Whether nothing that people said about it stands against it."""
-        return not self.quarantined and self.review != "rejected"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,7 +72,7 @@ class Model:
 
 @dataclass(slots=True, kw_only=True)
 class Request:
-    """A transition request as it should stand."""
+    """A transition request as it should stand; with an `endpoint` (URL and health) it is about that."""
 
     id: str
     model: str
@@ -80,8 +84,10 @@ class Request:
     is_automatic: bool
     bound: tuple[Any, ...]
     made_at: int
+    endpoint: tuple[str, str] | None = None
     state: str = "pending"
     decisions: list[tuple[str, str]] = field(default_factory=list)
+    revision: int = 1
 
     @property
     def approvers(self) -> list[str]:
@@ -135,6 +141,14 @@ class World:
             raise RefusedError(404)
         return model, model.versions[number]
 
+    def request(self, id_: str) -> Request:
+        """The transition request of a version that is there, or 404."""
+        if id_ not in self.requests:
+            raise RefusedError(404)
+        found = self.requests[id_]
+        self.version(found.model, found.number)
+        return found
+
     def slot(self, model: Model) -> list[Model]:
         """The models that are in the same slot, deleted ones too."""
         return [each for each in self.models.values() if each.industry == model.industry]
@@ -153,13 +167,11 @@ class World:
 
     def table(self, model: Model) -> frozenset[Move]:
         """The moves that there are for a model's versions."""
-        for policy in (model.policy, self.policy):
-            if "allowed_moves" in policy:
-                return table_of((move["from_stage"], move["to_stage"]) for move in policy["allowed_moves"])
-        return table_of(None)
+        allowed = self._own(model, "allowed_moves")
+        return table_of(allowed and [(move["from_stage"], move["to_stage"]) for move in allowed])
 
     def champion_policy(self, model: Model) -> str:
-        return str(model.policy.get("champion") or self.policy.get("champion") or "auto")
+        return str(self._own(model, "champion") or "auto")
 
     def protected(self, model: Model) -> set[str]:
         """The aliases that take an approver."""
@@ -175,9 +187,19 @@ class World:
                 return dict(found)
         return {}
 
-    def is_guarded(self, model: Model, stage: str) -> bool:
-        """Whether others must agree before a version gets into this stage, by whichever of its moves."""
-        return any("approvals" in self.rule(model, (from_stage, stage)) for from_stage in (*STAGES, None))
+    def guard(self, model: Model, stage: str) -> dict[str, Any] | None:
+        """The rule by which most people must agree before a version gets into this stage, by whichever of its moves."""
+        rules = [self.rule(model, (from_stage, stage)) for from_stage in (*STAGES, None)]
+        return max((each for each in rules if "approvals" in each), key=_count, default=None)
+
+    def admits(self, model: Model, version: Version) -> bool:
+        """Whether a version of these statuses goes to staging or beyond."""
+        builds = self._own(model, "build_statuses") or BUILD_STATUSES
+        return version.build in builds and version.review in (self._own(model, "review_statuses") or REVIEW_STATUSES)
+
+    def may_be_served(self, model: Model, version: Version) -> bool:
+        """Whether nothing that people said about the version stands against it."""
+        return not version.quarantined and self.admits(model, version)
 
     def state_of(self, request: Request) -> str:
         """Where a request stands now: what is open for a day is expired."""
@@ -215,3 +237,11 @@ class World:
         champions = {(model.industry, model.name, model.champion) for model in there if model.champion is not None}
         running = {each.key: (each.control, each.treatment) for each in self.experiments.values() if each.is_running}
         return {"versions": routed, "champions": champions, "experiments": running}
+
+    def _own(self, model: Model, name: str) -> Any:
+        """What the model's policy says, or else its project's; None when neither does."""
+        return model.policy.get(name) or self.policy.get(name)
+
+
+def _count(rule: dict[str, Any]) -> int:
+    return int(rule["approvals"]["count"])
