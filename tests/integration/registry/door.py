@@ -169,12 +169,17 @@ def digest_of(content: bytes) -> str:
 
 @asynccontextmanager
 async def open_door(
-    dsn: str, artifacts: Path, *, migrate_first: bool = True, store: OpenableStore | None = None
+    dsn: str,
+    artifacts: Path,
+    *,
+    migrate_first: bool = True,
+    store: OpenableStore | None = None,
+    clock: StepClock | None = None,
 ) -> AsyncIterator[Door]:
     """Serve the registry's HTTP side over the database at `dsn`, without Kafka: news wait in the outbox."""
     if migrate_first:
         await migrate(dsn)
-    clock = StepClock()
+    clock = clock or StepClock()
     database = Database(dsn)
     store = store or DiskArtifactStore(artifacts, new_id=new_uuid7)
     services = Services(

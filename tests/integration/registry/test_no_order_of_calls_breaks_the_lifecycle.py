@@ -8,7 +8,7 @@ import asyncio
 import os
 import uuid
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import replace
 from hashlib import sha256
 from random import Random
@@ -24,7 +24,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.integration.registry.door import Door
+from tests.integration.registry.door import Door, open_door
 from tests.integration.registry.lifecycle.commands import Command
 from tests.integration.registry.lifecycle.drawing import INDUSTRIES, Drawing
 from tests.integration.registry.lifecycle.oracle import RULES
@@ -61,6 +61,7 @@ class Lifecycle(RuleBasedStateMachine):
     """One project; every rule sends what it drew, and judges all that is to be seen of it."""
 
     door: Door
+    other: Door
     loop: asyncio.AbstractEventLoop
     failures: ClassVar[list[BaseException]] = []
     reached: ClassVar[Counter[tuple[str, int]]] = Counter()
@@ -70,7 +71,10 @@ class Lifecycle(RuleBasedStateMachine):
         door = replace(type(self).door, project=f"life-{uuid.uuid4().hex[:12]}")
         digests = [self.wait(door.upload(content)) for content in (b"one model", b"another model")]
         self.witness = Witness(
-            door=door, world=World(project=door.project, artifacts=frozenset(digests)), reached=self.reached
+            door=door,
+            other=type(self).other,
+            world=World(project=door.project, artifacts=frozenset(digests)),
+            reached=self.reached,
         )
         self.wait(self.witness.forget())
         self.trail, self.count = "", 0
@@ -135,6 +139,7 @@ class Lifecycle(RuleBasedStateMachine):
     def call_at_once(self, seed: int, times: int) -> None:
         """Several calls at once: some order of them must explain everything."""
         drawing = self.drawing(seed)
+        drawing.focus = drawing.pick((None, *self.witness.world.models))
         self.send(*(drawing.command(drawing.pick(AT_ONCE)) for _ in range(times)))
 
     @rule(seed=SEEDS, times=st.integers(2, 4))
@@ -150,9 +155,17 @@ class Lifecycle(RuleBasedStateMachine):
             self.wait(self.witness.look_back())
 
 
+@pytest.fixture
+async def other(registry_database: str, served_door: Door) -> AsyncIterator[Door]:
+    """Another registry on the same database, at the same time."""
+    opened = open_door(registry_database, served_door.artifacts, migrate_first=False, clock=served_door.clock)
+    async with opened as door:
+        yield door
+
+
 @pytest.mark.timeout(36_000 if IS_LONG else 600)
-async def test_no_order_of_calls_breaks_the_lifecycle(door: Door) -> None:
-    machine = type("Machine", (Lifecycle,), {"door": door, "loop": asyncio.get_running_loop()})
+async def test_no_order_of_calls_breaks_the_lifecycle(door: Door, other: Door) -> None:
+    machine = type("Machine", (Lifecycle,), {"door": door, "other": other, "loop": asyncio.get_running_loop()})
     bounded = settings(
         max_examples=EXAMPLES,
         stateful_step_count=STEPS,
@@ -175,10 +188,10 @@ async def test_no_order_of_calls_breaks_the_lifecycle(door: Door) -> None:
     assert accepted >= MUST_BE_REACHED, f"the drawn calls are too tame to prove anything: {Lifecycle.reached}"
 
 
-async def test_every_operation_has_a_way_through(door: Door) -> None:
+async def test_every_operation_has_a_way_through(door: Door, other: Door) -> None:
     digest = await door.upload()
     world = World(project=door.project, artifacts=frozenset({digest}))
-    witness = Witness(door=door, world=world)
+    witness = Witness(door=door, other=other, world=world)
     await witness.forget()
     drawing = Drawing(world=world, random=Random(0))
     request = ""

@@ -74,6 +74,8 @@ class Drawing:
     world: World
     random: Random
     count: int = 0
+    focus: str | None = None
+    """The registered model that most commands are about."""
 
     def pick(self, choices: Sequence[Any]) -> Any:
         """One of them by chance; what stands there twice comes twice as often."""
@@ -164,7 +166,8 @@ class Drawing:
 
     def _name(self) -> str:
         there = tuple(self.world.models)
-        return str(self.pick((*there * 4, *INDUSTRIES)))
+        likely = there if self.focus is None else (self.focus,) * len(there)
+        return str(self.pick((*likely * 4, *INDUSTRIES)))
 
     def _version(self) -> dict[str, Any]:
         name = self._name()

@@ -45,10 +45,15 @@ class DisagreementError(AssertionError):
 
 @dataclass(slots=True, kw_only=True)
 class Witness:
-    """Sends commands to one project and keeps account of what became of them."""
+    """Sends commands to one project and keeps account of what became of them.
+
+    `door` and `other` are two registries on one database, as in service: what only one process keeps in order shows.
+    """
 
     door: Door
+    other: Door
     world: World
+    sent: int = 0
     last_row: int = 0
     known_entries: set[Any] = field(default_factory=set)
     route_sequence: int = 0
@@ -123,7 +128,9 @@ class Witness:
     async def _send(self, command: Command) -> Reply:
         method, path, document, query = http_of(command)
         token = TOKEN if command.actor == "ann" else f"{command.actor}s-token"
-        door = replace(self.door, http=replace(self.door.http, token=token))
+        self.sent += 1
+        http = (self.door, self.other)[self.sent % 2].http
+        door = replace(self.door, http=replace(http, token=token))
         return await door.call(method, path, document, headers=command.headers, query=query)
 
     def _refuse_failure(self, command: Command, reply: Reply, sent: Sequence[Sent]) -> None:
