@@ -1,6 +1,7 @@
 """When a promotion moves the champion, over HTTP: always, never, or when the version is better."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -76,6 +77,26 @@ async def test_only_what_may_serve_is_made_champion_by_hand(door: Door) -> None:
     assert "move it to production" in unstaged.document["fix"]
     assert await door.champion() == number
     assert (await door.actions())[-1] == "alias.moved.refused"
+
+
+async def test_whom_nobody_agreed_to_is_made_champion_by_hand_only_once_others_have(door: Door) -> None:
+    await door.create()
+    await set_policy(door, "manual")
+    older = await promoted(door)
+    demand = {"moves": [{"to_stage": "production", "approvals": {"count": 1}}]}
+    (await door.call("PUT", "/policies", {"champion": "manual", **demand})).expect(200)
+
+    refused = await appoint(door, older, None)
+    (await door.move(older, "deprecated")).expect(200)
+    path = f"{versions()}/{older}/transition-requests"
+    request = (await door.call("POST", path, {"to_stage": "production"})).expect(201)["request_id"]
+    cem = replace(door, http=replace(door.http, token="cems-token"))
+    (await cem.call("POST", f"/transition-requests/{request}/approve", {})).expect(200)
+    agreed = await appoint(door, older, None)
+
+    assert (refused.status, agreed.status) == (409, 200)
+    assert "Nobody agreed" in refused.document["fix"]
+    assert await door.champion() == older
 
 
 async def test_under_automatic_policy_nobody_points(door: Door) -> None:

@@ -1,16 +1,18 @@
 """Pointing `champion` at a version in production by hand, where the policy is `manual`."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from modelyard_events.values import Stage
 from modelyard_runtime.problems import ConflictError
 
+from modelyard_registry.lifecycle import store
 from modelyard_registry.lifecycle.alias_moves import move_alias
 from modelyard_registry.lifecycle.domain import CHAMPION, Cause, ChampionChangedError, Standing
 from modelyard_registry.lifecycle.situation import Situation, load_situation
 from modelyard_registry.models.domain import ModelVersion
 from modelyard_registry.models.store import get_version
-from modelyard_registry.policies.domain import ChampionPolicy
+from modelyard_registry.policies.domain import ChampionPolicy, EffectivePolicy
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.transactions import Transaction
 
@@ -43,8 +45,12 @@ async def appoint_champion(tx: Transaction, command: AppointChampion) -> ModelVe
     _refuse_another_champion(situation, replaces=command.replaces)
     if situation.standing.is_champion:
         return situation.version
+    arrivals = await store.list_arrivals(tx.connection, version_id=situation.version.id, stage=Stage.PRODUCTION)
     fault = decide_appointment(
-        situation.standing, policy=situation.policy.champion, replaces_model=command.replaces_model
+        situation.standing,
+        policy=situation.policy.champion,
+        replaces_model=command.replaces_model,
+        is_agreed=is_agreed(situation.policy, arrivals),
     )
     if fault is not None:
         detail = f"{command.model} {command.number} cannot be made champion by hand."
@@ -57,12 +63,30 @@ async def appoint_champion(tx: Transaction, command: AppointChampion) -> ModelVe
     return await get_version(tx.connection, project=command.project, model=command.model, reference=command.number)
 
 
-def decide_appointment(standing: Standing, *, policy: ChampionPolicy, replaces_model: str | None) -> str | None:
+def is_agreed(policy: EffectivePolicy, arrivals: Collection[tuple[Stage, bool]]) -> bool:
+    """Whether the policy that holds now would let the version into production as it once came there.
+
+    `arrivals` say from where it came and whether others had agreed. A policy that demands approvals may be younger
+    than the version's stage.
+    """
+    if policy.guard_of(Stage.PRODUCTION) is None:
+        return True
+    return any(
+        was_agreed or policy.rule_for(from_stage, Stage.PRODUCTION).approvals is None
+        for from_stage, was_agreed in arrivals
+    )
+
+
+def decide_appointment(
+    standing: Standing, *, policy: ChampionPolicy, replaces_model: str | None, is_agreed: bool
+) -> str | None:
     """What stands against making the version champion, as what to do about it; None when nothing does."""
     if policy is not ChampionPolicy.MANUAL:
         return f"The champion policy is {policy}: promote a version or roll back; only `manual` lets people point."
     if standing.stage is not Stage.PRODUCTION:
         return f"The version is in {standing.stage}: move it to production first."
+    if not is_agreed:
+        return "Nobody agreed to it in production, as policy demands: move it to deprecated, and ask for production."
     if standing.quarantined:
         return "The version must be released from quarantine."
     if not (standing.build_is_admitted and standing.review_is_admitted):

@@ -153,7 +153,10 @@ async def get_champion(
     dependencies=[requires(Permission.VERSIONS_TRANSITION)],
 )
 async def post_champion(project: Project, name: ModelName, body: NewChampion, call: Caller) -> Response:
-    """Only where the champion policy is `manual`; elsewhere promotions and rollbacks move the champion."""
+    """Only where the champion policy is `manual`; elsewhere promotions and rollbacks move the champion.
+
+    Where policy demands approvals for production, only a version whose promotion others agreed to becomes champion.
+    """
     command = AppointChampion(
         project=project,
         model=name,

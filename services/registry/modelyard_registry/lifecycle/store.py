@@ -31,6 +31,7 @@ LIST_TRANSITIONS = """
 SELECT id, from_stage, to_stage, reason, transitioned_at, transitioned_by, verdicts, request_id FROM transitions
 WHERE version_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3
 """
+LIST_ARRIVALS = "SELECT DISTINCT from_stage, request_id FROM transitions WHERE version_id = $1 AND to_stage = $2"
 STAGE_AT = """
 SELECT to_stage AS stage, transitioned_at AS since FROM transitions
 WHERE version_id = $1 AND transitioned_at <= $2 ORDER BY transitioned_at DESC, id DESC LIMIT 1
@@ -115,6 +116,12 @@ async def list_transitions(
         )
         for row in rows
     ]
+
+
+async def list_arrivals(connection: Connection, *, version_id: UUID, stage: Stage) -> Sequence[tuple[Stage, bool]]:
+    """From where the version ever came into `stage`, and whether others had agreed to it; in no order."""
+    rows = await connection.fetch(LIST_ARRIVALS, version_id, stage)
+    return [(Stage(row["from_stage"]), row["request_id"] is not None) for row in rows]
 
 
 async def find_stage_at(

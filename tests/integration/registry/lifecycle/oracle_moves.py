@@ -140,8 +140,13 @@ def appoint(told: Told, command: Command) -> dict[str, Any]:
     may_serve = (
         version.stage == PRODUCTION and told.world.may_be_served(model, version) and version.health in HEALTHY_ENOUGH
     )
+    agreed = [
+        on is not None or not told.world.rule(model, (come, to)).get("approvals")
+        for come, to, on in version.moves
+        if to == PRODUCTION
+    ]
     names_holder = args["replaces_model"] == (None if holder is None else holder.name)
-    if told.world.champion_policy(model) != "manual" or not may_serve or not names_holder:
+    if told.world.champion_policy(model) != "manual" or not may_serve or not names_holder or not any(agreed):
         raise RefusedError(409)
     if holder is not None:
         move_alias(told, holder, CHAMPION, None, cause="replacement")

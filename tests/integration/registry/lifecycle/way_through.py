@@ -51,5 +51,6 @@ A_WAY_THROUGH: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("cem", "approve", _SAID),
     ("bob", "apply", _SAID),
     ("ann", "set_policy", {"name": "alpha", "policy": {"champion": "manual"}}),
+    ("ann", "set_policy", {"name": None, "policy": {}}),
     ("ann", "appoint", {"name": "alpha", "number": 1, "replaces": 3, "replaces_model": None}),
 )
