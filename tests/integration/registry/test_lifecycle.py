@@ -329,6 +329,24 @@ async def test_the_route_follows_a_treatment_that_leaves_staging(door: Door) -> 
     assert {each["number"]: each["stage"] for each in routed}[treatment] == "development"
 
 
+async def test_what_an_experiment_sends_callers_to_is_not_archived(door: Door) -> None:
+    await door.create()
+    await door.promote()
+    treatment = int((await door.register())["number"])
+    await door.deploy(treatment)
+    (await door.move(treatment, "staging")).expect(200)
+    variant = {"model": "risk", "number": treatment, "share_bp": 5000}
+    experiment = {"key": "try", "model_type": "risk_scoring", "treatment": variant}
+    (await door.call("POST", "/experiments", experiment)).expect(201)
+
+    refused = await door.move(treatment, "archived")
+    (await door.call("POST", "/experiments/try/stop", {})).expect(200)
+    archived = await door.move(treatment, "archived")
+
+    assert (refused.status, archived.status) == (409, 200)
+    assert "stop it first" in refused.document["fix"]
+
+
 async def test_who_was_champion_at_a_moment_has_an_answer(door: Door) -> None:
     await door.create()
     start = door.clock.now

@@ -40,27 +40,29 @@ class Need(StrEnum):
     ARTIFACT = "The version has no artifact: upload the model's artifact and register it as a new version."
     ENDPOINT = f"The version needs a deployment in {ROUTED_ENVIRONMENT} whose health is not `unhealthy`."
     FREE_SLOT = "No other registered model may be champion of the slot, unless `replaces` names it."
+    NOT_COMPARED = "No running experiment may send callers to the version: stop it first."
     NOT_CHAMPION = "The version must not be champion: roll back, or promote another version first."
 
 
 _ADMISSION = (Need.NOT_QUARANTINED, Need.BUILT, Need.NOT_REJECTED)
 _SERVING = (*_ADMISSION, Need.ARTIFACT, Need.ENDPOINT)
 _PROMOTION = (*_SERVING, Need.FREE_SLOT)
+_RETIREMENT = (Need.NOT_COMPARED,)
 
 TRANSITIONS: Mapping[tuple[Stage, Stage], tuple[Need, ...]] = MappingProxyType(
     {
         (Stage.DEVELOPMENT, Stage.STAGING): _ADMISSION,
-        (Stage.DEVELOPMENT, Stage.ARCHIVED): (),
+        (Stage.DEVELOPMENT, Stage.ARCHIVED): _RETIREMENT,
         (Stage.STAGING, Stage.CANARY): _SERVING,
         (Stage.STAGING, Stage.PRODUCTION): _PROMOTION,
         (Stage.STAGING, Stage.DEVELOPMENT): (),
-        (Stage.STAGING, Stage.ARCHIVED): (),
+        (Stage.STAGING, Stage.ARCHIVED): _RETIREMENT,
         (Stage.CANARY, Stage.PRODUCTION): _PROMOTION,
         (Stage.CANARY, Stage.STAGING): (),
-        (Stage.CANARY, Stage.ARCHIVED): (),
+        (Stage.CANARY, Stage.ARCHIVED): _RETIREMENT,
         (Stage.PRODUCTION, Stage.DEPRECATED): (Need.NOT_CHAMPION,),
         (Stage.DEPRECATED, Stage.PRODUCTION): _PROMOTION,
-        (Stage.DEPRECATED, Stage.ARCHIVED): (),
+        (Stage.DEPRECATED, Stage.ARCHIVED): _RETIREMENT,
     }
 )
 """Every move that there is by default, and what it needs. A move that is not in its project's table is impossible."""
@@ -87,6 +89,8 @@ def _needs_of(from_stage: Stage, to_stage: Stage) -> tuple[Need, ...]:
             return (*needs, *_SERVING)
         case Stage.STAGING if from_stage not in ROUTABLE_STAGES:
             return (*needs, *_ADMISSION)
+        case Stage.ARCHIVED:
+            return (*needs, *_RETIREMENT)
         case _:
             return needs
 
@@ -130,7 +134,7 @@ class Standing:
     `endpoint_health` is None when it has no deployment in the routed environment. `slot_holder` is the
     registered model, other than its own, whose champion serves the slot; `takes_slot` says whether a promotion
     would make the version champion. `build_is_admitted` and `review_is_admitted` say whether policy lets a version
-    with these statuses go to staging or beyond.
+    with these statuses go to staging or beyond. `is_compared` when a running experiment names it.
     """
 
     model: str
@@ -144,6 +148,7 @@ class Standing:
     takes_slot: bool = True
     build_is_admitted: bool = True
     review_is_admitted: bool = True
+    is_compared: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +217,8 @@ def _has(standing: Standing, need: Need, *, replaces: str | None) -> bool:
             return standing.endpoint_health in ("healthy", "unknown")
         case Need.FREE_SLOT:
             return not standing.takes_slot or standing.slot_holder in (None, replaces)
+        case Need.NOT_COMPARED:
+            return not standing.is_compared
         case Need.NOT_CHAMPION:
             return not standing.is_champion
 

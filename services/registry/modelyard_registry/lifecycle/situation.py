@@ -9,6 +9,7 @@ from modelyard_registry.artifacts.records import find_artifact
 from modelyard_registry.attachments.store import find_signature
 from modelyard_registry.deployments.domain import Deployment
 from modelyard_registry.deployments.store import find_deployment
+from modelyard_registry.experiments.store import list_touching
 from modelyard_registry.gates.domain import Champion, GateFacts, Verdict, judge
 from modelyard_registry.lifecycle import store
 from modelyard_registry.lifecycle.domain import (
@@ -39,7 +40,7 @@ class Situation:
     """A version as it stands, in its slot, under the policy that holds.
 
     `holder` is the registered model, other than its own, whose champion serves the slot; `champion` the
-    version that serves the slot now, of whichever model.
+    version that serves the slot now, of whichever model; `is_compared` when a running experiment names the version.
     """
 
     project: str
@@ -49,6 +50,7 @@ class Situation:
     champion: ModelVersion | None
     deployment: Deployment | None
     policy: EffectivePolicy
+    is_compared: bool
 
     @property
     def table(self) -> Table:
@@ -69,6 +71,7 @@ class Situation:
             has_artifact=self.version.format != METADATA,
             build_is_admitted=self.version.build_status in self.policy.build_statuses,
             review_is_admitted=self.version.review_status in self.policy.review_statuses,
+            is_compared=self.is_compared,
         )
 
 
@@ -111,6 +114,7 @@ async def load_situation(tx: Transaction, *, project: str, model: str, reference
         champion=champion,
         deployment=await find_deployment(tx.connection, version_id=version.id, environment=ROUTED_ENVIRONMENT),
         policy=await load_policy(tx.connection, project=project, registered_model_id=own.id, shared=True),
+        is_compared=bool(await list_touching(tx.connection, project=project, model=model, number=version.number)),
     )
 
 

@@ -39,6 +39,7 @@ def plan_move(world: World, name: str, number: int, to_stage: str, replaces: str
         "not quarantined": not version.quarantined,
         "admitted": world.admits(model, version),
         "endpoint": version.health in HEALTHY_ENOUGH,
+        "not compared": (name, number) not in world.variants(),
         "not champion": model.champion != number,
         "free slot": not becomes_champion or holder_name in (None, replaces),
     }

@@ -106,6 +106,8 @@ def needs_of(move: Move) -> frozenset[str]:
     needs = {"not champion"} if from_stage == PRODUCTION else set()
     if to_stage in SERVING or (to_stage == STAGING and from_stage not in SERVING):
         needs |= {"not quarantined", "admitted"}
+    if to_stage == ARCHIVED:
+        needs.add("not compared")
     if to_stage in SERVING:
         needs.add("endpoint")
     if to_stage == PRODUCTION:
