@@ -16,8 +16,8 @@ from modelyard_runtime.problems import UnavailableError
 
 from modelyard_registry.database import DatabaseUnavailableError
 
-I = TypeVar("I")  # noqa: E741
-O = TypeVar("O")  # noqa: E741
+ItemT = TypeVar("ItemT")
+AnswerT = TypeVar("AnswerT")
 
 
 class Postponed(Enum):
@@ -26,7 +26,7 @@ class Postponed(Enum):
     POSTPONED = "postponed"
 
 
-Results = Sequence[O | Exception | Postponed]
+Results = Sequence[AnswerT | Exception | Postponed]
 
 LANES = 2
 """Commits at a time: while the database works on one, this process prepares the other."""
@@ -41,14 +41,14 @@ class TooBusyError(UnavailableError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting(Generic[I, O]):
-    item: I
+class _Waiting(Generic[ItemT, AnswerT]):
+    item: ItemT
     key: Hashable
     weight: int
-    answer: "asyncio.Future[O]"
+    answer: "asyncio.Future[AnswerT]"
 
 
-class SharedCommits(Generic[I, O]):
+class SharedCommits(Generic[ItemT, AnswerT]):
     """Collects items and has them worked off in batches.
 
     `together` commits a batch and answers each item's result, or an error, or Postponed when somebody else holds
@@ -58,12 +58,12 @@ class SharedCommits(Generic[I, O]):
 
     def __init__(
         self,
-        together: Callable[[Sequence[I]], Awaitable[Results[O]]],
-        patiently: Callable[[Sequence[I]], Awaitable[Results[O]]],
+        together: Callable[[Sequence[ItemT]], Awaitable[Results[AnswerT]]],
+        patiently: Callable[[Sequence[ItemT]], Awaitable[Results[AnswerT]]],
     ) -> None:
         self._together = together
         self._patiently = patiently
-        self._waiting: deque[_Waiting[I, O]] = deque()
+        self._waiting: deque[_Waiting[ItemT, AnswerT]] = deque()
         self._busy: set[Hashable] = set()
         self._lanes = LANES
         self._patience = asyncio.Semaphore(PATIENT_MAX)
@@ -80,7 +80,7 @@ class SharedCommits(Generic[I, O]):
         finally:
             self._tasks = None
 
-    async def submit(self, item: I, *, key: Hashable, weight: int) -> O:
+    async def submit(self, item: ItemT, *, key: Hashable, weight: int) -> AnswerT:
         """What became of `item`, after its commit; raises what its work raised.
 
         Whoever stops waiting harms nobody: the item is dropped if it has not begun, and finished if it has. Raises
@@ -91,7 +91,7 @@ class SharedCommits(Generic[I, O]):
         if len(self._waiting) >= WAITING_MAX:
             raise _too_busy()
         loop = asyncio.get_running_loop()
-        waiting: _Waiting[I, O] = _Waiting(item, key, weight, loop.create_future())
+        waiting: _Waiting[ItemT, AnswerT] = _Waiting(item, key, weight, loop.create_future())
         self._waiting.append(waiting)
         if not self._is_called:
             # Not at once: what arrives in the same turn of the loop belongs together.
@@ -105,11 +105,11 @@ class SharedCommits(Generic[I, O]):
             self._lanes -= 1
             self._tasks.create_task(self._work_off(batch))
 
-    def _take(self) -> list[_Waiting[I, O]]:
+    def _take(self) -> list[_Waiting[ItemT, AnswerT]]:
         """What goes into the next commit, in the order of arrival; the rest goes on waiting."""
-        batch: list[_Waiting[I, O]] = []
+        batch: list[_Waiting[ItemT, AnswerT]] = []
         weight = 0
-        passed: deque[_Waiting[I, O]] = deque()
+        passed: deque[_Waiting[ItemT, AnswerT]] = deque()
         # A key that was passed over once is passed over to the end: its items keep their order.
         held = set(self._busy)
         while self._waiting and len(batch) < ITEMS_MAX and weight < WEIGHT_MAX:
@@ -126,7 +126,7 @@ class SharedCommits(Generic[I, O]):
         self._busy.update(each.key for each in batch)
         return batch
 
-    async def _work_off(self, batch: Sequence[_Waiting[I, O]]) -> None:
+    async def _work_off(self, batch: Sequence[_Waiting[ItemT, AnswerT]]) -> None:
         left = await self._try(self._together, batch)
         keys = {each.key for each in left}
         self._busy.difference_update({each.key for each in batch} - keys)
@@ -136,7 +136,7 @@ class SharedCommits(Generic[I, O]):
                 self._tasks.create_task(self._wait_and_work_off([each for each in left if each.key == key], key=key))
         self._begin()
 
-    async def _wait_and_work_off(self, batch: Sequence[_Waiting[I, O]], *, key: Hashable) -> None:
+    async def _wait_and_work_off(self, batch: Sequence[_Waiting[ItemT, AnswerT]], *, key: Hashable) -> None:
         async with self._patience:
             left = await self._try(self._patiently, batch)
             for each in left:
@@ -146,8 +146,8 @@ class SharedCommits(Generic[I, O]):
         self._begin()
 
     async def _try(
-        self, work: Callable[[Sequence[I]], Awaitable[Results[O]]], batch: Sequence[_Waiting[I, O]]
-    ) -> list[_Waiting[I, O]]:
+        self, work: Callable[[Sequence[ItemT]], Awaitable[Results[AnswerT]]], batch: Sequence[_Waiting[ItemT, AnswerT]]
+    ) -> list[_Waiting[ItemT, AnswerT]]:
         """Work on a batch and answer those who wait; the items that are to be tried again by themselves."""
         try:
             results = await work([each.item for each in batch])
