@@ -4,6 +4,7 @@ The key's row is part of the request's own transaction, so an answer is kept exa
 Two requests with one key at once: the second waits for the first one's row, then answers from it.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -17,9 +18,12 @@ from modelyard_registry.transactions import Transaction
 KEY_CHARS_MAX = 200
 KEPT_FOR = timedelta(hours=24)
 
+# Whoever uses a key holds it from before the first lock of a model on: a registration writes its key last, and would
+# wait there for a request with the same key that waits for the model.
 CLAIM_KEY = """
+WITH held AS MATERIALIZED (SELECT pg_advisory_xact_lock(hashtextextended($1::text || '/' || $2::text, 0)))
 INSERT INTO idempotency_keys (actor, key, request, status, answer, created_at)
-VALUES ($1, $2, $3, 0, 'null', $4)
+SELECT $1, $2, $3, 0, 'null', $4 FROM held
 ON CONFLICT (actor, key) DO NOTHING
 RETURNING key
 """
@@ -29,6 +33,12 @@ FORGET_EXPIRED = """
 DELETE FROM idempotency_keys WHERE (actor, key) IN (
     SELECT actor, key FROM idempotency_keys WHERE created_at < $1 ORDER BY created_at LIMIT 20 FOR UPDATE SKIP LOCKED
 )
+"""
+HOLD_KEYS = """
+SELECT pg_advisory_xact_lock(distinct_keys.id) FROM (
+    SELECT DISTINCT hashtextextended(actor || '/' || key, 0) AS id
+    FROM unnest($1::text[], $2::text[]) AS given (actor, key) ORDER BY id
+) AS distinct_keys
 """
 
 
@@ -82,6 +92,11 @@ async def claim_key(tx: Transaction, key: str, *, request: bytes) -> KeptAnswer 
     kept = KeptAnswer(**row) if row else KeptAnswer(request=b"", status=0, answer=None)
     kept.refuse_unless_to(request)
     return kept
+
+
+async def hold_keys(tx: Transaction, claims: Collection[Claim]) -> None:
+    """Wait until nobody else uses one of these keys, and keep them until the transaction ends; before other locks."""
+    await tx.connection.fetch(HOLD_KEYS, [claim.actor for claim in claims], [claim.key for claim in claims])
 
 
 async def forget_expired(tx: Transaction) -> None:

@@ -186,3 +186,18 @@ async def _end_who_waits(door: Door) -> None:
 async def _counted(door: Door, what: str) -> int:
     async with door.database.acquire() as connection:
         return int(await connection.fetchval(f"SELECT {what} FROM model_versions WHERE project = $1", door.project))
+
+
+async def test_one_key_for_a_registration_and_another_change_at_once_lets_one_of_them_through(door: Door) -> None:
+    await door.create()
+    digest = await door.upload()
+    answers = set()
+
+    for attempt in range(12):
+        headers = {"Idempotency-Key": f"{door.project}-{attempt}"}
+        described = door.call("PATCH", "/registered-models/risk", {"description": str(attempt)}, headers=headers)
+        registered = door.call("POST", versions(), {"digest": digest}, headers=headers)
+        replies = await asyncio.gather(*((described, registered) if attempt % 2 else (registered, described)))
+        answers.add(tuple(sorted(reply.status for reply in replies)))
+
+    assert answers <= {(200, 409), (201, 409)}

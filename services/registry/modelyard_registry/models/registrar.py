@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from modelyard_runtime.problems import ConflictError, ProblemError, UnavailableError
 
-from modelyard_registry.idempotency import Claim, KeptAnswer, forget_expired
+from modelyard_registry.idempotency import Claim, KeptAnswer, forget_expired, hold_keys
 from modelyard_registry.metrics import REFUSALS
 from modelyard_registry.models import registration_store
 from modelyard_registry.models.documents import ModelVersionDocument
@@ -82,19 +82,26 @@ class Registrar:
 
     async def _together(self, orders: Sequence[Order]) -> Results[Registered]:
         async with self._unit_of_work(_BATCH) as tx:
+            await _hold_keys(tx, orders)
             return await _carry_out(tx, orders)
 
     async def _patiently(self, orders: Sequence[Order]) -> Results[Registered]:
         async with self._unit_of_work(_BATCH) as tx:
+            await _hold_keys(tx, orders)
             await registration_store.lock_models(
                 tx.connection, [(order.command.project, order.command.model) for order in orders]
             )
             return await _carry_out(tx, orders)
 
 
-async def _carry_out(tx: Transaction, orders: Sequence[Order]) -> Results[Registered]:
-    if any(order.claim for order in orders):
+async def _hold_keys(tx: Transaction, orders: Sequence[Order]) -> None:
+    claims = [order.claim for order in orders if order.claim]
+    if claims:
         await forget_expired(tx)
+        await hold_keys(tx, claims)
+
+
+async def _carry_out(tx: Transaction, orders: Sequence[Order]) -> Results[Registered]:
     found = await registration_store.load(tx.connection, [(order.command, order.claim) for order in orders])
     batch = _Batch(tx)
     results: Results[Registered] = [

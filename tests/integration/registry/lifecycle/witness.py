@@ -72,9 +72,6 @@ class Witness:
     async def together(self, commands: Sequence[Command]) -> None:
         """Send commands at once: what is to be seen must be what some order of them leads to."""
         replies = await asyncio.gather(*(self._send(command) for command in commands))
-        for index, reply in enumerate(replies):
-            if reply.status == 503 and _share_a_key(commands, commands[index]):
-                replies[index] = await self._send(commands[index])
         sent = list(zip(commands, replies, strict=True))
         for command, reply in sent:
             self._refuse_failure(command, reply, sent)
@@ -214,16 +211,6 @@ def _orders(
             faults.append(fault)
             continue
         yield from _orders(after, [*waiting[:index], *waiting[index + 1 :]], (*done, (command, expected)), news, faults)
-
-
-def _share_a_key(commands: Sequence[Command], command: Command) -> bool:
-    """Whether one Idempotency-Key came at once with a registration and with something else.
-
-    Registrations claim their keys last and everything else first: PostgreSQL may end one of the two, whose answer is
-    to send it again.
-    """
-    ops = {each.op for each in commands if (each.actor, each.key) == (command.actor, command.key)}
-    return command.key is not None and "register" in ops and len(ops) > 1
 
 
 def _why_other(command: Command, reply: Reply, expected: Expected) -> str | None:
