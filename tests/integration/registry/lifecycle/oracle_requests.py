@@ -66,7 +66,13 @@ def _make_request(
     told.fact(model, "transition_request.created", request_id=request.id, to_stage=to_stage)
     told.entry("transition_request.created", request.subject, None, {"to_stage": to_stage})
     told.status = 201
-    return {"approvals_needed": request.needed, "from_stage": version.stage, **_summary(request)}
+    # Only this tells a request that came before a policy, made at once, from one that came after it.
+    bound = {
+        "project_policy_revision": world.policy_revision,
+        "model_policy_revision": model.policy_revision,
+        "champion": world.serving_name(model),
+    }
+    return {"approvals_needed": request.needed, "from_stage": version.stage, "bound": bound, **_summary(request)}
 
 
 def approve(told: Told, command: Command) -> dict[str, Any]:

@@ -217,8 +217,15 @@ def _why_other(command: Command, reply: Reply, expected: Expected) -> str | None
     """How the answer differs from the expected one; None when it does not."""
     if reply.status != expected.status:
         return f"{command}: answered {reply.status}, must be {expected.status}: {reply.body[:500]!r}"
-    other = {name: reply.document.get(name) for name, value in expected.says.items() if reply.document[name] != value}
+    seen = {name: reply.document.get(name) for name in expected.says}
+    other = {name: seen[name] for name, value in expected.says.items() if not _agrees(seen[name], value)}
     return f"{command}: says {other}, must be {expected.says}" if other else None
+
+
+def _agrees(seen: Any, must: Any) -> bool:
+    if isinstance(must, dict):
+        return isinstance(seen, dict) and must.items() <= seen.items()
+    return bool(seen == must)
 
 
 def _differences(news: News, facts: Sequence[Fact], entries: Sequence[tuple[Command | None, Entry]]) -> list[str]:

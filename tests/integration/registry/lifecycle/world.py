@@ -165,6 +165,11 @@ class World:
             return None
         return holder, holder.versions[holder.champion]
 
+    def serving_name(self, model: Model) -> str | None:
+        """The champion of the slot as requests name it."""
+        found = self.serving(model)
+        return None if found is None else f"{found[0].name}/{found[1].number}"
+
     def table(self, model: Model) -> frozenset[Move]:
         """The moves that there are for a model's versions."""
         allowed = self._own(model, "allowed_moves")
@@ -208,8 +213,7 @@ class World:
 
     def bound(self, model: Model, version: Version) -> tuple[Any, ...]:
         """Everything that people agree to, so that a change of it voids what they agreed to."""
-        serving = self.serving(model)
-        champion = None if serving is None else (serving[0].name, serving[1].number)
+        champion = self.serving_name(model)
         endpoint = (version.url, version.endpoint_revision)
         policies = (self.policy_revision, model.policy_revision)
         return (version.stage, version.digest, version.description, endpoint, policies, champion)
