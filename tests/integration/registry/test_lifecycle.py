@@ -393,3 +393,19 @@ async def test_the_lifecycle_of_another_projects_model_is_out_of_reach(door: Doo
     assert (await roll_back(elsewhere, replaces=1)).status == 404
     assert (await elsewhere.call("PUT", f"{versions()}/1/quarantine", {"quarantined": True})).status == 404
     assert await door.champion() == 1
+
+
+async def test_a_move_that_meets_a_rename_is_made_or_finds_no_such_model(door: Door) -> None:
+    await door.create("name-0")
+    await door.register("name-0")
+    statuses = set()
+
+    for attempt in range(10):
+        name, stage = f"name-{attempt}", ("staging", "development")
+        renamed = door.call("POST", f"/registered-models/{name}/rename", {"name": f"name-{attempt + 1}"})
+        moves = (door.move(1, to_stage, name=name) for to_stage in stage * 3)
+        first, *replies = await asyncio.gather(renamed, *moves)
+        first.expect(200)
+        statuses |= {reply.status for reply in replies}
+
+    assert statuses <= {200, 404, 409}

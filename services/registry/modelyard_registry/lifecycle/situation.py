@@ -25,7 +25,7 @@ from modelyard_registry.lifecycle.domain import (
 )
 from modelyard_registry.lifecycle.succession import Succession, decide_succession
 from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel
-from modelyard_registry.models.store import get_version, lock_slot
+from modelyard_registry.models.store import get_model, get_version, lock_slot
 from modelyard_registry.policies.domain import EffectivePolicy, MoveRule
 from modelyard_registry.policies.store import load_policy
 from modelyard_registry.transactions import Transaction
@@ -97,7 +97,9 @@ async def load_situation(tx: Transaction, *, project: str, model: str, reference
     RegisteredModelNotFoundError or ModelVersionNotFoundError.
     """
     slot = await lock_slot(tx.connection, project=project, name=model)
-    own = next(each for each in slot if each.name == model)
+    found = next((each for each in slot if each.name == model), None)
+    # While this waited for the lock the model may have got another name: then there is none of this one.
+    own = found or await get_model(tx.connection, project=project, name=model)
     holder = next((each for each in slot if CHAMPION in each.aliases and each.id != own.id), None)
     version = await get_version(tx.connection, project=project, model=model, reference=reference)
     serving = own if CHAMPION in own.aliases else holder
