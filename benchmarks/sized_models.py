@@ -17,29 +17,30 @@ STATEMENT_TIMEOUT_S = 600.0
 # Numbers and semantic versions go on from the template's, a second apart, as they do in a registry.
 COPY_VERSIONS = """
 INSERT INTO model_versions
-SELECT (jsonb_populate_record(template, jsonb_build_object(
+SELECT made.* FROM model_versions AS template, generate_series($2::integer, $3::integer) AS copy (number),
+LATERAL jsonb_populate_record(template, jsonb_build_object(
     'id', uuidv7(),
     'number', copy.number,
     'semver', jsonb_build_array(1, copy.number, 0),
     'run_id', 'run-' || copy.number,
     'created_at', template.created_at + copy.number * interval '1 second',
     'updated_at', template.created_at + copy.number * interval '1 second'
-))).*
-FROM model_versions AS template, generate_series($2::integer, $3::integer) AS copy (number)
+)) AS made
 WHERE template.registered_model_id = $1 AND template.number = 1
 """
 COPY_METRICS = """
 INSERT INTO version_metrics
-SELECT (jsonb_populate_record(metric, jsonb_build_object('version_id', copy.id, 'number', copy.number))).*
-FROM model_versions AS template
+SELECT made.* FROM model_versions AS template
 JOIN version_metrics AS metric ON metric.version_id = template.id
 JOIN model_versions AS copy ON copy.registered_model_id = template.registered_model_id
+CROSS JOIN LATERAL
+    jsonb_populate_record(metric, jsonb_build_object('version_id', copy.id, 'number', copy.number)) AS made
 WHERE template.registered_model_id = $1 AND template.number = 1 AND copy.number BETWEEN $2 AND $3
 """
 COPY_MLFLOW_VERSIONS = """
 INSERT INTO model_versions
-SELECT (jsonb_populate_record(template, jsonb_build_object('version', copy.number))).*
-FROM model_versions AS template, generate_series($2::integer, $3::integer) AS copy (number)
+SELECT made.* FROM model_versions AS template, generate_series($2::integer, $3::integer) AS copy (number),
+LATERAL jsonb_populate_record(template, jsonb_build_object('version', copy.number)) AS made
 WHERE template.name = $1 AND template.version = 1
 """
 
