@@ -17,6 +17,8 @@ ARTIFACT = b"a model"
 LARGE = b"a large model"
 NEW = b"a newer model"
 AGREED = {"to_stage": "production", "approvals": {"count": 1, "role": "approver"}, "apply": "on_command"}
+# Whatever the project's policy becomes meanwhile: nobody has to agree here.
+APPOINTED = {"champion": "manual", "moves": [{"to_stage": "production"}]}
 PROJECT = "/api/v1/projects/{project}"
 MODEL = f"{PROJECT}/registered-models/{{name}}"
 VERSION = f"{MODEL}/versions/{{reference}}"
@@ -40,7 +42,7 @@ async def seed(door: Door) -> Known:
     for name in ("rolled", "appointed"):
         await door.promote(name=name)
         await door.promote(name=name)
-    (await door.call("PUT", "/registered-models/appointed/policy", {"champion": "manual"})).expect(200)
+    (await door.call("PUT", "/registered-models/appointed/policy", APPOINTED)).expect(200)
     await door.promote(name="moved")
     (await door.call("PUT", "/registered-models/moved/policy", {"moves": [AGREED]})).expect(200)
     await _stage_one(door, "asked")
