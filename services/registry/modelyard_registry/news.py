@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from modelyard_registry.audit.entries import ChainedEntry
-from modelyard_registry.database import Connection
+from modelyard_registry.database import Connection, columns_of
 from modelyard_registry.outbox.append import OutboxRow
 
 # The rows get their ids in the order in which they are given: that is the order in which the relay reads them.
@@ -49,9 +49,9 @@ async def write_news(connection: Connection, *, entries: Sequence[ChainedEntry],
     ends = {(each.entry.project, each.entry.subject): each for each in entries}
     await connection.execute(
         WRITE_NEWS,
-        *_columns([(*subject, end.place, end.hash) for subject, end in ends.items()], width=4),
-        *_columns([_entry_values(each) for each in entries], width=14),
-        *_columns([_row_values(row) for row in rows], width=11),
+        *columns_of([(*subject, end.place, end.hash) for subject, end in ends.items()], width=4),
+        *columns_of([_entry_values(each) for each in entries], width=14),
+        *columns_of([_row_values(row) for row in rows], width=11),
     )
 
 
@@ -90,10 +90,6 @@ def _row_values(row: OutboxRow) -> tuple[Any, ...]:
         origin.causation_id,
         row.payload,
     )
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], *, width: int) -> list[Sequence[Any]]:
-    return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
 def _json(document: dict[str, Any] | None) -> str | None:

@@ -15,7 +15,7 @@ import asyncpg
 from modelyard_events.values import Evidence, Feature
 from pydantic import TypeAdapter
 
-from modelyard_registry.database import Connection
+from modelyard_registry.database import Connection, columns_of
 from modelyard_registry.idempotency import Claim, KeptAnswer
 from modelyard_registry.models.domain import ModelVersion, RegisterModelVersion, SemanticVersion
 from modelyard_registry.models.feature_differences import LowerVersion
@@ -149,11 +149,11 @@ async def save(
     series = {each.model.id: each for each, _ in versions}
     kept: int = await connection.fetchval(
         SAVE,
-        *_columns([_version_values(version, project=each.model.project) for each, version in versions], width=22),
-        *_columns([value for each, version in versions for value in _metrics(version, each.model.project)], width=6),
-        *_columns([(each.model.id, each.last_number, each.last_sequence) for each in series.values()], width=3),
+        *columns_of([_version_values(version, project=each.model.project) for each, version in versions], width=22),
+        *columns_of([value for each, version in versions for value in _metrics(version, each.model.project)], width=6),
+        *columns_of([(each.model.id, each.last_number, each.last_sequence) for each in series.values()], width=3),
         now,
-        *_columns(
+        *columns_of(
             [(each.claim.actor, each.claim.key, each.claim.request, each.status, each.body) for each in answers],
             width=5,
         ),
@@ -270,7 +270,3 @@ def _metrics(version: ModelVersion, project: str) -> list[tuple[UUID, str, float
         (version.id, name, value, version.number, version.registered_model_id, project)
         for name, value in version.evidence.metrics.items()
     ]
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], *, width: int) -> list[Sequence[Any]]:
-    return list(zip(*rows, strict=True)) if rows else [()] * width
