@@ -1,4 +1,7 @@
-"""Health that means something: alive is "the loop turns", ready is "every part has caught up"."""
+"""Health that means something: alive is "the loop turns", ready is "every part has caught up".
+
+Degraded is ready all the same: the service does its job, but a part of it needs a person.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -8,14 +11,20 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from modelyard_runtime.metrics import DEGRADED
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthCheck:
-    """What one part says of itself; `detail` is a sentence for the operator."""
+    """What one part says of itself; `detail` is a sentence for the operator.
+
+    `ok` says whether the part does its job, `degraded` whether it needs a person all the same.
+    """
 
     name: str
     ok: bool
     detail: str = ""
+    degraded: bool = False
 
 
 class Checkable(Protocol):
@@ -44,7 +53,12 @@ class Health:
         """Whether the service is ready, and the document that says why."""
         checks = self.checks()
         is_ready = all(check.ok for check in checks)
-        return is_ready, {"ready": is_ready, "checks": [asdict(check) for check in checks]}
+        is_degraded = any(check.degraded for check in checks)
+        return is_ready, {"ready": is_ready, "degraded": is_degraded, "checks": [asdict(check) for check in checks]}
+
+    def measure(self) -> None:
+        """Set the gauge that counts the degraded parts."""
+        DEGRADED.set(sum(check.degraded for check in self.checks()))
 
 
 def operations(health: Health) -> APIRouter:
@@ -58,6 +72,7 @@ def operations(health: Health) -> APIRouter:
     @router.get(
         "/readyz",
         summary="Whether every part has caught up and does its job",
+        description="`degraded`: a part needs a person, though the service does its job; `checks` says why.",
         responses={503: {"description": "A part is not ready; `checks` says which and why"}},
     )
     async def readyz() -> JSONResponse:
@@ -66,6 +81,7 @@ def operations(health: Health) -> APIRouter:
 
     @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
     async def metrics() -> Response:
+        health.measure()
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     return router

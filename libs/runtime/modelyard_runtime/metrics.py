@@ -1,6 +1,6 @@
 """The metrics of whoever answers calls, named once. Never a label by actor, token or project."""
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 UNAUTHENTICATED = Counter(
     "runtime_unauthenticated_calls_total",
@@ -12,4 +12,8 @@ REFUSED = Counter(
     "runtime_refused_calls_total",
     "Calls of known callers that lacked a permission; each is in a fact for the audit log.",
     ["permission"],
+)
+DEGRADED = Gauge(
+    "runtime_degraded_parts",
+    "Parts of the service that need a person though the service does its job; `/readyz` says which and why.",
 )

@@ -86,9 +86,14 @@ class KafkaSide:
     def check(self) -> HealthCheck:
         """Healthy when every consumer does its work; the detail names the one that does not."""
         checks = [each.check() for each in self._consumptions]
-        troubles = [f"{each.name}: {each.detail}" for each in checks if not each.ok]
+        troubles = [f"{each.name}: {each.detail}" for each in checks if not each.ok or each.degraded]
         detail = self._trouble or "; ".join(troubles)
-        return HealthCheck(name="consumers", ok=not detail, detail=detail or "caught up")
+        return HealthCheck(
+            name="consumers",
+            ok=not self._trouble and all(each.ok for each in checks),
+            degraded=any(each.degraded for each in checks),
+            detail=detail or "caught up",
+        )
 
     async def run(self) -> None:
         """Work until cancelled. Raises TopicMismatchError when the broker's topics are not the catalogue's."""

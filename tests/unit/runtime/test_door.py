@@ -147,6 +147,6 @@ async def test_a_service_is_ready_when_every_part_is(http: aiohttp.ClientSession
         pass
 
     assert (dark.status, lit.status) == (503, 200)
-    assert why["checks"] == [{"name": "lamp", "ok": False, "detail": "dark"}]
+    assert why["checks"] == [{"name": "lamp", "ok": False, "detail": "dark", "degraded": False}]
     async with http.get("/healthz") as alive:
         assert alive.status == 200
