@@ -5,6 +5,8 @@ import sys
 
 import structlog
 
+from modelyard_runtime.request_ids import add_request_names
+
 # Without the frames' local variables: a request's are its headers, and they hold the caller's token.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 
@@ -16,6 +18,7 @@ def configure_logs(*, service: str, level: str, layout: str) -> None:
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_request_names,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -18,7 +18,8 @@ class ServiceSettings(BaseSettings):
     project (`*` stands for all): whom it does not name is admin everywhere. `oidc_issuers` are
     the identity providers whose access tokens are taken, in every service alike. `outbound_allow` are the networks that
     requests may leave for besides the public internet, as CIDR blocks: private addresses are refused
-    unless they are listed.
+    unless they are listed. With `access_log` each request gets a line in the log; `access_log_sample` is the share of
+    answers below 400 that get one, all others always do.
     """
 
     model_config = SettingsConfigDict(env_prefix="MODELYARD_", extra="ignore")
@@ -29,6 +30,8 @@ class ServiceSettings(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65_535)] = 0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
+    access_log: bool = True
+    access_log_sample: Annotated[float, Field(ge=0, le=1)] = 1.0
     shutdown_grace_s: Annotated[float, Field(gt=0)] = 10.0
     tokens: dict[str, SecretStr] = {}
     token_roles: dict[str, dict[str, frozenset[Role]]] = {}

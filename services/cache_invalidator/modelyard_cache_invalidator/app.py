@@ -33,6 +33,7 @@ from modelyard_runtime.principals import Principals
 from modelyard_runtime.problems import ForbiddenError, install_problems
 from modelyard_runtime.publish import Publisher, build_producer
 from modelyard_runtime.refusals import RefusalFacts, install_refusals
+from modelyard_runtime.service_app import ServiceApp, access_log_of
 from modelyard_runtime.topic_setup import ensure_topics
 from modelyard_runtime.unknown_callers import UnknownCallers
 
@@ -109,7 +110,9 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
             opened.push_async_callback(broker.stop)
             yield
 
-    app = FastAPI(
+    app = ServiceApp(
+        new_id=new_id,
+        access_log=access_log_of(settings),
         title="Modelyard cache invalidator",
         summary="Purges cached predictions when an entity changes.",
         version="1.0",

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 from fastapi import APIRouter, Depends, FastAPI
+from modelyard_runtime.access_log import AccessLog
 from modelyard_runtime.clock import Clock, utc_now
 from modelyard_runtime.fetch import Fetcher
 from modelyard_runtime.health import Health, operations
@@ -15,6 +16,7 @@ from modelyard_runtime.lifecycle import beside
 from modelyard_runtime.oidc import IdentityProviders
 from modelyard_runtime.principals import Principals
 from modelyard_runtime.problems import install_problems
+from modelyard_runtime.service_app import ServiceApp, access_log_of
 from modelyard_runtime.unknown_callers import UnknownCallers
 from starlette.types import Lifespan
 
@@ -157,7 +159,14 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
         clock=clock,
         new_id=new_id,
     )
-    return build_api(services, health=health, lifespan=lifespan, refusals=refusals, providers=providers)
+    return build_api(
+        services,
+        health=health,
+        lifespan=lifespan,
+        refusals=refusals,
+        providers=providers,
+        access_log=access_log_of(settings),
+    )
 
 
 def build_api(
@@ -167,6 +176,7 @@ def build_api(
     lifespan: Lifespan[FastAPI],
     refusals: Refusals | None = None,
     providers: IdentityProviders | None = None,
+    access_log: AccessLog | None = None,
 ) -> FastAPI:
     """The HTTP side alone: every operation, over services that the lifespan opens."""
     registrar = Registrar(services.unit_of_work.unhurried())
@@ -176,7 +186,9 @@ def build_api(
         async with lifespan(app), registrar.open():
             yield
 
-    app = FastAPI(
+    app = ServiceApp(
+        new_id=services.new_id,
+        access_log=access_log or AccessLog(enabled=True, sample=1.0, seconds=time.perf_counter),
         title="Modelyard registry",
         summary="Models, versions, stages, champions and the record of every change.",
         version="1.0",

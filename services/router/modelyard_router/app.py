@@ -27,6 +27,8 @@ from modelyard_runtime.principals import Principal, Principals, authenticated
 from modelyard_runtime.problems import documented, install_problems
 from modelyard_runtime.publish import build_producer
 from modelyard_runtime.refusals import RefusalFacts, install_refusals
+from modelyard_runtime.request_ids import RequestIds
+from modelyard_runtime.service_app import ServiceApp, access_log_of
 from modelyard_runtime.state_tail import Seconds
 from modelyard_runtime.unknown_callers import UnknownCallers
 
@@ -53,7 +55,7 @@ FACTS_AT_ONCE = 200
 
 def build_app(
     settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new_uuid7, seconds: Seconds = time.monotonic
-) -> Door:
+) -> RequestIds:
     """The router as an ASGI application; what it needs is opened by its lifespan, and closed in reverse."""
     state = RouteState(
         bootstrap=settings.kafka_bootstrap, topic=f"{settings.topic_prefix}{ROUTES.name}", seconds=seconds
@@ -101,7 +103,10 @@ def build_app(
             hot.update({ROUTE_PATH: handlers.route, PREDICT_PATH: predictor.predict})
             yield
 
-    app = FastAPI(
+    access_log = access_log_of(settings)
+    app = ServiceApp(
+        new_id=new_id,
+        access_log=access_log,
         title="Modelyard router",
         summary="Which model version answers a request, why, and predictions by it.",
         version="1.0",
@@ -112,7 +117,7 @@ def build_app(
     install_openapi(app)
     app.include_router(operations(health))
     _add_routes_dump(app, state=state, authentication=authentication)
-    return Door(
+    door = Door(
         app,
         operations=hot,
         authentication=authentication,
@@ -120,6 +125,7 @@ def build_app(
         state=state,
         body_bytes_max=settings.body_bytes_max,
     )
+    return RequestIds(door, new_id=new_id, access_log=access_log)
 
 
 def _add_routes_dump(app: FastAPI, *, state: RouteState, authentication: Authentication) -> None:

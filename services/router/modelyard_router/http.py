@@ -63,6 +63,7 @@ class Door:
             caller = self._authentication.find(token) if token else None
             if caller is None:
                 caller = await self._authentication.authenticate(token)
+            scope.setdefault("state", {})["principal"] = caller
             body = await self._body(receive)
             if body is None:
                 return

@@ -13,6 +13,7 @@ from modelyard_runtime.health import Health, operations
 from modelyard_runtime.ids import NewId, new_uuid7
 from modelyard_runtime.problems import install_problems
 from modelyard_runtime.publish import Publisher, build_producer
+from modelyard_runtime.service_app import ServiceApp, access_log_of
 from modelyard_runtime.topic_setup import ensure_topics
 
 from modelyard_shadow_worker.adapters.open_inference import OpenInferenceShadow
@@ -71,7 +72,9 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
             opened.push_async_callback(broker.stop)
             yield
 
-    app = FastAPI(
+    app = ServiceApp(
+        new_id=new_id,
+        access_log=access_log_of(settings),
         title="Modelyard shadow worker",
         summary="Replays served requests on the shadow's version and compares the answers.",
         version="1.0",

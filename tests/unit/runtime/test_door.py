@@ -1,18 +1,22 @@
 """Every answer of a service that is no success is a problem document; nobody enters without a token."""
 
 from collections.abc import AsyncIterator
+from time import perf_counter
 from typing import Annotated
 
 import aiohttp
 import pytest
 from fastapi import Depends, FastAPI
+from modelyard_runtime.access_log import AccessLog
 from modelyard_runtime.authentication import Authentication
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.fetch import Fetcher
 from modelyard_runtime.health import Health, HealthCheck, operations
+from modelyard_runtime.ids import new_uuid7
 from modelyard_runtime.oidc import IdentityProviders
 from modelyard_runtime.principals import Principal, Principals, RolesByProject, authenticated
 from modelyard_runtime.problems import ConflictError, install_problems
+from modelyard_runtime.service_app import ServiceApp
 from modelyard_runtime.unknown_callers import UnknownCallers
 from prometheus_client import REGISTRY
 from pydantic import BaseModel, SecretStr
@@ -42,7 +46,7 @@ class NoGrants:
 
 
 def an_app(health: Health) -> FastAPI:
-    app = FastAPI()
+    app = ServiceApp(new_id=new_uuid7, access_log=AccessLog(enabled=True, sample=1.0, seconds=perf_counter))
     install_problems(app)
     app.include_router(operations(health))
     authentication = Authentication(
