@@ -69,3 +69,39 @@ PAYLOAD_BYTES_MAX = 1_000_000
 
 ERROR_SHOWN_CHARS_MAX = 100
 """How much of a refused value an error shows."""
+
+RECORD_HEADERS_MAX = 64
+"""Headers of one Kafka record: CloudEvents has a dozen, tracing and gateways add some."""
+
+RECORD_HEADERS_BYTES_MAX = 32_768
+"""Names and values of all headers together, so that a record of `PAYLOAD_BYTES_MAX` still fits the broker's limit."""
+
+RECORD_KEY_BYTES_MAX = 3_000
+"""The Kafka key and the subject: the longest is `tenant/entity_type/entity_id`, its entity in NFC."""
+
+RECORD_BYTES_MAX = 1_048_588
+"""What a Kafka broker takes by default as one batch (`message.max.bytes`), the framing included."""
+
+EVENT_ID_BYTES_MAX = 200
+"""`ce_id`, `ce_correlationid` and `ce_causationid`: they become request ids, which have 200 characters of ASCII."""
+
+EVENT_SOURCE_BYTES_MAX = 200
+"""`ce_source`: it is the source of a version and part of the actor of an unsigned event."""
+
+EVENT_TYPE_BYTES_MAX = 200
+"""`ce_type`: three times the longest type of the catalogue."""
+
+EVENT_ACTOR_BYTES_MAX = 4 * ACTOR_CHARS_MAX
+"""`ce_actor`: an actor in UTF-8."""
+
+TRACEPARENT_BYTES_MAX = 200
+"""`ce_traceparent`: 55 characters today; later versions of W3C Trace Context may append fields."""
+
+EVENT_TIME_BYTES_MAX = 64
+"""`ce_time`: a moment of RFC 3339 with nanoseconds has 35 characters."""
+
+EVENT_SEQUENCE_DIGITS_MAX = 18
+"""`ce_sequence` and `ce_generation`: every number of so many digits is a `bigint`."""
+
+CHANGED_FIELDS_MAX = 1_000
+"""Names of fields in one change of an entity: more than a table of a common database has columns."""
