@@ -9,10 +9,10 @@ DISTRIBUTIONS := libs/events libs/runtime libs/routing libs/prediction_cache lib
 SOURCES := libs services examples tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench format lock clean
+.PHONY: help setup demo up test check bench format lock clean clean-data distributions
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make the virtual environment .venv with everything locked in requirements.lock
 
@@ -47,5 +47,17 @@ lock: ## Resolve requirements.lock anew (needs uv)
 		$(foreach name,events runtime routing prediction-cache stack registry router shadow-worker \
 		cache-invalidator examples,--no-emit-package modelyard-$(name)) pyproject.toml -o requirements.lock --quiet
 
-clean: ## Remove the virtual environment and what tools left behind
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .modelyard
+clean: ## Remove the virtual environment and what tools left behind; the data of `make up` stay
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@[ ! -e .modelyard ] || echo "The data of make up are still in .modelyard; make clean-data removes them."
+
+clean-data: ## Remove the data of `make up`: databases, topics, artifacts, tokens and logs in .modelyard
+	@for lock in .modelyard/stack/lock .modelyard/system/system.lock; do \
+		if [ -e $$lock ] && command -v flock >/dev/null && ! flock --nonblock $$lock true; then \
+			echo "make up is running: stop it first (Ctrl-C in its terminal)." >&2; exit 1; \
+		fi; \
+	done
+	@[ -e .modelyard ] && rm -rf .modelyard && echo "Removed .modelyard." || echo "There is no .modelyard here."
+
+distributions:
+	@echo $(DISTRIBUTIONS)

@@ -109,8 +109,8 @@ class LoanStore:
         """The first loans, or the first of one purpose, by id."""
         rows = self._db.execute(
             "select id, state, loan_purpose, version, fields from loans"
-            " where ?1 is null or loan_purpose = ?1 order by id limit ?2",
-            (purpose, min(limit, LOANS_MAX)),
+            " where :purpose is null or loan_purpose = :purpose order by id limit :limit",
+            {"purpose": purpose, "limit": min(limit, LOANS_MAX)},
         )
         return [_loan(row) for row in rows]
 
@@ -147,8 +147,8 @@ class LoanStore:
         """What is still to be announced, oldest first."""
         rows = self._db.execute(
             "select position, event_id, loan_id, state, version, changed_fields, changed_at"
-            " from unannounced_changes where ?1 is null or loan_id = ?1 order by position limit ?2",
-            (loan_id, limit),
+            " from unannounced_changes where :loan is null or loan_id = :loan order by position limit :limit",
+            {"loan": loan_id, "limit": limit},
         )
         return [_change(row) for row in rows]
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from modelyard_stack.postgres import PostgresProgram
 from modelyard_stack.postgres_account import account_for, can_execute, copy_binaries, installed_binaries
 from modelyard_stack.server import ExternalServer, KeptServer, Program, Server
 from modelyard_stack.state import State, state_in
+from modelyard_stack.together import do_together
 from modelyard_stack.valkey import ValkeyProgram
 
 MODE_VARIABLE = "MODELYARD_STACK"
@@ -125,7 +126,7 @@ async def _embedded(
         programs: list[Program] = [kafka, postgres, valkey]
         logs = place / "logs"
         servers = [KeptServer(each, keeper=keeper, log=logs / f"{each.name}.log") for each in programs]
-        await _start_all(servers)
+        await do_together(server.start() for server in servers)
         yield _addresses(state, postgres=postgres), servers, place
 
 
@@ -147,16 +148,6 @@ def _place_for(directory: Path | None) -> tuple[Path, list[Path]]:
     except OSError as error:
         raise StackError(f"Cannot use the directory {place}: {error.strerror}. Give another one.") from error
     return place, [place] if directory is None else []
-
-
-async def _start_all(servers: Sequence[Server]) -> None:
-    try:
-        async with asyncio.TaskGroup() as group:
-            for server in servers:
-                group.create_task(server.start())
-    except* StackError as failures:
-        # One sentence about the first server that failed says more than a group of three.
-        raise failures.exceptions[0] from None
 
 
 def _addresses(state: State, *, postgres: PostgresProgram) -> Addresses:

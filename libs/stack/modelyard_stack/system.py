@@ -1,6 +1,5 @@
 """The four services as processes on a running stack: for the demo, `make up` and the e2e tests."""
 
-import asyncio
 import json
 import os
 import secrets
@@ -17,6 +16,7 @@ from modelyard_stack.keeper import Keeper
 from modelyard_stack.ports import HOST, free_ports, is_free
 from modelyard_stack.server import KeptServer
 from modelyard_stack.stack import Stack
+from modelyard_stack.together import do_together
 
 SERVICES = ("registry", "router", "shadow_worker", "cache_invalidator")
 TEMPORARY_PREFIX = "modelyard-system-"
@@ -85,9 +85,9 @@ class System:
                 postgres_dsn=postgres_dsn or stack.addresses.postgres_dsn,
                 redis_url=redis_url or stack.addresses.redis_url,
             ) | dict(settings or {})
-            async with asyncio.TaskGroup() as group:
-                for name in services:
-                    group.create_task(system.run(name, module=f"modelyard_{name}", environment=environment))
+            await do_together(
+                system.run(name, module=f"modelyard_{name}", environment=environment) for name in services
+            )
             try:
                 yield system
             finally:
