@@ -206,6 +206,14 @@ def _framework_problem(request: Request, error: HTTPException) -> Response:
         "title": str(error.detail),
         "status": error.status_code,
         "detail": f"{request.method} {request.url.path}: {error.detail}",
-        "fix": "Compare the path and the method with /docs.",
+        "fix": _fix_of_address(request, error.status_code),
     }
     return Response(orjson.dumps(body), status_code=error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
+
+
+def _fix_of_address(request: Request, status: int) -> str:
+    path = request.url.path
+    if status == NotFoundError.status and len(path) > 1 and path.endswith("/"):
+        # Never a redirect: a client that follows one sends a POST again as a GET, or without its body.
+        return f"No address ends with a slash. Send the request again, unchanged, to {path.rstrip('/') or '/'}"
+    return "Compare the path and the method with /docs."

@@ -24,6 +24,7 @@ from modelyard_runtime.consume import (
 from modelyard_runtime.fact_queue import FactQueue
 from modelyard_runtime.fact_sequence import fact_sequence
 from modelyard_runtime.fetch import Fetcher
+from modelyard_runtime.head_requests import HeadRequests
 from modelyard_runtime.health import Health, operations
 from modelyard_runtime.ids import NewId, new_uuid7
 from modelyard_runtime.lifecycle import beside
@@ -117,7 +118,9 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
         summary="Purges cached predictions when an entity changes.",
         version="1.0",
         lifespan=lifespan,
+        redirect_slashes=False,
     )
+    app.add_middleware(HeadRequests)
     install_problems(app)
     install_refusals(app, refusals)
     app.include_router(operations(health))

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from modelyard_runtime.access_log import AccessLog
 from modelyard_runtime.clock import Clock, utc_now
 from modelyard_runtime.fetch import Fetcher
+from modelyard_runtime.head_requests import HeadRequests
 from modelyard_runtime.health import Health, operations
 from modelyard_runtime.ids import NewId, new_uuid7
 from modelyard_runtime.lifecycle import beside
@@ -194,6 +195,7 @@ def build_api(
         version="1.0",
         lifespan=registering,
         dependencies=[Depends(refuse_duplicate_keys)],
+        redirect_slashes=False,
     )
     app.state.services = services
     app.state.refusals = refusals or Refusals(services.unit_of_work, clock=services.clock)
@@ -212,6 +214,7 @@ def build_api(
     app.add_middleware(Gate, authentication=app.state.authentication)
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestMeter)
+    app.add_middleware(HeadRequests)
     install_problems(app)
     install_refusals(app, app.state.refusals, new_id=services.new_id)
     app.include_router(operations(health))

@@ -18,6 +18,7 @@ from modelyard_runtime.clock import Clock, utc_now
 from modelyard_runtime.fact_queue import FactQueue
 from modelyard_runtime.fact_sequence import fact_sequence
 from modelyard_runtime.fetch import Fetcher
+from modelyard_runtime.head_requests import HeadRequests
 from modelyard_runtime.health import Health, operations
 from modelyard_runtime.ids import NewId, new_uuid7
 from modelyard_runtime.lifecycle import beside
@@ -111,7 +112,9 @@ def build_app(
         summary="Which model version answers a request, why, and predictions by it.",
         version="1.0",
         lifespan=lifespan,
+        redirect_slashes=False,
     )
+    app.add_middleware(HeadRequests)
     install_problems(app)
     install_refusals(app, refusals)
     install_openapi(app)

@@ -9,6 +9,7 @@ from modelyard_events.topics import INFERENCES, SHADOW_COMPARISONS, topic_named
 from modelyard_runtime.clock import Clock, utc_now
 from modelyard_runtime.consume import ConsumePolicy, DeadLetters, build_broker, consume
 from modelyard_runtime.fetch import Fetcher
+from modelyard_runtime.head_requests import HeadRequests
 from modelyard_runtime.health import Health, operations
 from modelyard_runtime.ids import NewId, new_uuid7
 from modelyard_runtime.problems import install_problems
@@ -79,7 +80,9 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
         summary="Replays served requests on the shadow's version and compares the answers.",
         version="1.0",
         lifespan=lifespan,
+        redirect_slashes=False,
     )
+    app.add_middleware(HeadRequests)
     install_problems(app)
     app.include_router(operations(health))
     return app

@@ -54,6 +54,20 @@ async def test_what_is_not_kept_leaves_nothing(kit: Kit) -> None:
         await read(kit.store, digest_of(LARGE))
 
 
+@pytest.mark.parametrize(("first", "last"), [(0, 0), (5, 2 * MIB), (len(LARGE) - 3, len(LARGE) - 1)])
+async def test_a_range_is_read_as_it_is_stored(kit: Kit, first: int, last: int) -> None:
+    digest = await keep(kit.store, LARGE)
+
+    chunks = [chunk async for chunk in kit.store.read_range(digest, first=first, last=last)]
+
+    assert b"".join(chunks) == LARGE[first : last + 1]
+
+
+async def test_a_range_of_nothing_is_missing(kit: Kit) -> None:
+    with pytest.raises(ArtifactMissingError):
+        _ = [chunk async for chunk in kit.store.read_range(digest_of(b"nothing"), first=0, last=3)]
+
+
 async def test_an_upload_that_breaks_off_leaves_nothing(kit: Kit) -> None:
     async def broken() -> AsyncIterator[bytes]:
         yield LARGE

@@ -34,6 +34,11 @@ class AliasProtectedError(ConflictError):
     status = 403
 
 
+def without_at(alias: object) -> object:
+    """The alias without the `@` that marks one in version paths."""
+    return alias.removeprefix("@") if isinstance(alias, str) else alias
+
+
 def refuse_alias_name(alias: str) -> None:
     """Raise AliasNameTakenError for a word that names a version already."""
     if _NAMES_A_VERSION.fullmatch(alias):

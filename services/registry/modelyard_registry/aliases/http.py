@@ -6,10 +6,11 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 from modelyard_events.values import Slug
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.aliases import store
+from modelyard_registry.aliases.domain import without_at
 from modelyard_registry.aliases.handlers import MoveAlias, alias_not_found, delete_alias, set_alias
 from modelyard_registry.database import Connection
 from modelyard_registry.http import (
@@ -34,7 +35,11 @@ from modelyard_registry.transactions import Transaction
 
 router = APIRouter(prefix="/registered-models/{name}/aliases", tags=["aliases"])
 
-AliasName = Annotated[Slug, Path(description="The alias.", examples=["stable"])]
+AliasName = Annotated[
+    Slug,
+    BeforeValidator(without_at),
+    Path(description="The alias, with or without the `@` of version paths.", examples=["stable"]),
+]
 Number = Annotated[int, Field(ge=1, lt=2**31)]
 EXAMPLES: list[Any] = [{"number": 3, "expected": 2, "reason": "three weeks without an incident"}]
 

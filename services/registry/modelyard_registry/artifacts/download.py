@@ -2,15 +2,25 @@
 
 import base64
 from collections.abc import AsyncIterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import structlog
+from fastapi import Depends, Header, Request
 from fastapi.responses import Response, StreamingResponse
-from modelyard_runtime.problems import NotFoundError
+from modelyard_runtime.head_requests import is_head_request
+from modelyard_runtime.problems import NotFoundError, documented, problem_response
 from starlette.types import Receive, Scope, Send
 
 from modelyard_registry.artifacts.manifest import FILES_MAX, Manifest
 from modelyard_registry.artifacts.ports import ArtifactDamagedError, ArtifactStoreUnavailableError
+from modelyard_registry.artifacts.ranges import (
+    HEADER_CHARS_MAX,
+    ByteRange,
+    RangeNotSatisfiableError,
+    decide_range,
+    holds_tag,
+)
 from modelyard_registry.artifacts.records import ArtifactRecord, Kind, find_artifact, list_folder_files
 from modelyard_registry.http import Call, problems
 from modelyard_registry.models.visibility import is_artifact_visible
@@ -29,8 +39,51 @@ DOWNLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
             MANIFEST: {"schema": {"type": "object"}},
         },
     },
+    206: {
+        "description": "The range that `Range` asks for. It is not checked alone: compare the digest of the whole",
+        "content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}},
+    },
     304: {"description": "The caller has these bytes already"},
+    **documented({416: "The file has no such bytes; `size_bytes` says how many it has"}),
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """What the caller has already, and which bytes it asks for. `head_only`: no bytes at all."""
+
+    if_none_match: str | None
+    byte_range: str | None
+    if_range: str | None
+    head_only: bool
+
+
+async def _conditions(
+    request: Request,
+    if_none_match: Annotated[
+        str | None,
+        Header(max_length=HEADER_CHARS_MAX, description="ETags of what the caller has: one of these is answered 304."),
+    ] = None,
+    byte_range: Annotated[
+        str | None,
+        Header(
+            alias="range",
+            max_length=HEADER_CHARS_MAX,
+            description="One range of a file, such as `bytes=0-1023`; answered 206.",
+        ),
+    ] = None,
+    if_range: Annotated[
+        str | None,
+        Header(max_length=HEADER_CHARS_MAX, description="The ETag that the range belongs to; else all is answered."),
+    ] = None,
+) -> Conditions:
+    return Conditions(
+        if_none_match=if_none_match, byte_range=byte_range, if_range=if_range, head_only=is_head_request(request.scope)
+    )
+
+
+Asked = Annotated[Conditions, Depends(_conditions)]
+"""What is asked of a download, as an operation's parameter."""
 
 
 class ArtifactNotFoundError(NotFoundError):
@@ -54,14 +107,14 @@ async def get_record(call: Call, *, project: str, digest: str) -> ArtifactRecord
     return artifact
 
 
-async def download(call: Call, *, project: str, digest: str, if_none_match: str | None) -> Response:
+async def download(call: Call, asked: Conditions, *, project: str, digest: str) -> Response:
     """The answer that gives an artifact of the project out: its bytes, or a folder's manifest."""
     artifact = await get_record(call, project=project, digest=digest)
     if artifact.kind is Kind.FILE:
-        return await stream(call, digest=digest, size_bytes=artifact.size_bytes, if_none_match=if_none_match)
+        return await stream(call, asked, digest=digest, size_bytes=artifact.size_bytes)
     content = (await read_manifest(call, project=project, digest=digest)).content
     headers = headers_of(digest, size_bytes=len(content))
-    if if_none_match is not None and headers["etag"] in if_none_match:
+    if holds_tag(asked.if_none_match, headers["etag"]):
         return Response(status_code=304, headers={"etag": headers["etag"]})
     return Response(content, media_type=MANIFEST, headers=headers)
 
@@ -73,16 +126,35 @@ async def read_manifest(call: Call, *, project: str, digest: str) -> Manifest:
     return Manifest(files=tuple(files))
 
 
-async def stream(call: Call, *, digest: str, size_bytes: int, if_none_match: str | None) -> Response:
-    """The answer that streams a file. What is wrong in the first chunk is still told as a problem."""
-    headers = headers_of(digest, size_bytes=size_bytes)
-    if if_none_match is not None and headers["etag"] in if_none_match:
+async def stream(call: Call, asked: Conditions, *, digest: str, size_bytes: int) -> Response:
+    """The answer that streams a file or a range of it. What is wrong in the first chunk is told as a problem."""
+    headers = {**headers_of(digest, size_bytes=size_bytes), "accept-ranges": "bytes"}
+    if holds_tag(asked.if_none_match, headers["etag"]):
         return Response(status_code=304, headers={"etag": headers["etag"]})
-    if size_bytes == 0:  # Such a file is in folders only, and needed no upload.
+    if asked.head_only or size_bytes == 0:  # An empty file is in folders only, and needed no upload.
         return Response(b"", media_type=OCTETS, headers=headers)
-    chunks = call.services.artifacts.read(digest)
+    try:
+        span = decide_range(asked.byte_range, if_range=asked.if_range, etag=headers["etag"], size_bytes=size_bytes)
+    except RangeNotSatisfiableError as error:
+        response = problem_response(error)
+        response.headers["content-range"] = f"bytes */{size_bytes}"
+        return response
+    if span is None:
+        return await _streamed(call.services.artifacts.read(digest), headers, status=200)
+    headers["content-range"] = f"bytes {span.first}-{span.last}/{size_bytes}"
+    headers["content-length"] = str(span.size_bytes)
+    return await _streamed(_chunks_of(call, digest, span, size_bytes=size_bytes), headers, status=206)
+
+
+def _chunks_of(call: Call, digest: str, span: ByteRange, *, size_bytes: int) -> AsyncIterator[bytes]:
+    if span.size_bytes == size_bytes:  # All of it can be proved.
+        return call.services.artifacts.read(digest)
+    return call.services.artifacts.read_range(digest, first=span.first, last=span.last)
+
+
+async def _streamed(chunks: AsyncIterator[bytes], headers: dict[str, str], *, status: int) -> Response:
     first = await anext(chunks, b"")
-    return _ProvedStream(_resumed(first, chunks), media_type=OCTETS, headers=headers)
+    return _ProvedStream(_resumed(first, chunks), status_code=status, media_type=OCTETS, headers=headers)
 
 
 def headers_of(digest: str, *, size_bytes: int) -> dict[str, str]:

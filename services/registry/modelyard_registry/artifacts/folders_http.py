@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from fastapi import APIRouter, Header, Path
+from fastapi import APIRouter, Path
 from fastapi.responses import Response
 from modelyard_events.values import Digest
 from modelyard_runtime.problems import NotFoundError
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.artifacts.documents import ArtifactDocument
-from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, get_record, stream
+from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, Asked, get_record, stream
 from modelyard_registry.artifacts.handlers import create_folder
 from modelyard_registry.artifacts.http import DigestPath
 from modelyard_registry.artifacts.manifest import FILES_MAX, PATH_BYTES_MAX, Manifest, ManifestFile
@@ -151,7 +151,7 @@ async def get_folder_file(
     digest: DigestPath,
     path: Annotated[str, Path(description="Exactly as in the manifest.", examples=["variables/variables.index"])],
     call: Caller,
-    if_none_match: Annotated[str | None, Header(max_length=1_000)] = None,
+    asked: Asked,
 ) -> Response:
     """The path is looked up in the manifest and leads nowhere else."""
     await get_record(call, project=project, digest=digest)
@@ -162,4 +162,4 @@ async def get_folder_file(
             f"The folder {digest} has no file {path[:200]!r}.",
             fix=f"List its files with GET /api/v1/projects/{project}/artifacts/{digest}/files.",
         )
-    return await stream(call, digest=file.digest, size_bytes=file.size_bytes, if_none_match=if_none_match)
+    return await stream(call, asked, digest=file.digest, size_bytes=file.size_bytes)

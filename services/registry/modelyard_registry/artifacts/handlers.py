@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from modelyard_runtime.problems import ConflictError
 
+from modelyard_registry.artifacts.formats import Claim
 from modelyard_registry.artifacts.manifest import Manifest, decide_folder_format, missing_from
 from modelyard_registry.artifacts.records import (
     ArtifactRecord,
@@ -23,6 +24,10 @@ class FilesNotUploadedError(ConflictError):
     """Files of the folder were not uploaded to this project."""
 
 
+class FormatOnRecordError(ConflictError):
+    """The artifact is on record with another format."""
+
+
 class DigestTakenError(ConflictError):
     """The project has a file with the very bytes of this manifest."""
 
@@ -36,9 +41,19 @@ class Received:
 
 
 async def record_file(
-    tx: Transaction, *, project: str, digest: str, size_bytes: int, format_name: str, pickle: bool
+    tx: Transaction,
+    *,
+    project: str,
+    digest: str,
+    size_bytes: int,
+    format_name: str,
+    pickle: bool,
+    claim: Claim | None = None,
 ) -> Received:
-    """Give the project a file whose bytes the store keeps and has proved."""
+    """Give the project a file whose bytes the store keeps and has proved.
+
+    Raises FormatOnRecordError when it has the file already, and `claim` names another format than its record.
+    """
     artifact = ArtifactRecord(
         project=project,
         digest=digest,
@@ -53,7 +68,19 @@ async def record_file(
         await _say_uploaded(tx, artifact)
         return Received(artifact=artifact, is_new=True)
     known = await find_artifact(tx.connection, project=project, digest=digest)
+    refuse_other_claim(known, claim=claim)
     return Received(artifact=known or artifact, is_new=False)
+
+
+def refuse_other_claim(known: ArtifactRecord | None, *, claim: Claim | None) -> None:
+    """Raise FormatOnRecordError when the artifact is on record with another format than the claimed one."""
+    if known is None or claim is None or known.format == claim.value:
+        return
+    raise FormatOnRecordError(
+        f"{known.digest} is on record with the format {known.format}, and the request says {claim}.",
+        fix=f"Leave `format` out, or send {known.format}: an artifact and its format never change.",
+        format=known.format,
+    )
 
 
 async def create_folder(tx: Transaction, manifest: Manifest, *, project: str) -> Received:

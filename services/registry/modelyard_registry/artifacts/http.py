@@ -2,26 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from modelyard_events.values import Digest
 
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.artifacts.documents import ArtifactDocument
-from modelyard_registry.artifacts.download import (
-    DOWNLOAD_RESPONSES,
-    MANIFEST,
-    OCTETS,
-    download,
-    get_record,
-    headers_of,
-    read_manifest,
-)
+from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, OCTETS, Asked, download
 from modelyard_registry.artifacts.formats import Claim, decide_format, holds_pickle
 from modelyard_registry.artifacts.handlers import record_file
 from modelyard_registry.artifacts.ports import IncomingArtifact
 from modelyard_registry.artifacts.receiving import announced_bytes, body_chunks, refuse_other_bytes
-from modelyard_registry.artifacts.records import Kind
 from modelyard_registry.http import NO_ETAG, Answer, Call, Caller, Project, json_response, problems, requires
 from modelyard_registry.metrics import ARTIFACT_BYTES
 
@@ -40,7 +31,7 @@ ClaimQuery = Annotated[
     status_code=201,
     response_model=ArtifactDocument,
     responses={
-        **problems(400, 413),
+        **problems(400, 409, 413),
         200: {"model": ArtifactDocument, "description": "The project had this artifact already"},
     },
     openapi_extra={
@@ -68,10 +59,10 @@ async def put_artifact(
         kind = decide_format(incoming.head, claim=claim)
         await incoming.keep()
         # Bytes without a row, should this process end here, are found by the next upload of the same artifact.
-        return json_response(await _record(call, incoming, project=project, kind=kind))
+        return json_response(await _record(call, incoming, project=project, kind=kind, claim=claim))
 
 
-async def _record(call: Call, incoming: IncomingArtifact, *, project: str, kind: str) -> Answer:
+async def _record(call: Call, incoming: IncomingArtifact, *, project: str, kind: str, claim: Claim | None) -> Answer:
     async with call.services.unit_of_work(call.context) as tx:
         received = await record_file(
             tx,
@@ -80,6 +71,7 @@ async def _record(call: Call, incoming: IncomingArtifact, *, project: str, kind:
             size_bytes=incoming.size_bytes,
             format_name=kind,
             pickle=holds_pickle(incoming.head),
+            claim=claim,
         )
     if received.is_new:
         ARTIFACT_BYTES.inc(received.artifact.size_bytes)
@@ -97,24 +89,8 @@ async def get_artifact(
     project: Project,
     digest: DigestPath,
     call: Caller,
-    if_none_match: Annotated[str | None, Header(max_length=1_000)] = None,
+    asked: Asked,
 ) -> Response:
     """The bytes, checked against the digest on the way: a transfer that is complete is right. Of a folder, its
     manifest; its files are below `…/files`."""
-    return await download(call, project=project, digest=digest, if_none_match=if_none_match)
-
-
-@router.head(
-    "/artifacts/{digest}",
-    response_class=Response,
-    responses=problems(404),
-    summary="Ask whether an artifact is there",
-    dependencies=[requires(Permission.ARTIFACTS_READ_PRODUCTION)],
-)
-async def head_artifact(project: Project, digest: DigestPath, call: Caller) -> Response:
-    """Answers its size and digest in the headers."""
-    artifact = await get_record(call, project=project, digest=digest)
-    if artifact.kind is Kind.FILE:
-        return Response(media_type=OCTETS, headers=headers_of(digest, size_bytes=artifact.size_bytes))
-    content = (await read_manifest(call, project=project, digest=digest)).content
-    return Response(media_type=MANIFEST, headers=headers_of(digest, size_bytes=len(content)))
+    return await download(call, asked, project=project, digest=digest)

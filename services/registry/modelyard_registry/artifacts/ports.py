@@ -139,6 +139,14 @@ class ArtifactStore(StagedUploads, Protocol):
         """
         ...
 
+    def read_range(self, digest: str, *, first: int, last: int) -> AsyncIterator[bytes]:
+        """The bytes from `first` to `last`, both counted from 0 and included, as they are stored.
+
+        They are not checked: only whoever has the whole can compare the digest. What is stored may end before
+        `last` when it is damaged. Raises ArtifactMissingError before the first chunk.
+        """
+        ...
+
 
 async def discard_if_possible(store: StagedUploads, staging: str) -> None:
     """Discard what was staged when nothing depends on it any more: what a failing storage keeps is removed by age."""

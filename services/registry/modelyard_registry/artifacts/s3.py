@@ -142,6 +142,15 @@ class S3ArtifactStore:
             except _KeyAbsentError as error:
                 raise artifact_missing(digest) from error
 
+    async def read_range(self, digest: str, *, first: int, last: int) -> AsyncIterator[bytes]:
+        """Some of the bytes, unchecked; see `ArtifactStore`."""
+        async with aclosing(self._read(key_of(digest), Range=f"bytes={first}-{last}")) as chunks:
+            try:
+                async for chunk in chunks:
+                    yield chunk
+            except _KeyAbsentError as error:
+                raise artifact_missing(digest) from error
+
     async def begin(self, *, with_checksums: bool) -> str:
         """A multipart upload below `incoming/`; see `StagedUploads`."""
         key = f"{STAGED}{self._new_id()}"
@@ -267,9 +276,9 @@ class S3ArtifactStore:
             return False
         return True
 
-    async def _read(self, key: str) -> AsyncGenerator[bytes, None]:
+    async def _read(self, key: str, **options: Any) -> AsyncGenerator[bytes, None]:
         with _errors():
-            answer = await self._client.get_object(Bucket=self._bucket, Key=key)
+            answer = await self._client.get_object(Bucket=self._bucket, Key=key, **options)
             async with answer["Body"] as body:
                 while chunk := await body.content.read(CHUNK_BYTES):
                     yield chunk

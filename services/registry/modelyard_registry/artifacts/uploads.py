@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from modelyard_registry.artifacts.documents import ArtifactDocument
 from modelyard_registry.artifacts.formats import Claim, decide_format, holds_pickle
-from modelyard_registry.artifacts.handlers import record_file
+from modelyard_registry.artifacts.handlers import record_file, refuse_other_claim
 from modelyard_registry.artifacts.ports import (
     ArtifactStore,
     IncomingArtifact,
@@ -73,8 +73,8 @@ async def begin_upload(
 ) -> Upload:
     """Make room for the parts; the same `Idempotency-Key` again finds the upload that it began.
 
-    Raises ArtifactTooLargeError, PartsInvalidError or TooManyUploadsError, and UploadNotFoundError when the
-    upload that is found has ended.
+    Raises ArtifactTooLargeError, PartsInvalidError, FormatOnRecordError or TooManyUploadsError, and
+    UploadNotFoundError when the upload that is found has ended.
     """
     store = call.services.artifacts
     refuse_too_large(size_bytes, bytes_max=call.services.artifact_bytes_max)
@@ -87,6 +87,7 @@ async def begin_upload(
     staging = await store.begin(with_checksums=part_digests is not None)
 
     async def insert(tx: Transaction) -> Answer:
+        refuse_other_claim(await find_artifact(tx.connection, project=project, digest=digest), claim=claim)
         if await count_uploads(tx.connection, project=project) >= OPEN_MAX:
             raise TooManyUploadsError(
                 f"The project {project} has {OPEN_MAX} unfinished uploads.", fix="Complete or abort some first."
@@ -199,6 +200,7 @@ async def _keep(call: Call, upload: Upload, incoming: IncomingArtifact) -> Respo
             size_bytes=upload.size_bytes,
             format_name=kind,
             pickle=holds_pickle(incoming.head),
+            claim=upload.claim,
         )
         await delete_upload(tx.connection, upload.id)
         return Answer(status=201 if received.is_new else 200, body=ArtifactDocument.of(received.artifact))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.artifacts.documents import uri_of
-from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, download
+from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, Asked, download
 from modelyard_registry.artifacts.records import find_artifact
 from modelyard_registry.attachments.handlers import attach
 from modelyard_registry.attachments.store import Attachment, list_attachments
@@ -155,12 +155,12 @@ async def get_attachments(project: Project, name: ModelName, reference: VersionT
     dependencies=[requires(Permission.ARTIFACTS_READ_PRODUCTION)],
 )
 async def get_attachment(
-    project: Project, name: ModelName, reference: VersionText, attachment: AttachmentName, call: Caller
+    project: Project, name: ModelName, reference: VersionText, attachment: AttachmentName, call: Caller, asked: Asked
 ) -> Response:
     """The very bytes that were attached, checked against their digest on the way; of a folder, its manifest."""
     for each in await _list(call, project=project, model=name, reference=reference):
         if each.name == attachment:
-            return await download(call, project=project, digest=each.digest, if_none_match=None)
+            return await download(call, asked, project=project, digest=each.digest)
     raise AttachmentNotFoundError(
         f"{name} {reference} has no further artifact {attachment}.",
         fix="List them with GET …/versions/{number}/artifacts.",

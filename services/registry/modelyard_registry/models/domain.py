@@ -15,7 +15,9 @@ from modelyard_runtime.problems import ConflictError, InvalidRequestError
 SEMVER_PART_MAX = 999_999_999
 _SEMVER = re.compile(r"v?(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
-_ALIAS = re.compile(r"@[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_ALIAS = re.compile(r"@?([A-Za-z0-9][A-Za-z0-9._-]{0,99})")
+_LIKE_A_VERSION = re.compile(r"latest|v?[0-9].*", re.IGNORECASE)
+"""Without an `@`, this is a number, a semantic version or `latest` that is misspelt, and no alias."""
 
 
 class SemverTakenError(ConflictError):
@@ -180,11 +182,12 @@ Reference = int | SemanticVersion | Latest | AliasReference
 
 
 def parse_reference(text: str) -> Reference:
-    """What `3`, `1.2.0`, `v1.2.0`, `latest` or `@champion` names. Raises VersionReferenceInvalidError."""
+    """What `3`, `1.2.0`, `v1.2.0`, `latest`, `@champion` or `champion` names. Raises VersionReferenceInvalidError."""
     if text == Latest.LATEST:
         return Latest.LATEST
-    if _ALIAS.fullmatch(text):
-        return AliasReference(text[1:])
+    alias = _ALIAS.fullmatch(text)
+    if alias and not _LIKE_A_VERSION.fullmatch(text):
+        return AliasReference(alias[1])
     if _NUMBER.fullmatch(text):
         return int(text)
     semver = SemanticVersion.find(text)

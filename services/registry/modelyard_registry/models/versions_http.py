@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 
 from modelyard_registry.access.permissions import Permission
-from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, download
+from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, Asked, download
 from modelyard_registry.database import Connection
 from modelyard_registry.http import (
     Caller,
@@ -35,7 +35,7 @@ from modelyard_registry.preconditions import etag_of
 VersionText = Annotated[
     str,
     Path(
-        description="A number, a semantic version, `latest`, or an alias as `@name`.",
+        description="A number, a semantic version, `latest`, or an alias, with or without `@`.",
         examples=["3", "1.2.0", "latest", "@champion"],
         max_length=101,
     ),
@@ -137,7 +137,9 @@ async def get_one_version(
     summary="Download a version's artifact",
     dependencies=[requires(Permission.ARTIFACTS_READ_PRODUCTION)],
 )
-async def get_version_artifact(project: Project, name: ModelName, reference: VersionText, call: Caller) -> Response:
+async def get_version_artifact(
+    project: Project, name: ModelName, reference: VersionText, call: Caller, asked: Asked
+) -> Response:
     """The very bytes that were registered, checked against their digest on the way; of a folder, its manifest."""
     async with call.services.database.reading() as connection:
         version = await get_visible_version(
@@ -148,4 +150,4 @@ async def get_version_artifact(project: Project, name: ModelName, reference: Ver
             reference=parse_reference(reference),
             permission=Permission.ARTIFACTS_READ,
         )
-    return await download(call, project=project, digest=version.digest, if_none_match=None)
+    return await download(call, asked, project=project, digest=version.digest)
