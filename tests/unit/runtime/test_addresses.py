@@ -14,6 +14,7 @@ from modelyard_router import app as router
 from modelyard_router.settings import Settings as RouterSettings
 from modelyard_shadow_worker import app as shadow_worker
 from modelyard_shadow_worker.settings import Settings as ShadowWorkerSettings
+from pydantic import SecretStr
 
 Build = Callable[[], Any]
 
@@ -29,7 +30,7 @@ class Answer:
 
 @pytest.fixture(
     params=[
-        lambda: registry.build_app(RegistrySettings(tokens={"ada": "t"})),  # type: ignore[dict-item]
+        lambda: registry.build_app(RegistrySettings(tokens={"ada": SecretStr("t")})),
         lambda: router.build_app(RouterSettings()),
         lambda: shadow_worker.build_app(ShadowWorkerSettings()),
         lambda: cache_invalidator.build_app(CacheInvalidatorSettings()),
@@ -101,7 +102,7 @@ async def test_head_on_what_takes_no_get_is_refused(service: Any) -> None:
 
 
 async def test_a_post_to_the_registry_is_not_redirected_away() -> None:
-    service = registry.build_app(RegistrySettings(tokens={"ada": "t"}))  # type: ignore[dict-item]
+    service = registry.build_app(RegistrySettings(tokens={"ada": SecretStr("t")}))
 
     answer = await ask(service, "POST", "/api/v1/projects/default/registered-models/")
 
