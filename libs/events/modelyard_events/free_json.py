@@ -8,9 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-DEPTH_MAX = 10
-NODES_MAX = 5_000
-CHARS_MAX = 100_000
+from modelyard_events.limits import FREE_JSON_CHARS_MAX as CHARS_MAX
+from modelyard_events.limits import FREE_JSON_DEPTH_MAX as DEPTH_MAX
+from modelyard_events.limits import FREE_JSON_NODES_MAX as NODES_MAX
+from modelyard_events.strict_json import is_storable
 
 
 def _within_bounds(document: dict[str, Any]) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def _chars_of(node: object) -> int:
         case None | bool() | dict() | list() | tuple():
             return 0
         case str():
-            if "\0" in node or any("\ud800" <= character <= "\udfff" for character in node):
+            if not is_storable(node):
                 raise ValueError("holds a character that cannot be stored (NUL or half a surrogate pair)")
             return len(node)
         case int():

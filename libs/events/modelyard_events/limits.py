@@ -19,11 +19,11 @@ INT64_MAX = 2**63 - 1
 EXACT_INT_MAX = 2**53
 """Readers that keep numbers as doubles (JavaScript, RFC 8785) change larger whole numbers."""
 
-MOMENT_MIN = datetime(1, 1, 2, tzinfo=UTC)
-"""A day after the first moment of Python, so that the moment exists in every time zone."""
+MOMENT_MIN = datetime.min.replace(tzinfo=UTC)
+"""Python has no earlier moment in UTC, and PostgreSQL's driver reckons in UTC."""
 
-MOMENT_MAX = datetime(9999, 12, 30, 23, 59, 59, tzinfo=UTC)
-"""A day before the last moment of Python, so that the moment exists in every time zone."""
+MOMENT_MAX = datetime.max.replace(tzinfo=UTC)
+"""Python has no later moment in UTC."""
 
 SLUG_CHARS_MAX = 100
 """Projects, models and the like are ASCII and part of every key, index and Kafka key."""
@@ -63,6 +63,9 @@ TENSOR_RANK_MAX = 32
 
 TENSOR_DIMENSION_MAX = INT32_MAX
 """Entries along one dimension of a tensor."""
+
+TIMEOUT_S_MIN = 0.05
+"""The shortest wait for an answer: with less, every answer of an endpoint in another building is a time-out."""
 
 PAYLOAD_BYTES_MAX = 1_000_000
 """The value of one Kafka record; a broker takes 1 MiB by default, and key and headers need the rest."""

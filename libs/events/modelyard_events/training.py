@@ -8,7 +8,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from modelyard_events.event import Event
-from modelyard_events.values import ChangeType, Digest, Evidence, Semver, Slug
+from modelyard_events.reported import ReportedEvidence
+from modelyard_events.values import ChangeType, Digest, Semver, Slug
 
 
 class TrainingRunCompleted(Event):
@@ -26,4 +27,4 @@ class TrainingRunCompleted(Event):
     digest: Digest
     semver: Semver | None = None
     change_type: ChangeType | None = None
-    evidence: Evidence = Evidence()
+    evidence: ReportedEvidence = ReportedEvidence()

@@ -1,36 +1,47 @@
-"""Words that several events share. One word per concept, as the glossary has them."""
+"""Words that several events share. One word per concept, as the glossary has them.
 
-import re
-from datetime import datetime
+As outsiders write them they are held to more: see `modelyard_events.reported`.
+"""
+
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
 from modelyard_events.event import Value
 from modelyard_events.free_json import FreeJson
+from modelyard_events.limits import TENSOR_DIMENSION_MAX, TENSOR_RANK_MAX
+from modelyard_events.moments import Moment as Moment
+from modelyard_events.spelling import Spelled
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+Slug = Annotated[
+    str,
+    Spelled(
+        r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        words="is no name: use 1 to 100 of the letters a to z and A to Z, digits, `.`, `_` and `-`,"
+        " and begin with a letter or a digit",
+    ),
+]
 """A project, a registered model, a model type, an industry, a tenant, an alias or an experiment key."""
 
-Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+Digest = Annotated[
+    str,
+    Spelled(
+        r"^sha256:[0-9a-f]{64}$",
+        words="is no digest: write `sha256:` and 64 lower-case hexadecimal digits, as sha256sum does",
+    ),
+]
 """The SHA-256 that proves an artifact, as `sha256:` and 64 hexadecimal digits."""
 
-Semver = Annotated[str, StringConstraints(pattern=r"^(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})$")]
+Semver = Annotated[
+    str,
+    Spelled(
+        r"^(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})$",
+        words="is no semantic version: write MAJOR.MINOR.PATCH with digits 0 to 9, such as 1.4.0",
+    ),
+]
 """MAJOR.MINOR.PATCH, without a leading `v`."""
-
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-
-
-def _spelled_out(moment: object) -> object:
-    # Pydantic would take a number, also in a text, for seconds or milliseconds since 1970, and guess which.
-    if isinstance(moment, datetime) or (isinstance(moment, str) and _RFC_3339.fullmatch(moment)):
-        return moment
-    raise ValueError("a moment as RFC 3339 writes it is wanted, such as 2026-03-03T12:00:00Z")
-
-
-Moment = Annotated[AwareDatetime, BeforeValidator(_spelled_out, json_schema_input_type=AwareDatetime)]
-"""A moment with its offset from UTC, as RFC 3339 writes it."""
 
 Scalar = str | int | float | bool | None
 
@@ -75,6 +86,18 @@ Datatype = Literal[
 """Tensor element types of the Open Inference Protocol v2."""
 
 
+def _a_small_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    if len(shape) > TENSOR_RANK_MAX:
+        raise PydanticCustomError(
+            "shape_rank", "has {rank} dimensions; {most} are the most", {"rank": len(shape), "most": TENSOR_RANK_MAX}
+        )
+    if any(entries > TENSOR_DIMENSION_MAX for entries in shape):
+        raise PydanticCustomError(
+            "shape_dimension", "has a dimension of more than {most} entries", {"most": TENSOR_DIMENSION_MAX}
+        )
+    return shape
+
+
 class Feature(Value):
     """One input that a model declares: its name and its element type."""
 
@@ -87,7 +110,7 @@ class Tensor(Value):
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     datatype: Datatype
-    shape: tuple[Annotated[int, Field(ge=0)], ...]
+    shape: Annotated[tuple[Annotated[int, Field(ge=0, strict=True)], ...], AfterValidator(_a_small_shape)]
     data: list[Any]
 
 

@@ -12,6 +12,9 @@ from fastapi import Depends, Header, Path, Query
 from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from modelyard_events.exact_values import ExactValue
+from modelyard_events.limits import REASON_CHARS_MAX
+from modelyard_events.spelling import Spelled
 from modelyard_events.values import Slug
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.fetch import Fetcher, FetchRefusedError
@@ -19,12 +22,10 @@ from modelyard_runtime.ids import NewId
 from modelyard_runtime.permissions import Permission
 from modelyard_runtime.principals import Principal, Principals, lacking
 from modelyard_runtime.problems import ConflictError, InvalidRequestError, documented
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, StringConstraints
-from pydantic_core import CoreSchema
+from pydantic import BaseModel, Field
 
 from modelyard_registry.artifacts.ports import ArtifactStore
 from modelyard_registry.database import Database
-from modelyard_registry.exact_json import exact_scalars
 from modelyard_registry.idempotency import KEY_CHARS_MAX, claim_key, digest_of_request, keep_answer
 from modelyard_registry.metrics import REFUSALS
 from modelyard_registry.preconditions import (
@@ -48,10 +49,10 @@ ModelName = Annotated[Slug, Path(description="The registered model's name.", exa
 PageSize = Annotated[int, Query(ge=1, le=PAGE_SIZE_MAX, description="How many items a page has at most.")]
 PageToken = Annotated[str | None, Query(max_length=1_000, description="`next_page_token` of the page before this one.")]
 _TOKEN = r"^[!-~]{1,200}$"
-Token = Annotated[str, StringConstraints(pattern=_TOKEN)]
+Token = Annotated[str, Spelled(_TOKEN, words="is no name of a request: use 1 to 200 printable ASCII characters")]
 """A word of printable ASCII, as other systems make up to name a request."""
 
-Reason = Annotated[str, Field(max_length=1_000)]
+Reason = Annotated[str, Field(max_length=REASON_CHARS_MAX)]
 
 READING = frozenset({"GET", "HEAD"})
 """The methods that change nothing: to them an Idempotency-Key and an If-Match mean nothing."""
@@ -60,14 +61,8 @@ _IS_TOKEN = re.compile(_TOKEN)
 _SCHEME = HTTPBearer(auto_error=False, description="A token that the operators gave out.")
 
 
-class Request(BaseModel):
+class Request(ExactValue):
     """A body that a caller sends. A field that is not known is refused: it is most likely a typing error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return exact_scalars(handler(source))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,9 @@
 """Training runs that are reported on Kafka: registered once, or parked with the reason."""
 
 import pytest
+from modelyard_events.reported import ReportedEvidence
 from modelyard_events.topics import TRAINING_RUNS, topic_named
 from modelyard_events.training import TrainingRunCompleted
-from modelyard_events.values import Evidence
 
 from tests.integration.registry.registry_world import SENDER, RegistryWorld
 from tests.integration.registry.relay_world import until
@@ -76,7 +76,7 @@ def _a_run(world: RegistryWorld, *, digest: str, run_id: str, model: str = "ever
         model=model,
         run_id=run_id,
         digest=digest,
-        evidence=Evidence(metrics={"rmse": 3.5}, training_examples=100),
+        evidence=ReportedEvidence(metrics={"rmse": 3.5}, training_examples=100),
     )
 
 

@@ -5,7 +5,6 @@ from types import MappingProxyType
 from typing import Literal
 
 from modelyard_events.values import Stage
-from modelyard_runtime.problems import InvalidRequestError
 
 from modelyard_registry.lifecycle.domain import parse_stage
 from modelyard_registry.models.domain import SemanticVersion
@@ -26,10 +25,6 @@ WORD_OF: Mapping[Stage, StageWord] = MappingProxyType(
 """What a stage is called there. Six stages have four words, so the way back is a set: see `stages_meant_by`."""
 
 
-class SemverInvalidError(InvalidRequestError):
-    """This is no semantic version."""
-
-
 def stages_meant_by(word: str) -> frozenset[Stage]:
     """The stages that a filter's word asks for: one of the four words, or any word for a single stage.
 
@@ -42,12 +37,7 @@ def stages_meant_by(word: str) -> frozenset[Stage]:
 
 def parse_semver(text: str) -> SemanticVersion:
     """What `v1.0.0` or `1.0.0` spells. Raises SemverInvalidError."""
-    semver = SemanticVersion.find(text)
-    if semver is None:
-        raise SemverInvalidError(
-            f"{text[:100]!r} is no semantic version.", fix="Use MAJOR.MINOR.PATCH with or without a `v`, as in v1.0.0."
-        )
-    return semver
+    return SemanticVersion.of(text)
 
 
 def spell_semver(semver: Sequence[int]) -> str:

@@ -4,7 +4,10 @@ from datetime import datetime
 from typing import Annotated, Self
 
 from modelyard_events.free_json import FreeJson
+from modelyard_events.limits import NAME_CHARS_MAX, TEXT_CHARS_MAX
 from modelyard_events.model_changes import BuildStatus, ReviewStatus
+from modelyard_events.reported import ReportedEvidence
+from modelyard_events.spelling import Spelled
 from modelyard_events.standard_metrics import is_higher_better
 from modelyard_events.values import ChangeType, Digest, Evidence, ModelCard, Scope, Slug, Stage
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -12,9 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from modelyard_registry.http import Request
 from modelyard_registry.models.domain import ModelVersion, RegisteredModel
 
-Text = Annotated[str, StringConstraints(max_length=5_000)]
-ShortText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-SemverText = Annotated[str, StringConstraints(pattern=r"^v?(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})$")]
+Text = Annotated[str, StringConstraints(max_length=TEXT_CHARS_MAX)]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=NAME_CHARS_MAX)]
+SemverText = Annotated[
+    str,
+    Spelled(
+        r"^v?(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})$",
+        words="is no semantic version: write MAJOR.MINOR.PATCH with digits 0 to 9, such as 1.4.0 or v1.4.0",
+    ),
+]
 
 
 class NewRegisteredModel(Request):
@@ -174,7 +183,7 @@ class NewModelVersion(Request):
     semver: SemverText | None = None
     change_type: ChangeType | None = None
     run_id: ShortText | None = None
-    evidence: Evidence = Evidence()
+    evidence: ReportedEvidence = ReportedEvidence()
     build_status: BuildStatus = "ready"
 
     @model_validator(mode="after")

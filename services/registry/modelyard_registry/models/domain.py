@@ -24,6 +24,10 @@ class SemverTakenError(ConflictError):
     """Another version of the registered model has this semantic version."""
 
 
+class SemverInvalidError(InvalidRequestError):
+    """This is no semantic version."""
+
+
 class SemverExhaustedError(ConflictError):
     """The semantic version cannot rise any further."""
 
@@ -49,6 +53,17 @@ class SemanticVersion:
         """The semantic version that `text` spells, with or without a leading `v`; None when it spells none."""
         match = _SEMVER.fullmatch(text)
         return cls(*(int(part) for part in match.groups())) if match else None
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """The semantic version that `text` spells. Raises SemverInvalidError when it spells none."""
+        found = cls.find(text)
+        if found is None:
+            raise SemverInvalidError(
+                f"{text[:100]!r} is no semantic version.",
+                fix="Use MAJOR.MINOR.PATCH with digits 0 to 9, with or without a `v`, as in v1.0.0.",
+            )
+        return found
 
     def after(self, change_type: ChangeType) -> "SemanticVersion":
         """The next one by the size of the change."""

@@ -97,7 +97,7 @@ class VersionQuery(ListQuery):
         return {
             **self.model_dump(exclude=read_otherwise),
             "tags": self.tags(),
-            "semver": SemanticVersion.find(self.semver) if self.semver else None,
+            "semver": SemanticVersion.of(self.semver) if self.semver is not None else None,
             "metrics_min": _bounds(self.min_metric, parameter="min_metric"),
             "metrics_max": _bounds(self.max_metric, parameter="max_metric"),
         }

@@ -53,7 +53,7 @@ def order_of(call: Call, body: NewModelVersion, *, project: str, name: str, size
             model=name,
             digest=body.digest,
             run_id=body.run_id,
-            semver=SemanticVersion.find(body.semver) if body.semver else None,
+            semver=SemanticVersion.of(body.semver) if body.semver is not None else None,
             change_type=body.change_type,
             evidence=body.evidence,
             build_status=body.build_status,

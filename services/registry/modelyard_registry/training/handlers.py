@@ -45,7 +45,7 @@ def _command(delivery: Delivery[TrainingRunCompleted]) -> RegisterModelVersion:
         model=event.model,
         digest=event.digest,
         run_id=event.run_id,
-        semver=SemanticVersion.find(event.semver) if event.semver is not None else None,
+        semver=SemanticVersion.of(event.semver) if event.semver is not None else None,
         change_type=event.change_type,
         evidence=event.evidence,
         source=delivery.envelope.source[:SOURCE_CHARS_MAX],
