@@ -32,7 +32,6 @@ async def govern(screen: Screen, world: World, candidate: Document) -> None:
     path = f"/registered-models/{candidate['model']}"
     version_path = f"{path}/versions/{candidate['number']}"
     move = {"to_stage": "production", "reason": "won the experiment"}
-    await world.registry.transition(candidate["model"], candidate["number"], to_stage="canary", reason=move["reason"])
     await world.registry.call("PUT", f"{path}/policy", POLICY)
     preview = await world.registry.call("POST", f"{version_path}/transitions/dry-run", {"to_stage": "production"})
     screen.table(

@@ -148,6 +148,9 @@ async def experiment(screen: Screen, world: World, loans: Sequence[Loan], candid
     screen.act("Experiment", "A consistent-hash A/B test: the same borrower always gets the same variant.")
     key = f"boosted-{uuid.uuid4().hex[:6]}"
     await deploy(world, candidate)
+    await world.registry.transition(
+        candidate["model"], candidate["number"], to_stage="canary", reason="to be compared with the champion"
+    )
     await world.registry.call("POST", "/experiments", _plan(key, candidate))
     await until("the router runs the experiment", lambda: _runs(world, key))
     debt = [loan for loan in loans if loan["loan_purpose"] == DEBT_CONSOLIDATION_V2.industry]

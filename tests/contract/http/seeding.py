@@ -35,6 +35,7 @@ async def seed(door: Door) -> Known:
     await door.promote()
     await door.promote()
     staged = await _stage_one(door, "risk")
+    (await door.move(staged, "canary")).expect(200)
     # One for each operation that moves a version, and one that nobody else moves: the latest.
     for _ in range(5):
         await door.register()

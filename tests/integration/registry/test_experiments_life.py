@@ -100,7 +100,7 @@ async def test_an_experiment_that_touches_callers_of_a_running_one_is_refused(
     assert same_key.status == 409
 
 
-@pytest.mark.parametrize("reason", ["stage", "endpoint", "itself", "missing", "no_control"])
+@pytest.mark.parametrize("reason", ["stage", "itself", "missing", "no_control"])
 async def test_a_treatment_that_cannot_be_compared_is_refused_and_nothing_starts(
     registry_world: RegistryWorld, reason: str
 ) -> None:
@@ -109,15 +109,13 @@ async def test_a_treatment_that_cannot_be_compared_is_refused_and_nothing_starts
         champion = await registry_world.a_version("everyone")
     match reason:
         case "stage":
-            treatment = await registry_world.a_version("everyone", to_stage="development")
-        case "endpoint":
-            treatment = await registry_world.a_version("everyone", to_stage="staging", deployed=False)
+            treatment = await registry_world.a_version("everyone", to_stage="staging")
         case "itself":
             treatment = champion
         case "missing":
             treatment = 99
         case _:
-            treatment = await registry_world.a_version("everyone", to_stage="staging")
+            treatment = await registry_world.a_version("everyone", to_stage="canary")
 
     reply = await _start(registry_world, "exp-1", treatment=treatment)
 
@@ -156,7 +154,7 @@ async def test_experiments_are_listed_page_by_page_and_by_state(registry_world: 
 async def _champion_and_candidate(world: RegistryWorld) -> tuple[int, int]:
     await world.a_model("everyone")
     champion = await world.a_version("everyone")
-    return champion, await world.a_version("everyone", to_stage="staging")
+    return champion, await world.a_version("everyone", to_stage="canary")
 
 
 async def _start(world: RegistryWorld, key: str, *, treatment: int, **scope: Any) -> Reply:

@@ -313,20 +313,18 @@ async def test_rollbacks_and_experiments_that_end_at_once_do_not_block_each_othe
     assert facts.count("experiment.started") == facts.count("experiment.stopped") == 4
 
 
-async def test_the_route_follows_a_treatment_that_leaves_staging(door: Door) -> None:
+async def test_the_route_follows_a_treatment_that_leaves_production(door: Door) -> None:
     await door.create()
+    treatment = await door.promote()
     await door.promote()
-    treatment = int((await door.register())["number"])
-    await door.deploy(treatment)
-    (await door.move(treatment, "staging")).expect(200)
     variant = {"model": "risk", "number": treatment, "share_bp": 5000}
     experiment = {"key": "try", "model_type": "risk_scoring", "treatment": variant}
     (await door.call("POST", "/experiments", experiment)).expect(201)
 
-    (await door.move(treatment, "development")).expect(200)
+    (await door.move(treatment, "deprecated")).expect(200)
 
     routed = (await door.facts("routes.v1"))[-1]["event"]["versions"]
-    assert {each["number"]: each["stage"] for each in routed}[treatment] == "development"
+    assert {each["number"]: each["stage"] for each in routed}[treatment] == "deprecated"
 
 
 async def test_what_an_experiment_sends_callers_to_is_not_archived(door: Door) -> None:
@@ -334,7 +332,8 @@ async def test_what_an_experiment_sends_callers_to_is_not_archived(door: Door) -
     await door.promote()
     treatment = int((await door.register())["number"])
     await door.deploy(treatment)
-    (await door.move(treatment, "staging")).expect(200)
+    for stage in ("staging", "canary"):
+        (await door.move(treatment, stage)).expect(200)
     variant = {"model": "risk", "number": treatment, "share_bp": 5000}
     experiment = {"key": "try", "model_type": "risk_scoring", "treatment": variant}
     (await door.call("POST", "/experiments", experiment)).expect(201)

@@ -258,6 +258,7 @@ async def test_a_model_in_a_running_experiment_is_not_deleted(door: Door) -> Non
     await door.register("rival", digest=await door.upload(b"a rival"))
     await door.deploy(1, name="rival")
     (await door.move(1, "staging", name="rival")).expect(200)
+    (await door.move(1, "canary", name="rival")).expect(200)
     experiment = {
         "key": "trial",
         "model_type": "risk_scoring",
@@ -267,9 +268,13 @@ async def test_a_model_in_a_running_experiment_is_not_deleted(door: Door) -> Non
 
     refused = await door.call("DELETE", "/registered-models/rival")
     (await door.call("POST", "/experiments/trial/stop", {"reason": "enough"})).expect(200)
+    (await door.move(1, "staging", name="rival")).expect(200)
     accepted = await door.call("DELETE", "/registered-models/rival")
 
-    assert (refused.status, refused.document["serving"]) == (409, ["experiment trial is running"])
+    assert (refused.status, refused.document["serving"]) == (
+        409,
+        ["version 1 serves", "experiment trial is running"],
+    )
     assert accepted.status == 200
 
 

@@ -138,7 +138,7 @@ class _Router:
 async def _an_experiment(world: RegistryWorld) -> Document:
     await world.a_model("everyone")
     await world.a_version("everyone")
-    treatment = await world.a_version("everyone", to_stage="staging")
+    treatment = await world.a_version("everyone", to_stage="canary")
     document = {
         "key": "exp-1",
         "model_type": MODEL_TYPE,

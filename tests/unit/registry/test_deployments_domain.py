@@ -37,8 +37,8 @@ def test_another_address_or_other_inputs_raise_the_revision() -> None:
     assert (moved.revision, asked_less.revision) == (2, 3)
 
 
-def test_another_timeout_is_no_other_endpoint() -> None:
-    assert an_endpoint(timeout_s=9.0, before=an_endpoint()).revision == 1
+def test_another_timeout_is_another_endpoint_for_one_that_is_too_short_answers_nobody() -> None:
+    assert an_endpoint(timeout_s=9.0, before=an_endpoint()).revision == 2
 
 
 @pytest.mark.parametrize("url", [URL, "https://models.example/x?a=b", "http://[::1]:80/", "http://host"])

@@ -59,6 +59,7 @@ def test_without_a_champion_or_its_endpoint_there_is_no_control() -> None:
     "facts",
     [
         {"stage": Stage.DEVELOPMENT},
+        {"stage": Stage.STAGING},
         {"stage": Stage.ARCHIVED},
         {"quarantined": True},
         {"endpoint": None},
@@ -108,7 +109,7 @@ def a_route() -> RouteChanged:
 
 
 def a_candidate() -> Any:
-    return a_version("candidate", 4, stage=Stage.STAGING, endpoint=ENDPOINT)
+    return a_version("candidate", 4, stage=Stage.CANARY, endpoint=ENDPOINT)
 
 
 def a_command(*, share_bp: int = 1_000, scope: ExperimentScope | None = None) -> StartExperiment:

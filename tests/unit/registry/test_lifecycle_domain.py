@@ -7,18 +7,20 @@ import pytest
 from modelyard_events.values import Stage
 from modelyard_registry.lifecycle.domain import (
     TRANSITIONS,
-    AliasMove,
     Cause,
-    ChampionChangedError,
-    FormerChampion,
     Need,
-    NothingToRestoreError,
     StageUnknownError,
     Standing,
     TransitionRefusedError,
-    decide_rollback,
     decide_transition,
     parse_stage,
+)
+from modelyard_registry.lifecycle.rollback import (
+    AliasMove,
+    ChampionChangedError,
+    FormerChampion,
+    NothingToRestoreError,
+    decide_rollback,
     previous_champions,
 )
 

@@ -7,16 +7,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from modelyard_events.values import Stage
 from modelyard_registry.lifecycle.domain import (
     TRANSITIONS,
-    AliasMove,
     Cause,
-    FormerChampion,
     Health,
     Standing,
     TransitionRefusedError,
-    decide_rollback,
     decide_transition,
-    previous_champions,
 )
+from modelyard_registry.lifecycle.rollback import AliasMove, FormerChampion, decide_rollback, previous_champions
 from modelyard_runtime.problems import ConflictError
 
 MODELS = ("a", "b")

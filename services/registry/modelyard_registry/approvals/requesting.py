@@ -18,6 +18,7 @@ from modelyard_registry.lifecycle.domain import ROUTED_ENVIRONMENT
 from modelyard_registry.lifecycle.handlers import TransitionModelVersion
 from modelyard_registry.lifecycle.situation import Situation, load_situation, plan_move, refuse_failed_gates
 from modelyard_registry.lifecycle.stages import Agreement
+from modelyard_registry.lifecycle.traffic import guarding_stage
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.policies.domain import Approvals, MoveRule
 from modelyard_registry.transactions import Transaction
@@ -84,11 +85,11 @@ async def request_endpoint(tx: Transaction, command: RequestEndpoint) -> Transit
     wanted = command.deployment
     situation = await load_situation(tx, project=wanted.project, model=wanted.model, reference=wanted.reference)
     change = await plan_deployment(tx, wanted)
-    guard = situation.policy.guard_of(situation.version.stage)
+    guard = None if change.guarding_stage is None else situation.policy.guard_of(change.guarding_stage)
     if not change.moves_traffic or guard is None or guard.approvals is None:
         raise ApprovalNotNeededError(
-            "To record this deployment needs no approval: the version is in a stage that needs none, or answers"
-            " there already.",
+            "To record this deployment needs no approval: the version can get no traffic, or is in a stage that needs"
+            " none, or answers there already.",
             fix="Record it with PUT …/deployments/{environment}.",
         )
     asked = _Asked(
@@ -113,7 +114,11 @@ async def apply_endpoint(
         recorded_by=tx.context.actor,
     )
     change = DeploymentChange(
-        model=situation.model, version=situation.version, before=situation.deployment, after=after
+        model=situation.model,
+        version=situation.version,
+        before=situation.deployment,
+        after=after,
+        guarding_stage=guarding_stage(situation.version.stage, is_compared=situation.is_compared),
     )
     await save_change(tx, change, agreement=agreement)
 

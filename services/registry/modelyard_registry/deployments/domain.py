@@ -33,7 +33,9 @@ def decide_endpoint(
     timeout_s: float,
     before: Endpoint | None,
 ) -> Endpoint:
-    """The endpoint as it is to be recorded; its revision rises when the address or what it is asked changes.
+    """The endpoint as it is to be recorded; its revision rises when anything about it changes.
+
+    The deadline counts, too: with one that is too short a version answers nobody.
 
     Raises EndpointUrlInvalidError.
     """
@@ -43,14 +45,14 @@ def decide_endpoint(
         protocol=protocol,
         inputs=inputs,
         timeout_s=timeout_s,
-        revision=_revision((url, protocol, inputs), before=before),
+        revision=_revision((url, protocol, inputs, timeout_s), before=before),
     )
 
 
-def _revision(identity: tuple[str, Protocol, tuple[Feature, ...]], *, before: Endpoint | None) -> int:
+def _revision(identity: tuple[str, Protocol, tuple[Feature, ...], float], *, before: Endpoint | None) -> int:
     if before is None:
         return 1
-    return before.revision + (identity != (before.url, before.protocol, before.inputs))
+    return before.revision + (identity != (before.url, before.protocol, before.inputs, before.timeout_s))
 
 
 def refuse_bad_url(url: str) -> None:

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelyard_events.registry import DeploymentRecorded
-from modelyard_events.values import Feature, Protocol
+from modelyard_events.values import Feature, Protocol, Stage
 from modelyard_runtime.problems import ConflictError
 
 from modelyard_registry.deployments.domain import Deployment, decide_endpoint
-from modelyard_registry.deployments.store import find_deployment, save_deployment, save_revision
-from modelyard_registry.lifecycle.domain import ROUTABLE_STAGES, ROUTED_ENVIRONMENT, Health
+from modelyard_registry.deployments.store import agree_to_endpoint, find_deployment, save_deployment, save_revision
+from modelyard_registry.experiments.store import list_touching
+from modelyard_registry.lifecycle.domain import ROUTED_ENVIRONMENT, Health
 from modelyard_registry.lifecycle.stages import Agreement
+from modelyard_registry.lifecycle.traffic import guarding_stage
 from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.models.store import get_version, lock_model
@@ -40,12 +42,16 @@ class RecordDeployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentChange:
-    """What a command would make of a deployment, under the model's lock."""
+    """What a command would make of a deployment, under the model's lock.
+
+    `guarding_stage` is the stage whose approvals another endpoint of the version needs; None when it gets no traffic.
+    """
 
     model: RegisteredModel
     version: ModelVersion
     before: Deployment | None
     after: Deployment
+    guarding_stage: Stage | None
 
     @property
     def is_none(self) -> bool:
@@ -60,9 +66,9 @@ class DeploymentChange:
 
     @property
     def moves_traffic(self) -> bool:
-        """Whether it is the endpoint of a version that is served which would move: part of what was agreed to."""
+        """Whether it is the endpoint of a version that can get traffic which would move: part of what was agreed to."""
         is_routed = self.after.environment == ROUTED_ENVIRONMENT
-        return is_routed and self.moves_endpoint and self.version.stage in ROUTABLE_STAGES
+        return is_routed and self.moves_endpoint and self.guarding_stage is not None
 
 
 async def plan_deployment(tx: Transaction, command: RecordDeployment) -> DeploymentChange:
@@ -89,18 +95,20 @@ async def plan_deployment(tx: Transaction, command: RecordDeployment) -> Deploym
         recorded_at=tx.now,
         recorded_by=tx.context.actor,
     )
-    return DeploymentChange(model=model, version=version, before=before, after=after)
+    running = await list_touching(tx.connection, project=model.project, model=model.name, number=version.number)
+    guard = guarding_stage(version.stage, is_compared=bool(running))
+    return DeploymentChange(model=model, version=version, before=before, after=after, guarding_stage=guard)
 
 
 async def record_deployment(tx: Transaction, change: DeploymentChange) -> Deployment:
     """Answers the deployment as it is now; what was recorded just so before stays.
 
-    Raises EndpointApprovalRequiredError when the version is served and others must agree to where.
+    Raises EndpointApprovalRequiredError when the version can get traffic and others must agree to where.
     """
     if change.is_none and change.before is not None:
         return change.before
-    if change.moves_traffic:
-        await _refuse_unless_alone(tx, change)
+    if change.moves_traffic and change.guarding_stage is not None:
+        await _refuse_unless_alone(tx, change, guarding_stage=change.guarding_stage)
     await save_change(tx, change, agreement=None)
     return change.after
 
@@ -109,6 +117,8 @@ async def save_change(tx: Transaction, change: DeploymentChange, *, agreement: A
     """Write a change that nothing stands against, with its fact, its audit entry and the route."""
     version = change.version
     await save_deployment(tx.connection, change.after, version_id=version.id)
+    if change.moves_traffic and change.guarding_stage is Stage.PRODUCTION:
+        await agree_to_endpoint(tx.connection, version_id=version.id)
     revision = version.revision
     if change.moves_endpoint:
         revision = await save_revision(tx.connection, version_id=version.id, now=tx.now)
@@ -119,15 +129,15 @@ async def save_change(tx: Transaction, change: DeploymentChange, *, agreement: A
         await publish_route(tx, project=change.model.project, model_type=change.model.model_type)
 
 
-async def _refuse_unless_alone(tx: Transaction, change: DeploymentChange) -> None:
+async def _refuse_unless_alone(tx: Transaction, change: DeploymentChange, *, guarding_stage: Stage) -> None:
     version, project = change.version, change.model.project
     policy = await load_policy(tx.connection, project=project, registered_model_id=change.model.id, shared=True)
-    guard = policy.guard_of(version.stage)
+    guard = policy.guard_of(guarding_stage)
     if guard is None or guard.approvals is None:
         return
     path = f"/api/v1/projects/{project}/{version.subject}/deployments/{ROUTED_ENVIRONMENT}/requests"
     raise EndpointApprovalRequiredError(
-        f"{version.model} {version.number} is in {version.stage}, and where it answers is part of what"
+        f"{version.model} {version.number} is in {version.stage} and can get traffic: where it answers is part of what"
         f" {guard.approvals.count} people with the role {guard.approvals.role} agree to.",
         fix=f"Ask for the new endpoint with POST {path}.",
         request_path=path,

@@ -20,7 +20,10 @@ ON CONFLICT (version_id, environment) DO UPDATE SET
     endpoint = excluded.endpoint, health = excluded.health,
     recorded_at = excluded.recorded_at, recorded_by = excluded.recorded_by
 """
-
+# What a rollback may restore: the endpoint as it was when the version was last let into production, or changed there.
+AGREE_TO_ENDPOINT = """
+UPDATE deployments SET agreed_endpoint = endpoint WHERE version_id = $1 AND environment = 'production'
+"""
 NEXT_REVISION = "UPDATE model_versions SET revision = revision + 1, updated_at = $2 WHERE id = $1 RETURNING revision"
 
 
@@ -39,6 +42,11 @@ async def save_revision(connection: Connection, *, version_id: UUID, now: dateti
     """Count that the version answers elsewhere than before; answers its new revision."""
     revision: int = await connection.fetchval(NEXT_REVISION, version_id, now)
     return revision
+
+
+async def agree_to_endpoint(connection: Connection, *, version_id: UUID) -> None:
+    """Keep the routed endpoint as the one that was agreed to for production; the caller holds the model's lock."""
+    await connection.execute(AGREE_TO_ENDPOINT, version_id)
 
 
 async def save_deployment(connection: Connection, deployment: Deployment, *, version_id: UUID) -> None:

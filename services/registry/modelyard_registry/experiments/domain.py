@@ -14,7 +14,8 @@ from modelyard_runtime.problems import ConflictError
 from modelyard_registry.routes.domain import select_champion
 
 BASIS_POINTS = 10_000
-TREATABLE_STAGES = frozenset({Stage.STAGING, Stage.CANARY, Stage.PRODUCTION})
+TREATABLE_STAGES = frozenset({Stage.CANARY, Stage.PRODUCTION})
+"""Where a treatment stands: an experiment gives traffic only to what may have it by its stage."""
 
 State = Literal["running", "concluded"]
 
@@ -116,15 +117,18 @@ def decide_variants(
     document: RouteChanged,
     treatment: RoutableVersion,
     running: Iterable[Experiment],
+    is_agreed: bool = True,
 ) -> tuple[ExperimentVariant, ...]:
     """Control and treatment of a new experiment, or a refusal.
 
-    `document` is the route as it is now, `treatment` the version with its endpoint. Raises NoControlError,
-    ControlAmbiguousError, TreatmentNotRoutableError or ExperimentOverlapsError.
+    `document` is the route as it is now, `treatment` the version with its endpoint; `is_agreed` when people agreed
+    to it in its stage as policy demands now. Raises NoControlError, ControlAmbiguousError,
+    TreatmentNotRoutableError or ExperimentOverlapsError.
     """
     _refuse_overlap(command, running)
     control = decide_control(document, scope=command.scope)
     _refuse_treatment_unless_routable(command, treatment=treatment, control=control)
+    _refuse_treatment_unless_agreed(treatment, is_agreed=is_agreed)
     return (
         ExperimentVariant(
             name="control",
@@ -186,8 +190,11 @@ def _refuse_treatment_unless_routable(
     name = f"{treatment.model}/{treatment.number}"
     if treatment.stage not in TREATABLE_STAGES:
         raise TreatmentNotRoutableError(
-            f"{name} is in {treatment.stage.value}.",
-            fix="Move it to staging, canary or production first.",
+            f"{name} is in {treatment.stage.value}, and an experiment sends traffic only to versions in canary or"
+            " production.",
+            fix=f"Move it to canary first with POST {_path_of(command, treatment)}/transitions, or ask for that with"
+            " POST …/transition-requests where policy demands approvals.",
+            stage=treatment.stage.value,
         )
     if treatment.quarantined:
         raise TreatmentNotRoutableError(
@@ -200,6 +207,20 @@ def _refuse_treatment_unless_routable(
             f"{name} is what serves these callers already, so it is the control.",
             fix="Choose another version as the treatment.",
         )
+
+
+def _refuse_treatment_unless_agreed(treatment: RoutableVersion, *, is_agreed: bool) -> None:
+    if not is_agreed:
+        stage = treatment.stage.value
+        raise TreatmentNotRoutableError(
+            f"{treatment.model}/{treatment.number} came to {stage} before policy demanded that others agree to it.",
+            fix=f"Move it out of {stage}, and ask for {stage} with POST …/transition-requests.",
+            stage=stage,
+        )
+
+
+def _path_of(command: StartExperiment, treatment: RoutableVersion) -> str:
+    return f"/api/v1/projects/{command.project}/registered-models/{treatment.model}/versions/{treatment.number}"
 
 
 def _meet(ours: Sequence[str], theirs: Sequence[str]) -> bool:

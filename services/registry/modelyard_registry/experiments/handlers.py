@@ -4,6 +4,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from modelyard_events.registry import ExperimentStarted, ExperimentStopped, ExperimentVariant
+from modelyard_events.routes import RoutableVersion
 from modelyard_runtime.problems import NotFoundError
 
 from modelyard_registry.experiments import store
@@ -15,7 +16,9 @@ from modelyard_registry.experiments.domain import (
     TreatmentNotRoutableError,
     decide_variants,
 )
+from modelyard_registry.lifecycle.store import list_arrivals
 from modelyard_registry.models.facts import append_model_fact
+from modelyard_registry.policies.store import load_policy
 from modelyard_registry.routes.domain import build_document
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.routes.store import load_state, lock_route
@@ -100,13 +103,22 @@ async def _decide_variants(tx: Transaction, command: StartExperiment) -> tuple[E
             f"{name} is of model type {found.model_type}, the experiment of {command.model_type}.",
             fix="Compare versions of one model type.",
         )
+    is_agreed = await _is_agreed(tx, command.project, found.version)
     route = await lock_route(tx.connection, project=command.project, model_type=command.model_type)
     state = await load_state(
         tx.connection, project=command.project, model_type=command.model_type, settings=route.settings
     )
     running = await store.list_running(tx.connection, project=command.project, model_type=command.model_type)
     document = build_document(state, revision=route.sequence + 1)
-    return decide_variants(command, document=document, treatment=found.version, running=running)
+    return decide_variants(command, document=document, treatment=found.version, running=running, is_agreed=is_agreed)
+
+
+async def _is_agreed(tx: Transaction, project: str, version: RoutableVersion) -> bool:
+    """Whether people agreed to the version in its stage, as the policy that holds now demands."""
+    model_id = await store.get_model_id(tx.connection, project=project, model=version.model)
+    policy = await load_policy(tx.connection, project=project, registered_model_id=model_id, shared=True)
+    arrivals = await list_arrivals(tx.connection, version_id=UUID(version.version_id), stage=version.stage)
+    return policy.was_agreed(version.stage, arrivals)
 
 
 async def _conclude(tx: Transaction, experiment: Experiment, *, reason: str | None) -> Experiment:

@@ -1,6 +1,5 @@
 """Pointing `champion` at a version in production by hand, where the policy is `manual`."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from modelyard_events.values import Stage
@@ -8,11 +7,12 @@ from modelyard_runtime.problems import ConflictError
 
 from modelyard_registry.lifecycle import store
 from modelyard_registry.lifecycle.alias_moves import move_alias
-from modelyard_registry.lifecycle.domain import CHAMPION, Cause, ChampionChangedError, Standing
+from modelyard_registry.lifecycle.domain import CHAMPION, Cause, Standing
+from modelyard_registry.lifecycle.rollback import ChampionChangedError
 from modelyard_registry.lifecycle.situation import Situation, load_situation
 from modelyard_registry.models.domain import ModelVersion
 from modelyard_registry.models.store import get_version
-from modelyard_registry.policies.domain import ChampionPolicy, EffectivePolicy
+from modelyard_registry.policies.domain import ChampionPolicy
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.transactions import Transaction
 
@@ -50,7 +50,7 @@ async def appoint_champion(tx: Transaction, command: AppointChampion) -> ModelVe
         situation.standing,
         policy=situation.policy.champion,
         replaces_model=command.replaces_model,
-        is_agreed=is_agreed(situation.policy, arrivals),
+        is_agreed=situation.policy.was_agreed(Stage.PRODUCTION, arrivals),
     )
     if fault is not None:
         detail = f"{command.model} {command.number} cannot be made champion by hand."
@@ -61,20 +61,6 @@ async def appoint_champion(tx: Transaction, command: AppointChampion) -> ModelVe
     await move_alias(tx, situation.model, to_number=command.number, cause=Cause.APPOINTMENT, reason=command.reason)
     await publish_route(tx, project=command.project, model_type=situation.model.model_type)
     return await get_version(tx.connection, project=command.project, model=command.model, reference=command.number)
-
-
-def is_agreed(policy: EffectivePolicy, arrivals: Collection[tuple[Stage, bool]]) -> bool:
-    """Whether the policy that holds now would let the version into production as it once came there.
-
-    `arrivals` say from where it came and whether others had agreed. A policy that demands approvals may be younger
-    than the version's stage.
-    """
-    if policy.guard_of(Stage.PRODUCTION) is None:
-        return True
-    return any(
-        was_agreed or policy.rule_for(from_stage, Stage.PRODUCTION).approvals is None
-        for from_stage, was_agreed in arrivals
-    )
 
 
 def decide_appointment(

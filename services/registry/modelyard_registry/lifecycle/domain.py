@@ -1,6 +1,6 @@
 """The lifecycle: one table of the moves that a version can make, and what each of them needs."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
@@ -48,6 +48,8 @@ _ADMISSION = (Need.NOT_QUARANTINED, Need.BUILT, Need.NOT_REJECTED)
 _SERVING = (*_ADMISSION, Need.ARTIFACT, Need.ENDPOINT)
 _PROMOTION = (*_SERVING, Need.FREE_SLOT)
 _RETIREMENT = (Need.NOT_COMPARED,)
+_COMPARABLE_STAGES = frozenset({*ROUTABLE_STAGES, Stage.DEPRECATED})
+"""Where a variant of a running experiment may stand: each was let in as one that gets traffic."""
 
 TRANSITIONS: Mapping[tuple[Stage, Stage], tuple[Need, ...]] = MappingProxyType(
     {
@@ -58,7 +60,7 @@ TRANSITIONS: Mapping[tuple[Stage, Stage], tuple[Need, ...]] = MappingProxyType(
         (Stage.STAGING, Stage.DEVELOPMENT): (),
         (Stage.STAGING, Stage.ARCHIVED): _RETIREMENT,
         (Stage.CANARY, Stage.PRODUCTION): _PROMOTION,
-        (Stage.CANARY, Stage.STAGING): (),
+        (Stage.CANARY, Stage.STAGING): _RETIREMENT,
         (Stage.CANARY, Stage.ARCHIVED): _RETIREMENT,
         (Stage.PRODUCTION, Stage.DEPRECATED): (Need.NOT_CHAMPION,),
         (Stage.DEPRECATED, Stage.PRODUCTION): _PROMOTION,
@@ -82,6 +84,8 @@ def transition_table(allowed: Collection[tuple[Stage, Stage]] | None) -> Table:
 
 def _needs_of(from_stage: Stage, to_stage: Stage) -> tuple[Need, ...]:
     needs: tuple[Need, ...] = (Need.NOT_CHAMPION,) if from_stage is Stage.PRODUCTION else ()
+    if from_stage in _COMPARABLE_STAGES and to_stage not in _COMPARABLE_STAGES:
+        needs = (*needs, *_RETIREMENT)
     match to_stage:
         case Stage.PRODUCTION:
             return (*needs, *_PROMOTION)
@@ -89,7 +93,7 @@ def _needs_of(from_stage: Stage, to_stage: Stage) -> tuple[Need, ...]:
             return (*needs, *_SERVING)
         case Stage.STAGING if from_stage not in ROUTABLE_STAGES:
             return (*needs, *_ADMISSION)
-        case Stage.ARCHIVED:
+        case Stage.ARCHIVED if from_stage not in _COMPARABLE_STAGES:
             return (*needs, *_RETIREMENT)
         case _:
             return needs
@@ -239,85 +243,3 @@ class Cause(StrEnum):
     """Somebody pointed it at a version in production, as a policy of `manual` wants it."""
     SETTING = "setting"
     """Somebody moved another alias."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AliasMove:
-    """One move of an alias, from its history."""
-
-    from_number: int | None
-    to_number: int | None
-    cause: Cause
-
-
-def previous_champions(history: Sequence[AliasMove]) -> tuple[int, ...]:
-    """Whom a rollback may go back to, the most recent first; `history` is oldest first.
-
-    Promotions stack up and a rollback takes back what lies above the version that it restored: so a
-    second rollback goes further back instead of returning to the version that was just rolled back.
-    """
-    reigns: list[int] = []
-    for move in history:
-        if move.to_number is None:
-            continue
-        if move.cause is Cause.ROLLBACK and move.to_number in reigns:
-            del reigns[reigns.index(move.to_number) + 1 :]
-            continue
-        if move.to_number in reigns:
-            reigns.remove(move.to_number)
-        reigns.append(move.to_number)
-    return tuple(reversed(reigns[:-1]))
-
-
-class ChampionChangedError(ConflictError):
-    """Another version is champion than the one that the rollback wants to replace."""
-
-
-class NothingToRestoreError(ConflictError):
-    """There is no earlier champion that could serve again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FormerChampion:
-    """A version that was champion once, as it stands now."""
-
-    number: int
-    stage: Stage
-    quarantined: bool
-    is_admitted: bool = True
-    """Whether policy lets a version with its build and review status be served."""
-
-    @property
-    def may_serve(self) -> bool:
-        """Whether a rollback could make it champion again."""
-        return self.is_admitted and not self.quarantined and self.stage in (Stage.PRODUCTION, Stage.DEPRECATED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rollback:
-    """What a rollback does: `replaced` is deprecated, `restored` is champion again."""
-
-    replaced: int
-    restored: FormerChampion
-
-
-def decide_rollback(*, model: str, champion: int | None, replaces: int, former: Sequence[FormerChampion]) -> Rollback:
-    """Take `replaces` back and restore the first of `former` (most recent first) that may serve.
-
-    Raises ChampionChangedError or NothingToRestoreError.
-    """
-    if champion != replaces:
-        now = "nothing" if champion is None else f"version {champion}"
-        raise ChampionChangedError(
-            f"The champion of {model} is {now}, not version {replaces}.",
-            fix="Look at GET …/champion, then name in `replaces` the version that you mean to take back.",
-            champion=champion,
-        )
-    for candidate in former:
-        if candidate.may_serve:
-            return Rollback(replaced=replaces, restored=candidate)
-    raise NothingToRestoreError(
-        f"{model} has no earlier champion that is neither archived nor in quarantine, nor of a status that policy"
-        " does not admit.",
-        fix="Promote another version instead; it becomes champion with its transition to production.",
-    )

@@ -10,15 +10,8 @@ from modelyard_registry.aliases.store import is_routed
 from modelyard_registry.experiments.handlers import stop_experiments_touching
 from modelyard_registry.lifecycle import store
 from modelyard_registry.lifecycle.alias_moves import move_alias
-from modelyard_registry.lifecycle.domain import (
-    CHAMPION,
-    ROUTABLE_STAGES,
-    Cause,
-    Move,
-    Rollback,
-    decide_rollback,
-    previous_champions,
-)
+from modelyard_registry.lifecycle.domain import CHAMPION, ROUTABLE_STAGES, Cause, Move
+from modelyard_registry.lifecycle.rollback import Rollback, decide_rollback, previous_champions
 from modelyard_registry.lifecycle.situation import Plan, Situation, load_situation, plan_move, refuse_failed_gates
 from modelyard_registry.lifecycle.stages import Agreement, change_stage
 from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel

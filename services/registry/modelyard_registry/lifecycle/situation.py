@@ -20,9 +20,9 @@ from modelyard_registry.lifecycle.domain import (
     Standing,
     Table,
     decide_transition,
-    previous_champions,
     transition_table,
 )
+from modelyard_registry.lifecycle.rollback import previous_champions
 from modelyard_registry.lifecycle.succession import Succession, decide_succession
 from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel
 from modelyard_registry.models.store import get_model, get_version, lock_slot
@@ -190,4 +190,4 @@ async def _rollback_target(tx: Transaction, situation: Situation, *, former: tup
     candidates = await store.list_former_champions(
         tx.connection, registered_model_id=model.id, numbers=numbers, policy=situation.policy
     )
-    return next((each.number for each in candidates if each.may_serve), None)
+    return next((each.number for each in candidates if each.may_be_restored), None)

@@ -7,6 +7,7 @@ from uuid import UUID
 from modelyard_events.registry import ModelVersionTransitioned
 from modelyard_events.values import Stage
 
+from modelyard_registry.deployments.store import agree_to_endpoint
 from modelyard_registry.gates.domain import Verdict
 from modelyard_registry.lifecycle import store
 from modelyard_registry.models.domain import ModelVersion
@@ -58,6 +59,8 @@ async def change_stage(
         request_id=None if agreement is None else agreement.request_id,
     )
     revision = await store.save_stage(tx.connection, version, transition)
+    if to_stage is Stage.PRODUCTION:
+        await agree_to_endpoint(tx.connection, version_id=version.id)
     transitioned = ModelVersionTransitioned(
         project=project,
         model=version.model,

@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from modelyard_events.values import Stage
+from modelyard_events.values import Endpoint, Stage
 
 from modelyard_registry.database import Connection
-from modelyard_registry.lifecycle.domain import CHAMPION, AliasMove, Cause, FormerChampion
+from modelyard_registry.lifecycle.domain import CHAMPION, Cause
+from modelyard_registry.lifecycle.rollback import AliasMove, FormerChampion
+from modelyard_registry.lifecycle.traffic import endpoint_changes
 from modelyard_registry.models.domain import ModelVersion
 from modelyard_registry.policies.domain import EffectivePolicy
 
@@ -61,8 +63,9 @@ SELECT to_number, moved_at FROM alias_moves WHERE registered_model_id = $1 AND a
 ORDER BY id DESC LIMIT 1
 """
 FORMER_CHAMPIONS = """
-SELECT number, stage, quarantined, build_status, review_status
-FROM model_versions WHERE registered_model_id = $1 AND number = ANY($2)
+SELECT v.number, v.stage, v.quarantined, v.build_status, v.review_status, d.endpoint, d.agreed_endpoint
+FROM model_versions v LEFT JOIN deployments d ON d.version_id = v.id AND d.environment = 'production'
+WHERE v.registered_model_id = $1 AND v.number = ANY($2)
 """
 
 
@@ -205,7 +208,12 @@ async def list_former_champions(
             stage=Stage(row["stage"]),
             quarantined=row["quarantined"],
             is_admitted=policy.admits(build_status=row["build_status"], review_status=row["review_status"]),
+            endpoint_changes=endpoint_changes(_endpoint(row["agreed_endpoint"]), _endpoint(row["endpoint"])),
         )
         for row in rows
     }
     return [by_number[number] for number in numbers]
+
+
+def _endpoint(document: dict[str, Any] | None) -> Endpoint | None:
+    return None if document is None else Endpoint.model_validate(document)

@@ -1,6 +1,6 @@
 """A policy as its author writes it, and what holds for a registered model when its own is laid over its project's."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -187,6 +187,18 @@ class EffectivePolicy:
         """The rule by which most people must agree before a version gets into `stage`; None when nobody must."""
         guarding = [(rule.approvals.count, rule) for rule in self._rules() if rule.approvals and rule.to_stage is stage]
         return max(guarding, key=lambda each: each[0])[1] if guarding else None
+
+    def was_agreed(self, stage: Stage, arrivals: Collection[tuple[Stage, bool]]) -> bool:
+        """Whether this policy would let a version into `stage` as it once came there.
+
+        `arrivals` say from where it came and whether others had agreed. A policy that demands approvals may be younger
+        than the version's stage.
+        """
+        if self.guard_of(stage) is None:
+            return True
+        return any(
+            was_agreed or self.rule_for(from_stage, stage).approvals is None for from_stage, was_agreed in arrivals
+        )
 
     def document(self) -> Policy:
         """What holds, as one policy."""

@@ -13,7 +13,6 @@ from tests.integration.registry.lifecycle.rules import (
     SERVING,
     STAGES,
     SYNONYMS,
-    TREATABLE,
 )
 from tests.integration.registry.lifecycle.world import CHAMPION, World
 
@@ -310,5 +309,5 @@ class Drawing:
         running = tuple(each.key for each in self.world.experiments.values() if each.is_running)
         if self.pick((True, False, False) if running else (True, True, False)):
             industries = self.pick(((), ("retail",), ("wholesale",)))
-            return "start", {**self._at(TREATABLE), "key": self.pick(keys), "industries": industries}
+            return "start", {**self._at(SERVING), "key": self.pick(keys), "industries": industries}
         return "stop", {"key": self.pick((*running * 9, *keys))}

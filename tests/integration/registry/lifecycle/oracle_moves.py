@@ -7,7 +7,7 @@ from tests.integration.registry.lifecycle.commands import Command, url_of
 from tests.integration.registry.lifecycle.news import Told
 from tests.integration.registry.lifecycle.oracle_models import move_alias, version_subject
 from tests.integration.registry.lifecycle.oracle_routing import conclude_touching
-from tests.integration.registry.lifecycle.rules import DEPRECATED, PRODUCTION, SERVING, needs_of, stage_of
+from tests.integration.registry.lifecycle.rules import DEPRECATED, PRODUCTION, needs_of, stage_of
 from tests.integration.registry.lifecycle.world import CHAMPION, Model, RefusedError, Version, World
 
 HEALTHY_ENOUGH = ("healthy", "unknown")
@@ -110,8 +110,7 @@ def deploy(told: Told, command: Command) -> dict[str, Any]:
     url = url_of(args)
     if (url, args["health"]) == (version.url, version.health):
         return {"health": version.health}
-    is_served = version.stage in SERVING
-    if url != version.url and is_served and told.world.guard(model, version.stage) is not None:
+    if url != version.url and told.world.endpoint_guard(model, version) is not None:
         raise RefusedError(409)
     record_endpoint(told, model, version, (url, args["health"]), request_id=None)
     return {"health": version.health}
@@ -141,13 +140,9 @@ def appoint(told: Told, command: Command) -> dict[str, Any]:
     may_serve = (
         version.stage == PRODUCTION and told.world.may_be_served(model, version) and version.health in HEALTHY_ENOUGH
     )
-    agreed = [
-        on is not None or not told.world.rule(model, (come, to)).get("approvals")
-        for come, to, on in version.moves
-        if to == PRODUCTION
-    ]
+    is_agreed = told.world.is_agreed(model, version)
     names_holder = args["replaces_model"] == (None if holder is None else holder.name)
-    if told.world.champion_policy(model) != "manual" or not may_serve or not names_holder or not any(agreed):
+    if told.world.champion_policy(model) != "manual" or not may_serve or not names_holder or not is_agreed:
         raise RefusedError(409)
     if holder is not None:
         move_alias(told, holder, CHAMPION, None, cause="replacement")

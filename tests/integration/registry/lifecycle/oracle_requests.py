@@ -5,7 +5,7 @@ from typing import Any
 from tests.integration.registry.lifecycle.commands import Command, url_of
 from tests.integration.registry.lifecycle.news import Told
 from tests.integration.registry.lifecycle.oracle_moves import Plan, make_move, plan_move, record_endpoint
-from tests.integration.registry.lifecycle.rules import SERVING, stage_of
+from tests.integration.registry.lifecycle.rules import stage_of
 from tests.integration.registry.lifecycle.world import Model, RefusedError, Request, Version
 
 OPEN = ("pending", "approved")
@@ -25,9 +25,9 @@ def ask(told: Told, command: Command) -> dict[str, Any]:
 def ask_endpoint(told: Told, command: Command) -> dict[str, Any]:
     args, world = command.args, told.world
     model, version = world.version(args["name"], args["number"])
-    guard = world.guard(model, version.stage)
+    guard = world.endpoint_guard(model, version)
     url = url_of(args)
-    if version.stage not in SERVING or url == version.url or guard is None:
+    if url == version.url or guard is None:
         raise RefusedError(409)
     made: dict[str, Any] = {"needed": guard["approvals"]["count"], "is_automatic": guard.get("apply") != "on_command"}
     endpoint = (url, args["health"])

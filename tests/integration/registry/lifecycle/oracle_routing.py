@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.integration.registry.lifecycle.commands import Command
 from tests.integration.registry.lifecycle.news import Told
-from tests.integration.registry.lifecycle.rules import TREATABLE
+from tests.integration.registry.lifecycle.rules import SERVING
 from tests.integration.registry.lifecycle.world import Experiment, RefusedError, World
 
 
@@ -14,7 +14,12 @@ def start(told: Told, command: Command) -> dict[str, Any]:
     industries = tuple(args["industries"])
     control = _control(world)
     treatment = (model.name, version.number)
-    is_routable = version.stage in TREATABLE and not version.quarantined and version.url is not None
+    is_routable = (
+        world.is_agreed(model, version)
+        and version.stage in SERVING
+        and not version.quarantined
+        and version.url is not None
+    )
     overlaps = any(each.is_running and _meet(each.industries, industries) for each in world.experiments.values())
     if overlaps or control in (None, treatment) or not is_routable or args["key"] in world.experiments:
         raise RefusedError(409)

@@ -52,7 +52,8 @@ REVIEW_STATUSES = ("pending_review", "approved")
 NO_STAGES = ("evaluating", "approved", "nowhere")
 
 SERVING = frozenset({CANARY, PRODUCTION})
-TREATABLE = frozenset({STAGING, CANARY, PRODUCTION})
+COMPARABLE = frozenset({CANARY, PRODUCTION, DEPRECATED})
+"""Where a variant of a running experiment may stand."""
 
 EVERYBODY = ("ann", "bob", "cem", "dee", "eve", "fay")
 ADMINS = frozenset({"ann", "bob"})
@@ -106,7 +107,7 @@ def needs_of(move: Move) -> frozenset[str]:
     needs = {"not champion"} if from_stage == PRODUCTION else set()
     if to_stage in SERVING or (to_stage == STAGING and from_stage not in SERVING):
         needs |= {"not quarantined", "admitted"}
-    if to_stage == ARCHIVED:
+    if to_stage == ARCHIVED or (from_stage in COMPARABLE and to_stage not in COMPARABLE):
         needs.add("not compared")
     if to_stage in SERVING:
         needs.add("endpoint")

@@ -28,6 +28,7 @@ A_WAY_THROUGH: tuple[tuple[str, str, dict[str, Any]], ...] = (
     *_ready(3),
     ("ann", "move", {"name": "alpha", "number": 1, "word": "production", "replaces": None}),
     ("ann", "move", {"name": "alpha", "number": 2, "word": "deployed", "replaces": None}),
+    ("ann", "move", {"name": "alpha", "number": 3, "word": "canary", "replaces": None}),
     ("ann", "start", {"name": "alpha", "number": 3, "key": "x", "industries": ()}),
     ("ann", "stop", {"key": "x"}),
     ("ann", "start", {"name": "alpha", "number": 3, "key": "y", "industries": ()}),

@@ -6,7 +6,9 @@ from typing import Any
 
 from tests.integration.registry.lifecycle.rules import (
     BUILD_STATUSES,
+    DEPRECATED,
     DEVELOPMENT,
+    PRODUCTION,
     REVIEW_STATUSES,
     SERVING,
     STAGES,
@@ -196,6 +198,21 @@ class World:
         """The rule by which most people must agree before a version gets into this stage, by whichever of its moves."""
         rules = [self.rule(model, (from_stage, stage)) for from_stage in (*STAGES, None)]
         return max((each for each in rules if "approvals" in each), key=_count, default=None)
+
+    def endpoint_guard(self, model: Model, version: Version) -> dict[str, Any] | None:
+        """The rule by which people must agree to where the version answers, when it can get traffic."""
+        if version.stage in SERVING:
+            return self.guard(model, version.stage)
+        return self.guard(model, PRODUCTION) if version.stage == DEPRECATED else None
+
+    def is_agreed(self, model: Model, version: Version) -> bool:
+        """Whether people agreed to the version in its stage, as the policies demand now."""
+        if self.guard(model, version.stage) is None:
+            return True
+        arrivals = [(come, on) for come, to, on in version.moves if to == version.stage]
+        return any(
+            on is not None or not self.rule(model, (come, version.stage)).get("approvals") for come, on in arrivals
+        )
 
     def admits(self, model: Model, version: Version) -> bool:
         """Whether a version of these statuses goes to staging or beyond."""

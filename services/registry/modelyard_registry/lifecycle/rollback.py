@@ -1,0 +1,117 @@
+"""Rollback: whom it restores, by the history of the alias `champion`. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelyard_events.values import Stage
+from modelyard_runtime.problems import ConflictError
+
+from modelyard_registry.lifecycle.domain import Cause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AliasMove:
+    """One move of an alias, from its history."""
+
+    from_number: int | None
+    to_number: int | None
+    cause: Cause
+
+
+def previous_champions(history: Sequence[AliasMove]) -> tuple[int, ...]:
+    """Whom a rollback may go back to, the most recent first; `history` is oldest first.
+
+    Promotions stack up and a rollback takes back what lies above the version that it restored: so a
+    second rollback goes further back instead of returning to the version that was just rolled back.
+    """
+    reigns: list[int] = []
+    for move in history:
+        if move.to_number is None:
+            continue
+        if move.cause is Cause.ROLLBACK and move.to_number in reigns:
+            del reigns[reigns.index(move.to_number) + 1 :]
+            continue
+        if move.to_number in reigns:
+            reigns.remove(move.to_number)
+        reigns.append(move.to_number)
+    return tuple(reversed(reigns[:-1]))
+
+
+class ChampionChangedError(ConflictError):
+    """Another version is champion than the one that the rollback wants to replace."""
+
+
+class NothingToRestoreError(ConflictError):
+    """There is no earlier champion that could serve again."""
+
+
+class EndpointNotAgreedError(ConflictError):
+    """The earlier champion answers elsewhere than people agreed to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormerChampion:
+    """A version that was champion once, as it stands now."""
+
+    number: int
+    stage: Stage
+    quarantined: bool
+    is_admitted: bool = True
+    """Whether policy lets a version with its build and review status be served."""
+    endpoint_changes: tuple[str, ...] = ()
+    """What is different about its endpoint since people agreed to it for production, in words."""
+
+    @property
+    def may_be_restored(self) -> bool:
+        """Whether a rollback makes it champion again: it may serve, and answers where people agreed to."""
+        return self.may_serve and not self.endpoint_changes
+
+    @property
+    def may_serve(self) -> bool:
+        """Whether its stage and what people said about it let it be champion again."""
+        return self.is_admitted and not self.quarantined and self.stage in (Stage.PRODUCTION, Stage.DEPRECATED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback:
+    """What a rollback does: `replaced` is deprecated, `restored` is champion again."""
+
+    replaced: int
+    restored: FormerChampion
+
+
+def decide_rollback(*, model: str, champion: int | None, replaces: int, former: Sequence[FormerChampion]) -> Rollback:
+    """Take `replaces` back and restore the first of `former` (most recent first) that may serve.
+
+    A version that answers elsewhere than people agreed to is not restored, and none before it is restored in its
+    place: that would let whoever changes an endpoint choose the champion. Raises ChampionChangedError,
+    EndpointNotAgreedError or NothingToRestoreError.
+    """
+    if champion != replaces:
+        now = "nothing" if champion is None else f"version {champion}"
+        raise ChampionChangedError(
+            f"The champion of {model} is {now}, not version {replaces}.",
+            fix="Look at GET …/champion, then name in `replaces` the version that you mean to take back.",
+            champion=champion,
+        )
+    for candidate in former:
+        if candidate.may_serve:
+            _refuse_unless_agreed(candidate, model=model)
+            return Rollback(replaced=replaces, restored=candidate)
+    raise NothingToRestoreError(
+        f"{model} has no earlier champion that is neither archived nor in quarantine, nor of a status that policy"
+        " does not admit.",
+        fix="Promote another version instead; it becomes champion with its transition to production.",
+    )
+
+
+def _refuse_unless_agreed(candidate: FormerChampion, *, model: str) -> None:
+    if candidate.endpoint_changes:
+        raise EndpointNotAgreedError(
+            f"The earlier champion of {model} is version {candidate.number}, whose endpoint is not the one that was"
+            f" agreed to for production: {'; '.join(candidate.endpoint_changes)}.",
+            fix="Move it to production with a transition, or a transition request where policy demands approvals:"
+            " then its endpoint is agreed to again. Or promote another version.",
+            number=candidate.number,
+            changed=list(candidate.endpoint_changes),
+        )
