@@ -60,7 +60,8 @@ def settings_page() -> str:
 
 
 def _settings_table(settings: type[BaseModel], *, common: type[BaseModel] | None) -> Iterator[str]:
-    yield " ".join((settings.__doc__ or "").split()) + "\n"
+    for described in (settings, *_families_of(settings, common=common)):
+        yield " ".join((described.__doc__ or "").split()) + "\n"
     yield "| variable | default |"
     yield "|---|---|"
     for name, field in settings.model_fields.items():
@@ -70,6 +71,12 @@ def _settings_table(settings: type[BaseModel], *, common: type[BaseModel] | None
             value = field.get_default(call_default_factory=True)
             yield f"| `MODELYARD_{name.upper()}` | {default or f'`{_text(value)}`'} |"
     yield ""
+
+
+def _families_of(settings: type[BaseModel], *, common: type[BaseModel] | None) -> Iterator[type[BaseModel]]:
+    """The classes between a service's settings and those of all services, which explain what they add."""
+    if common is not None:
+        yield from (each for each in settings.__mro__[1:] if issubclass(each, common) and each is not common)
 
 
 def _text(value: object) -> str:

@@ -21,6 +21,7 @@ from modelyard_runtime.permissions import Permission, Role
 from modelyard_runtime.principals import Principal, RolesByProject
 from modelyard_runtime.problems import UnauthenticatedReason
 from modelyard_runtime.signing_keys import SigningKeys
+from modelyard_runtime.state_keys import StateKeys
 from modelyard_runtime.state_tail import Seconds, StateTail
 
 log = structlog.get_logger()
@@ -50,8 +51,8 @@ class AccessState(StateTail):
 
     name = "access"
 
-    def __init__(self, *, bootstrap: str, prefix: str, seconds: Seconds, clock: Clock) -> None:
-        super().__init__(bootstrap=bootstrap, topic=f"{prefix}{ACCESS.name}", seconds=seconds)
+    def __init__(self, *, bootstrap: str, prefix: str, keys: StateKeys | None, seconds: Seconds, clock: Clock) -> None:
+        super().__init__(bootstrap=bootstrap, topic=f"{prefix}{ACCESS.name}", keys=keys, seconds=seconds)
         self._clock = clock
         self._by_id: dict[str, _Known] = {}
         self._by_hash: dict[bytes, _Known] = {}

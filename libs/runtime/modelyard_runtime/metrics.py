@@ -17,3 +17,8 @@ DEGRADED = Gauge(
     "runtime_degraded_parts",
     "Parts of the service that need a person though the service does its job; `/readyz` says which and why.",
 )
+STATE_RECORDS_REFUSED = Counter(
+    "runtime_state_records_refused_total",
+    "Records on state topics that the registry did not sign; they are ignored.",
+    ["topic"],
+)

@@ -14,6 +14,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from modelyard_runtime.health import HealthCheck
+from modelyard_runtime.state_keys import StateKeys
+from modelyard_runtime.state_proof import StateProof
 
 log = structlog.get_logger()
 
@@ -26,6 +28,8 @@ START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 RECONNECT_WAITS_S = (0.1, 0.5, 1.0, 2.0)
 AWAY_AFTER_S = 5.0
+CHECKED_AT_ONCE = 10
+"""Records whose signatures are checked in one go, between requests: about 2 ms of the event loop."""
 
 Seconds = Callable[[], float]
 """Answers seconds that only rise."""
@@ -34,13 +38,15 @@ Seconds = Callable[[], float]
 class StateTail(ABC):
     """Reads one compacted topic for ever; what its records mean is its subclass's business.
 
-    A subclass has a `name`, applies records in the order of the log, and says in a few words what it holds.
+    A subclass has a `name`, applies records in the order of the log, and says in a few words what it holds. It never
+    sees a record that the registry did not sign, unless `keys` is None: then every record is believed.
     """
 
     name: ClassVar[str]
 
-    def __init__(self, *, bootstrap: str, topic: str, seconds: Seconds) -> None:
+    def __init__(self, *, bootstrap: str, topic: str, keys: StateKeys | None, seconds: Seconds) -> None:
         self.has_caught_up = False
+        self._proof = StateProof(keys, topic=topic, seconds=seconds)
         self._bootstrap = bootstrap
         self._topic = topic
         self._seconds = seconds
@@ -70,7 +76,9 @@ class StateTail(ABC):
         detail = f"{self.holding()}, complete as of {self.age_s:.1f} s ago"
         if self.age_s > AWAY_AFTER_S:
             detail += f"; answering from the last known state: {self._trouble}"
-        return HealthCheck(name=self.name, ok=True, detail=detail)
+        if forged := self._proof.trouble():
+            detail += f"; {forged}"
+        return HealthCheck(name=self.name, ok=True, detail=detail, degraded=bool(forged))
 
     async def follow(self) -> None:
         """Read the topic and follow it until cancelled. Reconnects for ever."""
@@ -110,7 +118,7 @@ class StateTail(ABC):
     async def _catch_up(self, consumer: Any, ends: Mapping[TopicPartition, int]) -> None:
         """Read up to `ends`, which were captured before reading: what is newer, the tail brings."""
         while not await _has_reached(consumer, ends):
-            self._apply(await consumer.getmany(timeout_ms=POLL_MS))
+            await self._apply(await consumer.getmany(timeout_ms=POLL_MS))
         self._confirm()
         if not self.has_caught_up:
             self.has_caught_up = True
@@ -120,7 +128,7 @@ class StateTail(ABC):
         failures = 0
         probe_at_s = self._seconds() + PROBE_EVERY_S
         while True:
-            self._apply(await consumer.getmany(timeout_ms=POLL_MS))
+            await self._apply(await consumer.getmany(timeout_ms=POLL_MS))
             self.on_looked()
             if self._seconds() < probe_at_s:
                 continue
@@ -141,9 +149,15 @@ class StateTail(ABC):
     def _confirm(self) -> None:
         self._confirmed_at_s = self._seconds()
 
-    def _apply(self, batches: Mapping[TopicPartition, list[Any]]) -> None:
-        if records := [record for found in batches.values() for record in found]:
-            self.apply(records)
+    async def _apply(self, batches: Mapping[TopicPartition, list[Any]]) -> None:
+        proved = []
+        for count, record in enumerate((record for found in batches.values() for record in found), start=1):
+            if self._proof.is_proved(record, is_new=self.has_caught_up):
+                proved.append(record)
+            if self._proof.is_checked and count % CHECKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        if proved:
+            self.apply(proved)
 
 
 async def _has_reached(consumer: Any, ends: Mapping[TopicPartition, int]) -> bool:

@@ -16,6 +16,7 @@ from modelyard_stack.keeper import Keeper
 from modelyard_stack.ports import HOST, free_ports, is_free
 from modelyard_stack.server import KeptServer
 from modelyard_stack.stack import Stack
+from modelyard_stack.state_key import ensure_state_key
 from modelyard_stack.together import do_together
 
 SERVICES = ("registry", "router", "shadow_worker", "cache_invalidator")
@@ -30,6 +31,7 @@ TOKEN_ROLES = {
     "auditor": {"*": ["auditor"]},
 }
 TOKEN_BYTES = 24
+STATE_KEY_FILE = "state-key.pem"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +145,9 @@ class System:
             "MODELYARD_TOKEN_ROLES": json.dumps(TOKEN_ROLES),
             # Everything runs on this machine here; elsewhere private addresses are refused unless listed.
             "MODELYARD_OUTBOUND_ALLOW": json.dumps(["127.0.0.0/8"]),
+            # Every document on the state topics is signed and checked, here as elsewhere.
+            "MODELYARD_STATE_KEY_FILE": str(self.directory / STATE_KEY_FILE),
+            "MODELYARD_STATE_KEYS": json.dumps([ensure_state_key(self.directory / STATE_KEY_FILE)]),
             "MODELYARD_STATE_DIRECTORY": str(self.directory / "state"),
             # One small machine runs everything: a busy processor must not look like a cache that is away.
             "MODELYARD_CACHE_TIMEOUT_S": "1.0",

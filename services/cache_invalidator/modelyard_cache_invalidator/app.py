@@ -54,7 +54,11 @@ STOP_MARGIN_S = 5.0
 def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new_uuid7) -> FastAPI:
     """The service as an ASGI application; what it needs is opened by its lifespan, and closed in reverse."""
     access = AccessState(
-        bootstrap=settings.kafka_bootstrap, prefix=settings.topic_prefix, seconds=time.monotonic, clock=clock
+        bootstrap=settings.kafka_bootstrap,
+        prefix=settings.topic_prefix,
+        keys=settings.trusted_state_keys,
+        seconds=time.monotonic,
+        clock=clock,
     )
     health = Health([access])
     fetcher = Fetcher(allow=settings.outbound_allow)

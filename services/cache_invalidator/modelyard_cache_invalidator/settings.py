@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 from modelyard_runtime.settings import IngestSettings
+from modelyard_runtime.state_settings import StateReaderSettings
 from pydantic import Field
 
 
-class Settings(IngestSettings):
+class Settings(IngestSettings, StateReaderSettings):
     """What the cache invalidator needs besides what every service needs.
 
     `redis_url` and `cache_prefix` name the cache as the router does. `cache_hold_off_s` is how far a replica

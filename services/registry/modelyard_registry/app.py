@@ -18,6 +18,7 @@ from modelyard_runtime.oidc import IdentityProviders
 from modelyard_runtime.principals import Principals
 from modelyard_runtime.problems import install_problems
 from modelyard_runtime.service_app import ServiceApp, access_log_of
+from modelyard_runtime.state_keys import read_key_file
 from modelyard_runtime.unknown_callers import UnknownCallers
 from starlette.types import Lifespan
 
@@ -114,6 +115,7 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
         postgres_dsn=settings.postgres_dsn,
         kafka_bootstrap=settings.kafka_bootstrap,
         topic_prefix=settings.topic_prefix,
+        signer=read_key_file(settings.state_key_file) if settings.state_key_file is not None else None,
     )
     relay = Relay(relay_settings, clock=clock, new_id=new_id)
     unit_of_work = UnitOfWork(database, clock=clock, new_id=new_id, wake=relay.wake, wake_soon=relay.wake_soon)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from modelyard_runtime.settings import IngestSettings
+from modelyard_runtime.state_settings import Unsigned
 from pydantic import Field, model_validator
 
 
@@ -16,6 +17,9 @@ class Settings(IngestSettings):
 
     When the registry starts and nobody could manage access, an admin's token for one week is written to
     `bootstrap_token_file`, for its owner only.
+
+    `state_key_file` holds the private key that signs routing and access documents, the same one for all registries of
+    a system. Without it the registry does not start, unless `state_unsigned` is `allow`: then documents are not signed.
     """
 
     port: Annotated[int, Field(ge=0, le=65_535)] = 8080
@@ -29,9 +33,21 @@ class Settings(IngestSettings):
     artifact_region: str | None = None
     bootstrap_token_file: Path = Path("bootstrap-admin-token")
     artifact_upload_kept_h: Annotated[float, Field(ge=1)] = 24.0
+    state_key_file: Path | None = None
+    state_unsigned: Unsigned = "refuse"
 
     @model_validator(mode="after")
     def _refuse_storage_without_bucket(self) -> Self:
         if self.artifact_store != "disk" and not self.artifact_bucket:
             raise ValueError(f"MODELYARD_ARTIFACT_STORE={self.artifact_store} needs MODELYARD_ARTIFACT_BUCKET as well")
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_to_leave_unsigned_by_accident(self) -> Self:
+        if self.state_key_file is None and self.state_unsigned == "refuse":
+            raise ValueError(
+                "MODELYARD_STATE_KEY_FILE is not set, so nobody could tell this registry's documents from forged ones: "
+                "make a key with `python -m modelyard_registry.state_key make FILE` and name its file, or set "
+                "MODELYARD_STATE_UNSIGNED=allow"
+            )
         return self

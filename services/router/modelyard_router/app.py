@@ -59,9 +59,18 @@ def build_app(
 ) -> RequestIds:
     """The router as an ASGI application; what it needs is opened by its lifespan, and closed in reverse."""
     state = RouteState(
-        bootstrap=settings.kafka_bootstrap, topic=f"{settings.topic_prefix}{ROUTES.name}", seconds=seconds
+        bootstrap=settings.kafka_bootstrap,
+        topic=f"{settings.topic_prefix}{ROUTES.name}",
+        keys=settings.trusted_state_keys,
+        seconds=seconds,
     )
-    access = AccessState(bootstrap=settings.kafka_bootstrap, prefix=settings.topic_prefix, seconds=seconds, clock=clock)
+    access = AccessState(
+        bootstrap=settings.kafka_bootstrap,
+        prefix=settings.topic_prefix,
+        keys=settings.trusted_state_keys,
+        seconds=seconds,
+        clock=clock,
+    )
     health = Health([state, access])
     fetcher = Fetcher(allow=settings.outbound_allow)
     providers = IdentityProviders(settings.oidc_issuers, fetcher=fetcher, clock=clock, seconds=seconds)

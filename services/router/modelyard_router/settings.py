@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-from modelyard_runtime.settings import ServiceSettings
+from modelyard_runtime.state_settings import StateReaderSettings
 from pydantic import Field, SecretStr
 
 
-class Settings(ServiceSettings):
+class Settings(StateReaderSettings):
     """What the router needs besides what every service needs.
 
     `unit_hash_secret` (64 bytes at most) keys the hashes that stand for units in facts, so that nobody

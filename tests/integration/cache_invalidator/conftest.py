@@ -25,6 +25,7 @@ from pydantic import SecretStr
 from tests.serving import serving
 from tests.world.http_client import HttpClient
 from tests.world.published import Published
+from tests.world.state_signing import STATE_KEYS
 from tests.world.topics import Topics
 from tests.world.waiting import until
 
@@ -104,6 +105,7 @@ async def running(
         kafka_bootstrap=stack.addresses.kafka_bootstrap,
         redis_url=redis_url,
         topic_prefix=topic_prefix,
+        state_keys=STATE_KEYS,
         tokens={"loan-book": SecretStr(TOKEN)},
         cache_timeout_s=1.0,
         cache_hold_off_s=120.0,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from modelyard_events.access import SigningKeyChanged
-from modelyard_events.codec import Record, encode
+from modelyard_events.codec import Record
 from modelyard_events.entities import EntityChanged
 from modelyard_events.envelope import Envelope
 from modelyard_events.refusals import AccessRefused
@@ -19,6 +19,7 @@ from modelyard_stack import Stack
 from tests.integration.cache_invalidator.conftest import Invalidation, causes, running
 from tests.world.outsider import an_outsiders_event
 from tests.world.signing import Signer, a_signer
+from tests.world.state_signing import signed_document
 from tests.world.waiting import until
 
 pytestmark = pytest.mark.integration
@@ -56,7 +57,7 @@ async def tell_of(invalidation: Invalidation, signer: Signer, *, sequence: int =
         sequence=sequence,
         generation=1,
     )
-    record = encode(document, envelope)
+    record = signed_document(document, envelope)
     await invalidation.producer.send_and_wait(
         f"{invalidation.settings.topic_prefix}{ACCESS.name}",
         key=record.key,

@@ -18,6 +18,7 @@ from modelyard_registry.app import build_app
 from modelyard_registry.settings import Settings
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.ids import new_uuid7
+from modelyard_runtime.state_keys import make_key_file
 from pydantic import SecretStr
 
 from tests.integration.registry.relay_world import until
@@ -146,6 +147,7 @@ async def open_registry_world(
         topic_prefix=prefix,
         postgres_dsn=dsn,
         artifact_directory=directory,
+        state_key_file=_state_key_file(directory),
         tokens={"ada": SecretStr(TOKEN)},
         outbound_allow=("127.0.0.0/8",),
         ingest_projects=dict(ingest_projects or {}),
@@ -170,3 +172,9 @@ async def open_registry_world(
             dsn=dsn,
             signer=await a_registered_signer(http, actor=SENDER),
         )
+
+
+def _state_key_file(directory: Path) -> Path:
+    file = directory / "state-key.pem"
+    make_key_file(file)
+    return file

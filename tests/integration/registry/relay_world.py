@@ -18,6 +18,7 @@ from modelyard_registry.outbox.relay import Relay, RelaySettings
 from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.ids import new_uuid7
+from modelyard_runtime.state_keys import StateSigner
 from modelyard_runtime.topic_setup import ensure_topics
 
 from tests.world.topics import Topics
@@ -37,10 +38,13 @@ class RelayWorld:
     bootstrap: str
     prefix: str
     database: Database
+    signer: StateSigner | None = None
 
     def relay(self) -> Relay:
         """A relay of its own, not running yet."""
-        settings = RelaySettings(postgres_dsn=self.dsn, kafka_bootstrap=self.bootstrap, topic_prefix=self.prefix)
+        settings = RelaySettings(
+            postgres_dsn=self.dsn, kafka_bootstrap=self.bootstrap, topic_prefix=self.prefix, signer=self.signer
+        )
         return Relay(settings, clock=utc_now, new_id=new_uuid7)
 
     @asynccontextmanager

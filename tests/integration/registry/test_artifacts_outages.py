@@ -65,6 +65,7 @@ async def world(
                 "artifact_bucket": server.bucket,
                 "artifact_endpoint": urlunsplit(address._replace(netloc=f"{HOST}:{port}")),
                 "artifact_region": "us-east-1",
+                "state_unsigned": "allow",
             }
         )
         store = choose_artifact_store(settings, new_id=new_uuid7)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.integration
 
 FREE = {"/healthz", "/readyz", "/metrics"}
 
-APP = build_app(Settings())
+APP = build_app(Settings(state_unsigned="allow"))
 OPERATIONS = list(operations_of(APP))
 
 

@@ -94,7 +94,7 @@ async def both(door: Door, issuer: Issuer) -> AsyncIterator[Judges]:
             return IdentityProviders([believed], fetcher=fetcher, clock=door.clock, seconds=lambda: 0.0)
 
         unknown = UnknownCallers(clock=door.clock)
-        access = AccessState(bootstrap="", prefix="", seconds=lambda: 0.0, clock=door.clock)
+        access = AccessState(bootstrap="", prefix="", keys=None, seconds=lambda: 0.0, clock=door.clock)
         yield Judges(
             door=door,
             registry=RegistrysAuthentication(

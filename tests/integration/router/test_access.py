@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from modelyard_events.access import ApiTokenChanged
-from modelyard_events.codec import encode
 from modelyard_events.envelope import Envelope
 from modelyard_events.topics import ACCESS
 from modelyard_runtime.principals import hash_of
@@ -14,6 +13,7 @@ from modelyard_runtime.tokens import new_token
 
 from tests.integration.router.world import Router, World, eventually
 from tests.routing_builders import a_document, a_version
+from tests.world.state_signing import signed_document
 
 pytestmark = pytest.mark.integration
 
@@ -46,7 +46,7 @@ async def say(world: World, document: ApiTokenChanged, *, sequence: int) -> None
         sequence=sequence,
         generation=1,
     )
-    record = encode(document, envelope)
+    record = signed_document(document, envelope)
     await world.topics.producer.send_and_wait(
         f"{world.topics.prefix}{ACCESS.name}", key=record.key, value=record.value, headers=list(record.headers)
     )

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from modelyard_events.access import RolesGranted
-from modelyard_events.codec import encode
 from modelyard_events.envelope import Envelope
 from modelyard_events.topics import ACCESS
 from modelyard_runtime.issuers import IssuerSettings
@@ -27,6 +26,7 @@ from tests.world.issuer import (
     signed_with_the_public_key,
     unsigned,
 )
+from tests.world.state_signing import signed_document
 
 pytestmark = pytest.mark.integration
 
@@ -73,7 +73,7 @@ async def grant(world: World, actor: str, *roles: str, sequence: int, project: s
         sequence=sequence,
         generation=1,
     )
-    record = encode(event, envelope)
+    record = signed_document(event, envelope)
     await world.topics.producer.send_and_wait(
         f"{world.topics.prefix}{ACCESS.name}", key=record.key, value=record.value, headers=list(record.headers)
     )

@@ -8,6 +8,7 @@ from modelyard_events.routes import RouteChanged
 
 from tests.integration.router.world import World, eventually
 from tests.routing_builders import a_document, a_version, an_experiment, an_industry_version
+from tests.world.state_signing import REGISTRY
 
 pytestmark = pytest.mark.integration
 
@@ -73,9 +74,9 @@ async def test_a_late_document_is_ignored_and_a_new_generation_wins(world: World
 
 async def test_poison_and_tombstones_stop_nothing(world: World) -> None:
     await world.topics.publish(a_revision(1))
-    await world.topics.send(Record(key=b"default/risk-scoring", value=None, headers=()))
-    await world.topics.send(Record(key=b"x", value=b"{not json", headers=(("ce_type", None),)))
-    await world.topics.send(Record(key=b"x", value=b"\xff\xfe", headers=()))
+    await world.topics.send(REGISTRY.sign(Record(key=b"default/risk-scoring", value=None, headers=())))
+    await world.topics.send(REGISTRY.sign(Record(key=b"x", value=b"{not json", headers=(("ce_type", None),))))
+    await world.topics.send(REGISTRY.sign(Record(key=b"x", value=b"\xff\xfe", headers=())))
     async with world.router() as router:
         assert (await router.route())["number"] == 1
         await world.topics.publish(a_revision(2))

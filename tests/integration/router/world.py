@@ -12,7 +12,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from modelyard_events.codec import Received, Record, decode, encode
+from modelyard_events.codec import Received, Record, decode
 from modelyard_events.envelope import Envelope
 from modelyard_events.event import Event
 from modelyard_events.inferences import ExposureRecorded, InferenceCompleted
@@ -24,6 +24,7 @@ from modelyard_router.settings import Settings
 from modelyard_runtime.topic_setup import ensure_topics
 
 from tests.serving import serving
+from tests.world.state_signing import STATE_KEYS, signed_document
 
 DEADLINE_S = 30.0
 TOKEN = "a-token-of-the-test"
@@ -136,7 +137,7 @@ class Topics:
             sequence=document.revision if sequence is None else sequence,
             generation=generation,
         )
-        await self.send(encode(document, envelope))
+        await self.send(signed_document(document, envelope))
 
     async def send(self, record: Record) -> None:
         """Send a record to the routes topic as it is."""
@@ -277,6 +278,7 @@ async def open_world(*, bootstrap: str, prefix: str, redis_url: str) -> AsyncIte
             {
                 "kafka_bootstrap": bootstrap,
                 "topic_prefix": prefix,
+                "state_keys": STATE_KEYS,
                 "redis_url": redis_url,
                 "tokens": {"gateway": TOKEN},
                 "outbound_allow": ("127.0.0.0/8",),

@@ -28,7 +28,13 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def settings_of(store: str, **more: object) -> Settings:
     return Settings.model_validate(
-        {"artifact_store": store, "artifact_bucket": "models", "artifact_region": "us-east-1", **more}
+        {
+            "artifact_store": store,
+            "artifact_bucket": "models",
+            "artifact_region": "us-east-1",
+            "state_unsigned": "allow",
+            **more,
+        }
     )
 
 
@@ -71,7 +77,7 @@ async def test_parts_for_another_endpoint_of_google_come_through_the_registry() 
 
 
 async def test_parts_for_the_disk_come_through_the_registry(tmp_path: Path) -> None:
-    settings = Settings(artifact_directory=tmp_path)
+    settings = Settings(artifact_directory=tmp_path, state_unsigned="allow")
 
     assert isinstance(choose_artifact_store(settings, new_id=new_uuid7), DiskArtifactStore)
     assert await host_of_a_part(settings) is None

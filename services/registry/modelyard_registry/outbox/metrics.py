@@ -7,5 +7,8 @@ RELAY_OUTBOX_ROWS = Gauge("relay_outbox_rows", "Rows that wait in the outbox, co
 RELAY_LAG_SECONDS = Gauge("relay_lag_seconds", "Age of the oldest row that waits in the outbox.")
 RELAY_PUBLISHED = Counter("relay_published_total", "Records that the broker acknowledged.", ["topic"])
 RELAY_FAILURES = Counter("relay_failures_total", "Sends that failed and are tried again.", ["topic"])
-RELAY_REPAIRS = Counter("relay_repairs_total", "Route documents said again because an older one came last.")
+RELAY_REPAIRS = Counter("relay_repairs_total", "Documents said again because an older or an unsigned one came last.")
+RELAY_KEYS_AHEAD = Gauge(
+    "relay_keys_ahead", "Keys of which a state topic has newer signed documents than the database ever had."
+)
 RELAY_ROUND_SECONDS = Histogram("relay_round_seconds", "From reading rows to having deleted them.")

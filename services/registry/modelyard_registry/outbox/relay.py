@@ -15,6 +15,7 @@ import structlog
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.health import HealthCheck
 from modelyard_runtime.ids import NewId
+from modelyard_runtime.state_keys import StateKeys, StateSigner
 
 from modelyard_registry.outbox import metrics
 from modelyard_registry.outbox.leadership import (
@@ -24,20 +25,14 @@ from modelyard_registry.outbox.leadership import (
     open_session,
 )
 from modelyard_registry.outbox.ordered_producer import SEND_ERRORS, OrderedProducer, Sent
-from modelyard_registry.outbox.repair import STATE_TOPICS, LastRecords, StateTopicsTail
-from modelyard_registry.outbox.rows import (
-    Outgoing,
-    StateDocument,
-    UnpublishedRow,
-    outgoing_document,
-    outgoing_row,
-)
+from modelyard_registry.outbox.repair import StateTopicsTail
+from modelyard_registry.outbox.rows import Outgoing, UnpublishedRow, outgoing_row
+from modelyard_registry.outbox.state_documents import StateDocuments
 from modelyard_registry.outbox.table import OutboxTable
 
 log = structlog.get_logger()
 
 ROUND_ROWS_MAX = 5_000
-DOCUMENTS_PAGE = 500
 POLL_BUSY_S = 0.010
 SOON_S = 0.010
 POLL_IDLE_S = 0.250
@@ -48,11 +43,15 @@ GAUGES_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RelaySettings:
-    """Where the relay reads and writes. `postgres_dsn` must lead to the primary directly, past any pooler."""
+    """Where the relay reads and writes. `postgres_dsn` must lead to the primary directly, past any pooler.
+
+    `signer` signs the documents of the state topics; without one they leave unsigned.
+    """
 
     postgres_dsn: str
     kafka_bootstrap: str
     topic_prefix: str
+    signer: StateSigner | None = None
 
 
 class Relay:
@@ -67,6 +66,7 @@ class Relay:
         self._last_called_at = 0.0
         self._role = "starting"
         self._trouble = ""
+        self._term: _Term | None = None
 
     def wake(self) -> None:
         """Something was committed, here: do not wait for the next poll."""
@@ -92,7 +92,9 @@ class Relay:
         """Healthy as a leader or a standby. A broker that is away is told, but writes go on without it."""
         is_ok = self._role in ("leader", "standby")
         detail = f"{self._role}; {self._trouble}" if self._trouble else self._role
-        return HealthCheck(name="relay", ok=is_ok, detail=detail)
+        if alarm := self._term.alarm() if self._term is not None else "":
+            detail += f"; {alarm}"
+        return HealthCheck(name="relay", ok=is_ok, detail=detail, degraded=bool(alarm))
 
     async def run(self) -> None:
         """Lead or stand by until cancelled; whatever breaks is tried again."""
@@ -102,6 +104,7 @@ class Relay:
             except* (LeadershipLostError, *DATABASE_ERRORS) as errors:
                 self._role, self._trouble = "no session with the database", _first_of(errors)
                 log.warning("relay_stepped_down", error=self._trouble)
+            self._term = None
             metrics.RELAY_LEADER.set(0)
             await asyncio.sleep(BACKOFF_S)
 
@@ -111,6 +114,7 @@ class Relay:
                 self._role, self._trouble = "standby", ""
                 await asyncio.sleep(STANDBY_S)
             term = _Term(self._settings, session, clock=self._clock, new_id=self._new_id, news=self._news)
+            self._term = term
             self._role, self._trouble = "leader", ""
             metrics.RELAY_LEADER.set(1)
             log.info("relay_leads")
@@ -165,16 +169,23 @@ class _Term:
         self._new_id = new_id
         self._news = news
         self._generation = 0
+        self._documents: StateDocuments | None = None
         # Indexed entries of an earlier leader, or of a failed send, go before any new index is given.
         self._has_indexed_entries = True
+
+    def alarm(self) -> str:
+        """What a person should look at on the state topics, or nothing."""
+        return self._documents.trouble() if self._documents is not None else ""
 
     async def publish(self) -> None:
         """Publish until something breaks: then raises one of SEND_ERRORS or LeadershipLostError."""
         async with AsyncExitStack() as opened:
             self._generation = await self.table.take_generation()
+            signer = self._settings.signer
             tail = StateTopicsTail(
                 bootstrap=self._settings.kafka_bootstrap,
                 prefix=self._settings.topic_prefix,
+                keys=StateKeys([signer.public_key]) if signer is not None else None,
                 on_overtaken=self._news.set,
             )
             opened.push_async_callback(tail.stop)
@@ -187,19 +198,34 @@ class _Term:
                     may_send=self._session.confirm,
                 )
             )
+
+            async def send(records: Sequence[Outgoing]) -> int:
+                return await self._settle(await producer.send(records))
+
+            self._documents = StateDocuments(
+                self.table,
+                tail,
+                signer=signer,
+                generation=self._generation,
+                send=send,
+                clock=self._clock,
+                new_id=self._new_id,
+            )
             async with asyncio.TaskGroup() as group:
                 group.create_task(tail.follow())
-                group.create_task(self._publish_rounds(producer, tail))
+                group.create_task(self._publish_rounds(producer, self._documents))
 
-    async def _publish_rounds(self, producer: OrderedProducer, tail: StateTopicsTail) -> None:
-        await self._say_all_documents(producer)
+    async def _publish_rounds(self, producer: OrderedProducer, documents: StateDocuments) -> None:
+        await documents.say_all()
         pause_s = POLL_BUSY_S
         while True:
             self._news.clear()
             count = await self._publish_round(producer)
-            count += await self._repair(producer, tail)
+            count += await documents.repair()
             if count >= ROUND_ROWS_MAX:
                 continue
+            await documents.outrank_log()
+            self._generation = documents.generation
             if count:
                 pause_s = POLL_BUSY_S
             try:
@@ -259,36 +285,12 @@ class _Term:
             raise _SendFailedError(f"{failed[0].topic}: {failed[0].error!r}")
         return sum(group.acknowledged for group in sent)
 
-    async def _say_all_documents(self, producer: OrderedProducer) -> None:
-        """A new leader says every document again: a leader before it may have said an old one last."""
-        for topic in STATE_TOPICS:
-            after: str | None = None
-            while documents := await self.table.list_documents(
-                topic.name, after=after, limit=DOCUMENTS_PAGE, generation=self._generation
-            ):
-                await self._settle(await producer.send([self._said_again(each) for each in documents]))
-                after = documents[-1].key
-
-    async def _repair(self, producer: OrderedProducer, tail: StateTopicsTail) -> int:
-        return sum([await self._repair_topic(producer, topic, seen) for topic, seen in tail.records.items()])
-
-    async def _repair_topic(self, producer: OrderedProducer, topic: str, seen: LastRecords) -> int:
-        overtaken = seen.overtaken
-        if not overtaken:
-            return 0
-        found = await self.table.list_documents_of(topic, overtaken, generation=self._generation)
-        documents = seen.select_mending(found)
-        count = await self._settle(await producer.send([self._said_again(each) for each in documents]))
-        seen.forget_overtaken(each.key for each in found)
-        metrics.RELAY_REPAIRS.inc(count)
-        log.warning("documents_repaired", topic=topic, overtaken=overtaken, said_again=[each.key for each in documents])
-        return count
-
     def _outgoing(self, row: UnpublishedRow) -> Outgoing:
-        return outgoing_row(row, sequence=row.sequence or 0, generation=self._generation)
-
-    def _said_again(self, document: StateDocument) -> Outgoing:
-        return outgoing_document(document, event_id=self._new_id(), now=self._clock())
+        sequence = row.sequence or 0
+        outgoing = outgoing_row(row, sequence=sequence, generation=self._generation)
+        if self._documents is None:
+            return outgoing
+        return self._documents.leaving(outgoing, key=row.key, order=(self._generation, sequence))
 
 
 def _first_of(errors: BaseExceptionGroup[BaseException]) -> str:

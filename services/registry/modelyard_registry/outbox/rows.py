@@ -86,6 +86,11 @@ def outgoing_document(document: StateDocument, *, event_id: str, now: datetime) 
     return Outgoing(topic=document.topic, record=_record(envelope, document.payload), row_id=None)
 
 
+def outgoing_tombstone(topic: str, *, key: str) -> Outgoing:
+    """The record that deletes a key which is not the registry's: compaction removes what was written there."""
+    return Outgoing(topic=topic, record=Record(key=key.encode(), value=None, headers=()), row_id=None)
+
+
 def by_partition(
     records: Iterable[Outgoing], *, partition_of: PartitionOf
 ) -> dict[tuple[str, int], Sequence[Outgoing]]:

@@ -54,6 +54,11 @@ POSITION = "SELECT generation, system_identifier, timeline_id FROM relay_positio
 MOVE_GENERATION = """
 UPDATE relay_position SET generation = $1, system_identifier = $2, timeline_id = $3"""
 
+RISE = """
+UPDATE relay_position SET generation = greatest(generation, $1) + 1 RETURNING generation"""
+
+WAITING = "SELECT DISTINCT key FROM outbox WHERE topic = $1 AND key = ANY($2::text[])"
+
 # A document that still waits in the outbox will be published from there, in its order.
 _DOCUMENTS = """
 SELECT d.topic, d.key, d.type, d.sequence, d.document::text AS document
@@ -115,6 +120,20 @@ class OutboxTable:
                 return generation
 
         return await self._session.use(take)
+
+    async def rise_above(self, generation: int) -> int:
+        """Begin a generation that is higher than the given one, and than the present one; returns it."""
+
+        async def rise(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
+            async with connection.transaction():
+                await connection.execute("SET LOCAL synchronous_commit TO on")
+                return int(await connection.fetchval(RISE, generation))
+
+        return await self._session.use(rise)
+
+    async def list_waiting(self, topic: str, keys: Sequence[str]) -> set[str]:
+        """Those of the keys whose documents wait in the outbox."""
+        return {each["key"] for each in await self._fetch(WAITING, topic, list(keys))} if keys else set()
 
     async def list_documents(
         self, topic: str, *, after: str | None, limit: int, generation: int
