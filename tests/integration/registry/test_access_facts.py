@@ -77,7 +77,30 @@ async def test_a_refusal_that_is_said_again_is_on_record_once(registry_world: Re
     found = await entries(registry_world, "predictions.make.refused")
 
     assert [(each["request_id"], each["after"]["count"]) for each in reversed(found)] == [("r-1", 1), ("r-2", 7)]
-    assert {each["actor"] for each in found} == {"gate"}
+    assert {(each["actor"], each["after"]["refused_actor"]) for each in found} == {("service:router", "gate")}
+
+
+async def test_a_report_about_somebody_is_never_on_record_as_their_own_act(registry_world: RegistryWorld) -> None:
+    tenant = registry_world.project
+    purge = EntityPurged(
+        tenant=tenant, entity_type="loan", entity_id="1", purged_entries=0, caused_by=new_uuid7(), actor="ada"
+    )
+    await registry_world.say(CACHE_INVALIDATIONS, purge, source="/forged", key=f"{tenant}/loan/1")
+    await refuse(registry_world, source="/forged", sequence=1, actor="ada", service="registry")
+
+    async def are_there() -> bool:
+        purged = await entries(registry_world, "entity.purged", project="default")
+        refused = await entries(registry_world, "predictions.make.refused")
+        return bool(refused) and any(tenant in each["subject"] for each in purged)
+
+    await until(are_there)
+    purged = await entries(registry_world, "entity.purged", project="default")
+    refused = await entries(registry_world, "predictions.make.refused")
+
+    assert [each["actor"] for each in purged if tenant in each["subject"]] == ["service:cache_invalidator"]
+    assert [each["actor"] for each in refused] == ["service:unknown"]
+    assert refused[0]["reason"].startswith("Reported by the service registry: ")
+    assert refused[0]["after"]["refused_actor"] == "ada"
 
 
 async def test_facts_that_never_came_show_as_missing(registry_world: RegistryWorld) -> None:
@@ -144,7 +167,7 @@ async def test_a_purge_by_hand_is_on_record_once_and_those_of_systems_of_record_
 
     await until(has_last)
 
-    assert [(each["actor"], each["after"]["caused_by"]) for each in reversed(await of_tenant())] == [
+    assert [(each["after"]["purging_actor"], each["after"]["caused_by"]) for each in reversed(await of_tenant())] == [
         ("ann", cause),
         ("bea", last),
     ]

@@ -1,4 +1,7 @@
-"""What a fact of another service becomes in the audit log, and how many facts are missing. Pure."""
+"""What a fact of another service becomes in the audit log, and how many facts are missing. Pure.
+
+The registry has seen none of it itself: an entry is the service's report about somebody, never that person's own act.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,11 +13,13 @@ from modelyard_events.invalidations import EntityPurged
 from modelyard_events.refusals import AccessRefused
 
 ACTOR_CHARS_MAX = 200
+REPORTERS = frozenset({"router", "cache_invalidator"})
+"""The services that the broker lets write these facts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """An audit entry to be written in the name of `actor`."""
+    """An audit entry to be written; `actor` is the service whose report it is."""
 
     actor: str
     request_id: str
@@ -31,7 +36,7 @@ def entry_of_refusal(envelope: Envelope, refused: AccessRefused) -> Entry:
     """The entry about callers who were refused by another service."""
     _, _, path = refused.operation.partition(" ")
     return Entry(
-        actor=refused.actor,
+        actor=_reporter(refused.service),
         request_id=refused.request_id,
         correlation_id=envelope.correlation_id or refused.request_id,
         causation_id=envelope.id,
@@ -40,12 +45,14 @@ def entry_of_refusal(envelope: Envelope, refused: AccessRefused) -> Entry:
         subject=f"services/{refused.service}{path}",
         after={
             "problem": "forbidden",
+            "reported_by": refused.service,
+            "refused_actor": refused.actor,
             "service": refused.service,
             "operation": refused.operation,
             "count": refused.count,
             "refused_at": envelope.occurred_at.isoformat(),
         },
-        reason=refused.reason,
+        reason=f"Reported by the service {refused.service}: {refused.reason}",
     )
 
 
@@ -58,7 +65,7 @@ def entry_of_purge(envelope: Envelope, purged: EntityPurged, *, project: str) ->
         return None
     subject = f"entities/{purged.tenant}/{purged.entity_type}/{quote(purged.entity_id, safe='')}"
     return Entry(
-        actor=quote(purged.actor, safe="!#$&'()*+,/:;=?@[] ")[:ACTOR_CHARS_MAX],
+        actor=_reporter("cache_invalidator"),
         request_id=envelope.correlation_id or purged.caused_by,
         correlation_id=envelope.correlation_id,
         causation_id=envelope.id,
@@ -66,12 +73,20 @@ def entry_of_purge(envelope: Envelope, purged: EntityPurged, *, project: str) ->
         action="entity.purged",
         subject=subject,
         after={
+            "reported_by": "cache_invalidator",
+            "purging_actor": quote(purged.actor, safe="!#$&'()*+,/:;=?@[] ")[:ACTOR_CHARS_MAX],
             "service": "cache_invalidator",
             "purged_entries": purged.purged_entries,
             "caused_by": purged.caused_by,
             "purged_at": envelope.occurred_at.isoformat(),
         },
+        reason="Reported by the service cache_invalidator.",
     )
+
+
+def _reporter(service: str) -> str:
+    """The actor of an entry that a service reported; no token, key or identity provider can prove such a name."""
+    return f"service:{service if service in REPORTERS else 'unknown'}"
 
 
 def count_missing(envelopes: Iterable[Envelope], *, last_sequences: Mapping[str, int]) -> tuple[int, dict[str, int]]:
