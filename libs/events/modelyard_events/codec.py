@@ -7,32 +7,40 @@ record can be parked while the next one is read.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
+from modelyard_events.attributes import SPEC_VERSION, AttributesRefusedError, envelope_of
 from modelyard_events.envelope import Envelope
 from modelyard_events.event import Event
+from modelyard_events.ingest import NODES_MAX, IngestEvent
+from modelyard_events.limits import ERROR_SHOWN_CHARS_MAX
+from modelyard_events.record import Record, find_excess
+from modelyard_events.strict_json import JsonRefusedError, read_json
 from modelyard_events.topics import EVENT_TYPES
+
+__all__ = [
+    "CONTENT_TYPE",
+    "Decoded",
+    "Poison",
+    "Received",
+    "Record",
+    "Tombstone",
+    "Unknown",
+    "decode",
+    "encode",
+    "headers_of",
+]
 
 CONTENT_TYPE = "content-type"
 JSON_TYPE = "application/json"
 STRUCTURED_TYPE = "application/cloudevents+json"
-SPEC_VERSION = "1.0"
+DETAIL_CHARS_MAX = 1_000
 
 E = TypeVar("E", bound=Event)
 
 Headers = Sequence[tuple[str, bytes | None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """A Kafka record's key, value and headers, as bytes."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +79,7 @@ Decoded = Received[Event] | Tombstone | Unknown | Poison
 class _PoisonError(Exception):
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(detail)
-        self.poison = Poison(reason, detail[:1_000])
+        self.poison = Poison(reason, detail[:DETAIL_CHARS_MAX])
 
 
 def encode(event: Event, envelope: Envelope) -> Record:
@@ -111,32 +119,52 @@ def headers_of(envelope: Envelope) -> tuple[tuple[str, bytes | None], ...]:
 
 
 def decode(record: Record) -> Decoded:
-    """What a record says, in binary or structured mode. Never raises."""
+    """What a record says, in binary or structured mode. Never raises, and takes time linear in the record's size.
+
+    The Kafka key is not compared with the event: it says which partition the record is on, and nothing else.
+    """
     if record.value is None:
         return Tombstone(record.key)
+    if (excess := find_excess(record)) is not None:
+        return Poison("record_too_large", excess)
     try:
-        headers = _text_headers(record.headers)
-        if headers.get(CONTENT_TYPE, "").startswith(STRUCTURED_TYPE):
-            attributes, data = _structured(record.value)
-        else:
-            attributes = {name[3:]: text for name, text in headers.items() if name.startswith("ce_")}
-            data = record.value
+        attributes, data = _attributes_and_data(_text_headers(record.headers), record.value)
         return _received(_envelope(attributes), data)
     except _PoisonError as error:
         return error.poison
 
 
+def _attributes_and_data(headers: dict[str, str], value: bytes) -> tuple[dict[str, Any], bytes]:
+    media_type, _, parameters = headers.get(CONTENT_TYPE, JSON_TYPE).lower().partition(";")
+    charset = parameters.replace(" ", "").replace('"', "")
+    if charset.startswith("charset=") and charset not in ("charset=utf-8", "charset=us-ascii"):
+        raise _PoisonError("content_type_unknown", f"events are written in UTF-8, not in {_shown(parameters)}")
+    match media_type.strip():
+        case found if found == STRUCTURED_TYPE:
+            return _structured(value)
+        case found if found == JSON_TYPE:
+            return {name[3:]: text for name, text in headers.items() if name.startswith("ce_")}, value
+        case other:
+            raise _PoisonError(
+                "content_type_unknown",
+                f"{_shown(other)} is not understood; send {CONTENT_TYPE} {JSON_TYPE}, or {STRUCTURED_TYPE}",
+            )
+
+
 def _text_headers(headers: Headers) -> dict[str, str]:
     texts: dict[str, str] = {}
     for name, raw in headers:
-        if not name.lower().startswith("ce_") and name.lower() != CONTENT_TYPE:
+        lower = name.lower()
+        if not lower.startswith("ce_") and lower != CONTENT_TYPE:
             continue  # Somebody else's header: whatever its bytes are, they are not ours to judge.
+        if lower in texts:
+            raise _PoisonError("header_twice", f"the header {_shown(lower)} is there twice")
         if raw is None:
-            raise _PoisonError("header_null", f"header {name} is null")
+            raise _PoisonError("header_null", f"header {_shown(name)} is null")
         try:
-            texts[name.lower()] = raw.decode()
+            texts[lower] = raw.decode()
         except UnicodeDecodeError as error:
-            raise _PoisonError("header_not_utf8", f"header {name} is not UTF-8") from error
+            raise _PoisonError("header_not_utf8", f"header {_shown(name)} is not UTF-8") from error
     return texts
 
 
@@ -147,63 +175,26 @@ def _structured(value: bytes) -> tuple[dict[str, Any], bytes]:
     if "data" not in document:
         raise _PoisonError("data_missing", "a structured CloudEvent of ours carries its event in `data`")
     attributes = {name: content for name, content in document.items() if name != "data"}
-    return attributes, json.dumps(document["data"]).encode()
+    if attributes.get("datacontenttype", JSON_TYPE) != JSON_TYPE:
+        raise _PoisonError("content_type_unknown", f"`datacontenttype` must be {JSON_TYPE}, or left out")
+    try:
+        return attributes, json.dumps(document["data"]).encode()
+    except RecursionError as error:
+        raise _PoisonError("json_invalid", "the value is nested too deeply") from error
 
 
 def _json(value: bytes) -> Any:
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError) as error:
-        raise _PoisonError("json_invalid", f"the value is not JSON: {error}") from error
+        return read_json(value, nodes_max=NODES_MAX)
+    except JsonRefusedError as error:
+        raise _PoisonError("json_invalid", f"the value is not the JSON that is wanted: {error}") from error
 
 
 def _envelope(attributes: dict[str, Any]) -> Envelope:
-    missing = [name for name in ("specversion", "id", "source", "type") if not attributes.get(name)]
-    if missing:
-        raise _PoisonError("envelope_invalid", f"CloudEvents attributes are missing: {', '.join(missing)}")
-    if str(attributes["specversion"]) != SPEC_VERSION:
-        raise _PoisonError("envelope_invalid", f"CloudEvents {attributes['specversion']} is not understood")
-    return Envelope(
-        id=str(attributes["id"]),
-        source=str(attributes["source"]),
-        type=str(attributes["type"]),
-        subject=str(attributes.get("subject") or ""),
-        occurred_at=_time(attributes.get("time")),
-        sequence=_integer("sequence", attributes.get("sequence")),
-        generation=_integer("generation", attributes.get("generation")),
-        correlation_id=_text(attributes.get("correlationid")),
-        causation_id=_text(attributes.get("causationid")),
-        traceparent=_text(attributes.get("traceparent")),
-        actor=_text(attributes.get("actor")),
-    )
-
-
-_TIMESTAMP = TypeAdapter(datetime)
-
-
-def _time(raw: object) -> datetime:
-    if raw is None:
-        raise _PoisonError("envelope_invalid", "the CloudEvents attribute `time` is missing")
     try:
-        moment = _TIMESTAMP.validate_python(raw)
-    except ValidationError as error:
-        raise _PoisonError("envelope_invalid", f"`time` is not an RFC 3339 timestamp: {raw!r}") from error
-    if moment.tzinfo is None:
-        raise _PoisonError("envelope_invalid", f"`time` has no time zone: {raw!r}")
-    return moment
-
-
-def _integer(name: str, raw: object) -> int | None:
-    if raw is None:
-        return None
-    text = str(raw)
-    if not text.isascii() or not text.isdigit() or len(text) > 18:
-        raise _PoisonError("envelope_invalid", f"`{name}` is not a whole number: {text[:50]!r}")
-    return int(text)
-
-
-def _text(raw: object) -> str | None:
-    return None if raw is None else str(raw)
+        return envelope_of(attributes)
+    except AttributesRefusedError as error:
+        raise _PoisonError("envelope_invalid", str(error)) from error
 
 
 def _received(envelope: Envelope, data: bytes) -> Received[Event] | Unknown:
@@ -211,10 +202,26 @@ def _received(envelope: Envelope, data: bytes) -> Received[Event] | Unknown:
     if event_type is None:
         return Unknown(envelope)
     try:
+        if issubclass(event_type, IngestEvent):
+            return Received(envelope, event_type.from_json(data))
         return Received(envelope, event_type.model_validate_json(data))
+    except JsonRefusedError as error:
+        raise _PoisonError("json_invalid", f"the value is not the JSON that is wanted: {error}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        if first["type"] == "json_invalid":
-            raise _PoisonError("json_invalid", f"the value is not JSON: {first['msg']}") from error
-        place = ".".join(str(part) for part in first["loc"]) or "the event"
-        raise _PoisonError("event_invalid", f"{envelope.type}: {place}: {first['msg']}") from error
+        raise _refusal_of(error, envelope) from error
+
+
+def _refusal_of(error: ValidationError, envelope: Envelope) -> _PoisonError:
+    first = error.errors(include_url=False, include_context=False)[0]
+    if first["type"] == "json_invalid":
+        return _PoisonError("json_invalid", f"the value is not JSON: {first['msg']}")
+    place = ".".join(str(part) for part in first["loc"]) or "the event"
+    if first["type"] == "extra_forbidden":
+        return _PoisonError("event_invalid", f"{envelope.type}: {_shown(place)} is not a field of this event")
+    return _PoisonError(
+        "event_invalid", f"{envelope.type}: {place}: {first['msg']}; what came is {_shown(str(first['input']))}"
+    )
+
+
+def _shown(text: str) -> str:
+    return ascii(text[:ERROR_SHOWN_CHARS_MAX])

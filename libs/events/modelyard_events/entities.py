@@ -4,11 +4,13 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from modelyard_events.event import Event
+from modelyard_events.identifiers import ForeignId
+from modelyard_events.ingest import IngestEvent
+from modelyard_events.limits import CHANGED_FIELDS_MAX, INT64_MAX, NAME_CHARS_MAX
 from modelyard_events.values import Slug
 
 
-class EntityChanged(Event):
+class EntityChanged(IngestEvent):
     """An entity of a tenant changed, or was deleted.
 
     `version` counts the entity's changes in its own system of record and only ever rises; leave it out
@@ -19,6 +21,9 @@ class EntityChanged(Event):
 
     tenant: Slug
     entity_type: Slug
-    entity_id: Annotated[str, Field(min_length=1, max_length=200)]
-    version: Annotated[int, Field(ge=0)] | None = None
-    changed_fields: tuple[str, ...] = ()
+    entity_id: ForeignId
+    version: Annotated[int, Field(ge=0, le=INT64_MAX)] | None = None
+    changed_fields: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)], ...],
+        Field(max_length=CHANGED_FIELDS_MAX),
+    ] = ()

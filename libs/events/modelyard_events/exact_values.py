@@ -16,6 +16,9 @@ from modelyard_events.event import Value
 from modelyard_events.limits import EXACT_INT_MAX
 from modelyard_events.strict_json import is_storable
 
+UNKNOWN_FIELDS_MAX = 20
+"""Unknown fields that are each named with a guess; more of them are refused together."""
+
 _NO_SCHEMAS = frozenset({"metadata", "serialization", "default", "config", "expected"})
 
 Text = TypeVar("Text", bound=str)
@@ -31,7 +34,8 @@ def storable(text: Text) -> Text:
 def exact(schema: CoreSchema) -> CoreSchema:
     """A copy of `schema` that takes scalars only as what they are and texts only when they can be stored.
 
-    A mapping is judged by its size before its members are. A model that `schema` only refers to is not changed.
+    A mapping or a list is judged by its size before its members are judged. A model that `schema` only
+    refers to is not changed.
     """
     copied: CoreSchema = _exact(schema)
     return copied
@@ -50,7 +54,7 @@ def _exact(node: Any) -> Any:
             return core_schema.no_info_before_validator_function(_kept_by_a_double, {**within, "strict": True})
         case "str":
             return core_schema.no_info_after_validator_function(storable, within)
-        case "dict" if "max_length" in within:
+        case "dict" | "list" | "tuple" if "max_length" in within:
             # Pydantic itself counts the members only after it has judged each.
             return core_schema.no_info_before_validator_function(_AtMost(within["max_length"]), within)
     return within
@@ -98,6 +102,8 @@ class ExactValue(Value):
     @model_validator(mode="wrap")
     @classmethod
     def _say_what_was_meant(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(given, dict):
+            _refuse_many_unknown(given, cls)
         try:
             return handler(given)
         except ValidationError as error:
@@ -105,6 +111,17 @@ class ExactValue(Value):
             if advised is None:
                 raise
             raise advised from error
+
+
+def _refuse_many_unknown(given: dict[object, object], model: type[ExactValue]) -> None:
+    """Raise PydanticCustomError when so many fields are unknown that an error and a guess for each would cost much."""
+    if len(given) <= len(model.model_fields) + UNKNOWN_FIELDS_MAX:
+        return
+    first = next(name for name in given if name not in model.model_fields)
+    words = (
+        f"has {len(given)} fields, and only {len(model.model_fields)} are known; {str(first)[:100]!r} is none of them"
+    )
+    raise PydanticCustomError("unknown_fields", "{words}", {"words": words})
 
 
 def _find_advised(error: ValidationError, model: type[ExactValue]) -> ValidationError | None:

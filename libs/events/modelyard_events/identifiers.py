@@ -6,7 +6,25 @@ names that Modelyard gives meaning to (projects, models, tenants, entity types, 
 other letter is refused, and nothing needs to be normalised.
 """
 
+import re
+from typing import Annotated
 from unicodedata import normalize
+
+from pydantic import AfterValidator, Field
+
+from modelyard_events.limits import ID_CHARS_MAX
+
+_UNWRITABLE = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
+
+
+def _writable(text: str) -> str:
+    if _UNWRITABLE.search(text):
+        raise ValueError("holds a control character or half a surrogate pair")
+    return text
+
+
+ForeignId = Annotated[str, Field(min_length=1, max_length=ID_CHARS_MAX), AfterValidator(_writable)]
+"""An identifier that another system gave: any letters, but nothing that a header or a database cannot hold."""
 
 
 def normalised_id(text: str) -> str:

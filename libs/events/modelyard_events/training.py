@@ -3,16 +3,15 @@
 The artifact was uploaded to the registry before; the event names its digest.
 """
 
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
-
-from modelyard_events.event import Event
+from modelyard_events.identifiers import ForeignId
+from modelyard_events.ingest import IngestEvent
 from modelyard_events.reported import ReportedEvidence
 from modelyard_events.values import ChangeType, Digest, Semver, Slug
 
 
-class TrainingRunCompleted(Event):
+class TrainingRunCompleted(IngestEvent):
     """A training run ended with a model that is to become a version of the registered model `model`.
 
     `semver` is explicit, or `change_type` says how far to step from the version before; neither means
@@ -23,7 +22,7 @@ class TrainingRunCompleted(Event):
 
     project: Slug
     model: Slug
-    run_id: Annotated[str, Field(min_length=1, max_length=200)]
+    run_id: ForeignId
     digest: Digest
     semver: Semver | None = None
     change_type: ChangeType | None = None

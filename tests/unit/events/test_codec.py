@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from modelyard_events.codec import Poison, Received, Record, Tombstone, Unknown, decode, encode
 from modelyard_events.entities import EntityChanged
 from modelyard_events.envelope import Envelope
+from modelyard_events.invalidations import EntityPurged
+from modelyard_events.limits import MOMENT_MAX, MOMENT_MIN
 
 NOON = datetime(2026, 3, 3, 12, tzinfo=UTC)
 CHANGE = EntityChanged(tenant="CA", entity_type="loan", entity_id="4711", version=3)
@@ -47,7 +49,7 @@ TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_s
     sequence=st.none() | st.integers(0, 10**18 - 1),
     correlation_id=st.none() | TEXT,
     actor=st.none() | TEXT,
-    occurred_at=st.datetimes(timezones=st.just(UTC)),
+    occurred_at=st.datetimes(MOMENT_MIN.replace(tzinfo=None), MOMENT_MAX.replace(tzinfo=None), timezones=st.just(UTC)),
 )
 def test_what_was_said_is_what_is_heard(
     entity_id: str,
@@ -122,10 +124,21 @@ def test_headers_of_others_are_never_judged() -> None:
     assert isinstance(decoded, Received)
 
 
-def test_fields_of_a_newer_producer_are_ignored() -> None:
-    value = json.dumps({**CHANGE.model_dump(), "mood": "sunny"}).encode()
+def test_fields_of_a_newer_producer_of_ours_are_ignored() -> None:
+    purged = EntityPurged(
+        tenant="CA",
+        entity_type="loan",
+        entity_id="4711",
+        purged_entries=1,
+        caused_by="change-1",
+        version=None,
+        actor=None,
+    )
+    value = json.dumps({**purged.model_dump(), "mood": "sunny"}).encode()
 
-    assert decode(a_record(value=value)) == Received(an_envelope(), CHANGE)
+    decoded = decode(a_record(value=value, ce_type=EntityPurged.type.encode()))
+
+    assert decoded == Received(an_envelope(type=EntityPurged.type), purged)
 
 
 def an_outsiders_event() -> CloudEvent:

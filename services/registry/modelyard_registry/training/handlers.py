@@ -10,8 +10,6 @@ from modelyard_registry.models.handlers import register_versions
 from modelyard_registry.offsets import advance_offset, consumer_errors
 from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
 
-SOURCE_CHARS_MAX = 200
-
 
 class TrainingRuns:
     """Applies batches of `training-runs.v1`: versions and the consumer's offset in one transaction.
@@ -48,7 +46,7 @@ def _command(delivery: Delivery[TrainingRunCompleted]) -> RegisterModelVersion:
         semver=SemanticVersion.of(event.semver) if event.semver is not None else None,
         change_type=event.change_type,
         evidence=event.evidence,
-        source=delivery.envelope.source[:SOURCE_CHARS_MAX],
+        source=delivery.envelope.source,
     )
 
 
@@ -56,7 +54,7 @@ def _on_behalf_of(tx: Transaction, delivery: Delivery[TrainingRunCompleted]) -> 
     """The same transaction, in the name of whoever signed the report; unsigned, in the name that it gives itself."""
     envelope, sender = delivery.envelope, delivery.sender
     context = RequestContext(
-        actor=sender.actor if sender is not None else f"training-job:{envelope.source[:SOURCE_CHARS_MAX]}",
+        actor=sender.actor if sender is not None else f"training-job:{envelope.source}",
         request_id=envelope.id,
         correlation_id=envelope.correlation_id or envelope.id,
         causation_id=envelope.id,
