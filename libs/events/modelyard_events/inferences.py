@@ -5,7 +5,14 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from modelyard_events.event import Event, Value
-from modelyard_events.values import Digest, Endpoint, Scope, Slug, Tensor
+from modelyard_events.values import Digest, Endpoint, Scalar, Scope, Slug, Tensor
+
+
+class RequestedOutput(Value):
+    """An output that a caller asked for by name, with what it wants to be done to it."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    parameters: dict[str, Scalar] = Field(default_factory=dict)
 
 
 class ServedVersion(Value):
@@ -33,7 +40,8 @@ class InferenceCompleted(Event):
     """A prediction request was answered, or failed.
 
     `inputs` are all features in hand when the answer was made, so that a shadow can be asked with the
-    same ones. `version_matched` is false when the endpoint answered for another version than the
+    same ones; `requested_outputs` are the outputs that the caller asked for, none when it wanted all.
+    `version_matched` is false when the endpoint answered for another version than the
     decided one: such an answer is neither cached nor compared. Latency is what the caller waited.
     """
 
@@ -59,6 +67,7 @@ class InferenceCompleted(Event):
     error: str | None = None
     version_matched: bool = True
     inputs: tuple[Tensor, ...] = ()
+    requested_outputs: tuple[RequestedOutput, ...] = ()
     outputs: tuple[Tensor, ...] = ()
     latency_ms: Annotated[float, Field(ge=0)]
     shadow: ShadowTarget | None = None

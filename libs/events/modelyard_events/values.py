@@ -106,12 +106,16 @@ class Feature(Value):
 
 
 class Tensor(Value):
-    """A named tensor of the Open Inference Protocol v2; `data` may be flat or nested row by row."""
+    """A named tensor of the Open Inference Protocol v2; `data` may be flat or nested row by row.
+
+    `parameters` are what the protocol lets a sender say about it, such as a content type.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     datatype: Datatype
     shape: Annotated[tuple[Annotated[int, Field(ge=0, strict=True)], ...], AfterValidator(_a_small_shape)]
     data: list[Any]
+    parameters: dict[str, Scalar] = Field(default_factory=dict, exclude_if=lambda parameters: not parameters)
 
 
 class Endpoint(Value):

@@ -6,10 +6,12 @@ keep an entity's hash in its compact form.
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
+from modelyard_events.tensors import TensorError, elements_of
 from modelyard_events.values import Datatype, Tensor
 
 _DIGEST_CHARACTERS = 40
@@ -63,8 +65,8 @@ def inputs_hash(tensors: Iterable[Tensor]) -> str:
     """One name for equal inputs: SHA-256, because callers choose the inputs and must not choose collisions.
 
     Equal are the same tensors in any order, with flat or nested data, and with numbers that their
-    datatype cannot tell apart (5 and 5.0; 0.1 and its nearest FP32 in an FP32 tensor). Never raises:
-    values that do not fit their datatype are hashed as they are written.
+    datatype cannot tell apart (5 and 5.0; 0.1 and its nearest FP32 in an FP32 tensor). Parameters of a tensor
+    count as written. Never raises: values that do not fit their datatype are hashed as they are written.
     """
     hashed = sha256()
     for tensor in sorted(tensors, key=lambda each: each.name):
@@ -81,15 +83,35 @@ def _digest(parts: Iterable[str]) -> str:
 
 
 def _content(tensor: Tensor) -> bytes:
-    values = list(_flat(tensor.data))
+    content = _elements(tensor)
+    if not tensor.parameters:
+        return content
+    parameters = b"".join(_text(name) + _text(value) for name, value in sorted(tensor.parameters.items()))
+    return b"p%d:%b%b" % (len(parameters), parameters, content)
+
+
+def _elements(tensor: Tensor) -> bytes:
+    values = _in_order(tensor)
+    kinds = set(map(type, values))
     layout = _FORMATS.get(tensor.datatype)
     if layout is not None:
-        exact = values if layout in "efd" else [_whole(value) for value in values]
+        exact = values if layout in "efd" or kinds == {int} else [_whole(value) for value in values]
         try:
             return b"n" + struct.pack(f"<{len(exact)}{layout}", *exact)
         except (struct.error, OverflowError, TypeError):
             pass
+    if kinds == {str}:
+        lengths = struct.pack(f"<{len(values)}I", *map(len, values))
+        return b"s" + lengths + "".join(values).encode(errors="surrogatepass")
     return b"t" + b"".join(_text(value) for value in values)
+
+
+def _in_order(tensor: Tensor) -> Sequence[Any]:
+    with suppress(TensorError):
+        elements = elements_of(tensor)
+        if set(map(type, elements)).isdisjoint((list, tuple)):
+            return elements
+    return list(_flat(tensor.data))
 
 
 def _flat(data: list[Any]) -> Iterator[Any]:

@@ -1,12 +1,13 @@
 """What a decision is, and what a refusal is: values, compiled once per route and shared by all requests."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
 from modelyard_events.registry import ExperimentVariant
 from modelyard_events.routes import FeatureSource, RoutableVersion, RunningExperiment
-from modelyard_events.values import Endpoint
+from modelyard_events.values import Datatype, Endpoint
 
 from modelyard_routing.allocation import Share
 from modelyard_routing.bucketing import UNIT_TYPE_DEFAULT
@@ -80,7 +81,8 @@ class ServableVersion:
 class RouteFacts:
     """Which document a decision came from, and what that says about all of the route's versions.
 
-    `generation` and `revision` order the documents of a route.
+    `generation` and `revision` order the documents of a route. `declared` are the datatypes of each input that
+    any of the versions declares; None when one of them takes whatever there is.
     """
 
     project: str
@@ -88,6 +90,7 @@ class RouteFacts:
     generation: int
     revision: int
     feature_source: FeatureSource | None = None
+    declared: Mapping[str, frozenset[Datatype]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

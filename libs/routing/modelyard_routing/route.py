@@ -13,7 +13,7 @@ from modelyard_events.routes import (
     RunningExperiment,
     SelectionPolicy,
 )
-from modelyard_events.values import Scope, Stage
+from modelyard_events.values import Datatype, Scope, Stage
 
 from modelyard_routing.allocation import Share, shadow_sample, traffic, treatment
 from modelyard_routing.decision import Decision, Reason, Refusal, RefusalCode, RouteFacts, ServableVersion
@@ -74,6 +74,7 @@ class _Compiler:
             generation=order[0],
             revision=document.revision,
             feature_source=document.feature_source,
+            declared=_declared(document.versions),
         )
         self.versions = {(version.model, version.number): version for version in document.versions}
         self.servable = {key: _servable(document.project, version) for key, version in self.versions.items()}
@@ -241,6 +242,18 @@ def _servable(project: str, version: RoutableVersion) -> ServableVersion | Refus
         )
     identity = f"{project}/{version.version_id}/{version.digest}/{version.endpoint.revision}"
     return ServableVersion(version=version, endpoint=version.endpoint, cache_identity=identity)
+
+
+def _declared(versions: Iterable[RoutableVersion]) -> dict[str, frozenset[Datatype]] | None:
+    declared: dict[str, frozenset[Datatype]] = {}
+    for version in versions:
+        if version.endpoint is None:
+            continue
+        if not version.endpoint.inputs:
+            return None
+        for feature in version.endpoint.inputs:
+            declared[feature.name] = declared.get(feature.name, frozenset()) | {feature.datatype}
+    return declared
 
 
 def _is_worth_it(version: RoutableVersion, policy: SelectionPolicy) -> bool:

@@ -13,6 +13,7 @@ from modelyard_runtime.fact_queue import FactQueue
 from modelyard_runtime.ids import NewId
 
 from modelyard_router.domain.attributes import Attributes
+from modelyard_router.domain.prediction_request import PredictionRequest
 
 CacheStatus = Literal["hit", "miss", "bypass"]
 Outcome = Literal["served", "fell_back", "failed"]
@@ -70,10 +71,10 @@ class Facts:
         self._queue.offer(INFERENCES, exposure, key=f"{receipt.project}/{receipt.model_type}/{unit}")
 
     def record_inference(
-        self, receipt: Receipt, attributes: Attributes, ending: Ending, *, inference_id: str, latency_ms: float
+        self, receipt: Receipt, asked: PredictionRequest, ending: Ending, *, inference_id: str, latency_ms: float
     ) -> None:
         """Say how a prediction request ended. One fact for each request for which a version was decided."""
-        version, request = ending.served.version, attributes.request
+        version, attributes, request = ending.served.version, asked.attributes, asked.attributes.request
         fact = InferenceCompleted(
             inference_id=inference_id,
             project=receipt.project,
@@ -102,6 +103,7 @@ class Facts:
             error=None if ending.error is None else ending.error[:ERROR_CHARACTERS_MAX],
             version_matched=ending.version_matched,
             inputs=ending.inputs,
+            requested_outputs=asked.outputs,
             outputs=ending.outputs,
             latency_ms=latency_ms,
             shadow=_shadow(ending.shadow),

@@ -10,22 +10,39 @@ from modelyard_routing.receipt import Receipt, receipt_of
 from modelyard_routing.routing_table import RoutingTable
 from modelyard_runtime.ids import NewId
 from modelyard_runtime.permissions import Permission
-from modelyard_runtime.principals import Principal
+from modelyard_runtime.principals import Principal, lacking
 from prometheus_client import Counter
 
 from modelyard_router.domain.attributes import attributes_of
+from modelyard_router.domain.json_body import DuplicateMemberError, TooManyValuesError, json_in
 from modelyard_router.facts import Facts
 from modelyard_router.metrics import DECISIONS
-from modelyard_router.problems import MalformedBodyError, RoutesUnknownError, problem_of
+from modelyard_router.problems import (
+    BodyTooLargeError,
+    DuplicateKeyError,
+    MalformedBodyError,
+    RoutesUnknownError,
+    problem_of,
+)
 from modelyard_router.state import RouteState
 
 
 def json_of(body: bytes) -> object:
-    """The JSON value in a request's body. Raises MalformedBodyError."""
+    """The JSON value in a request's body. Raises MalformedBodyError, DuplicateKeyError or BodyTooLargeError."""
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
+        return json_in(body)
+    except DuplicateMemberError as error:
+        raise DuplicateKeyError(f"In the body {error}.", fix="Give each member once.") from error
+    except TooManyValuesError as error:
+        raise BodyTooLargeError(f"The body is too large: {error}.", fix="Send fewer rows in one request.") from error
+    except ValueError as error:
         raise MalformedBodyError(f"The body is not JSON: {error}.", fix="Send a JSON object as UTF-8.") from error
+
+
+def refuse_unless_may_predict(caller: Principal) -> None:
+    """Raise ForbiddenError for a caller who may ask for predictions nowhere, before its body costs anything."""
+    if not caller.may_somewhere(Permission.PREDICTIONS_MAKE):
+        raise lacking(caller, Permission.PREDICTIONS_MAKE, where="any project")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,6 +76,7 @@ class Handlers:
 
     def route(self, body: bytes, caller: Principal) -> bytes:
         """Answer `/v1/route`: which version and endpoint serve this request, and why."""
+        refuse_unless_may_predict(caller)
         request = attributes_of(json_of(body)).request
         decision = self.decide(request, caller=caller)
         receipt = self.receipt(decision, request, request_id=self.new_id())

@@ -5,15 +5,19 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from modelyard_events.inferences import RequestedOutput
 from modelyard_events.values import Digest, Feature, Protocol, Slug, Stage, Tensor
 from modelyard_routing.decision import Reason
 from modelyard_runtime.problems import MEDIA_TYPE, ProblemDocument
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
+from modelyard_router.inference import BypassReason
+
 ROUTE_PATH = "/v1/route"
 PREDICT_PATH = "/v1/predict"
 
+AliasName = Annotated[str, Field(pattern=r"^@?[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Identifier = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -38,7 +42,7 @@ class RoutingAttributes(BaseModel):
     version: Annotated[
         int | str | None, Field(description="A number, or a semantic version, of `model`.", examples=[3, "1.2.0"])
     ] = None
-    alias: Slug | None = None
+    alias: Annotated[AliasName | None, Field(description="An alias of `model`, with or without its `@`.")] = None
 
 
 class RoutedEndpoint(BaseModel):
@@ -97,6 +101,9 @@ class PredictionBody(BaseModel):
     inputs: Annotated[
         list[Tensor], Field(description="What is left out is read from the feature source of the model type.")
     ] = []
+    outputs: Annotated[
+        list[RequestedOutput], Field(description="The outputs that are wanted, in this order. None named: all.")
+    ] = []
     parameters: RoutingAttributes
 
 
@@ -104,6 +111,10 @@ class PredictionReceipt(RouteReceipt):
     """Why and how the answer came to be."""
 
     cache: Annotated[str, Field(description="`hit`, `miss` or `bypass`.")]
+    cache_reason: Annotated[
+        BypassReason | None,
+        Field(description="Why the cache had no part in it: an entity needs `tenant`, `entity_type` and `entity_id`."),
+    ]
     outcome: Annotated[str, Field(description="`served`, or `fell_back` to another version than the decided one.")]
     version_matched: Annotated[bool, Field(description="False: the endpoint says that another version answered.")]
     inference_id: str
@@ -184,6 +195,7 @@ _PREDICTED = {
     "parameters": {
         **_RECEIPT,
         "cache": "miss",
+        "cache_reason": None,
         "outcome": "served",
         "version_matched": True,
         "inference_id": "0199c1d3-0000-7000-8000-000000000000",

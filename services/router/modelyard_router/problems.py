@@ -16,6 +16,10 @@ class MalformedBodyError(ProblemError):
     status = 400
 
 
+class DuplicateKeyError(InvalidRequestError):
+    """A JSON object in the body has a member twice."""
+
+
 class BodyTooLargeError(ProblemError):
     """The body is larger than the router reads."""
 
@@ -55,6 +59,10 @@ class EndpointMissingError(UnavailableError):
 
 class InputsMissingError(InvalidRequestError):
     """The model needs inputs that nobody brought."""
+
+
+class OutputsMissingError(InvalidRequestError):
+    """The endpoint does not answer an output that was asked for."""
 
 
 class EndpointRefusedInputsError(InvalidRequestError):

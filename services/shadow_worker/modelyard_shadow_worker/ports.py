@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from modelyard_events.inferences import ShadowTarget
+from modelyard_events.inferences import RequestedOutput, ShadowTarget
 from modelyard_events.values import Tensor
 
 
@@ -27,7 +27,16 @@ class Shadow(Protocol):
     """Asks the endpoint of a shadow."""
 
     async def infer(
-        self, shadow: ShadowTarget, inputs: tuple[Tensor, ...], *, request_id: str, timeout_s: float
+        self,
+        shadow: ShadowTarget,
+        inputs: tuple[Tensor, ...],
+        *,
+        outputs: tuple[RequestedOutput, ...] = (),
+        request_id: str,
+        timeout_s: float,
     ) -> Answer:
-        """The prediction of that very version. Raises ShadowUnavailableError or ShadowAnswerError."""
+        """These outputs of that very version's prediction, or all.
+
+        Raises ShadowUnavailableError or ShadowAnswerError.
+        """
         ...

@@ -37,7 +37,7 @@ class Replayer:
         """How the replay ended. An endpoint in trouble is an end, too: it must not hold up the others."""
         try:
             with REPLAYS_IN_FLIGHT.track_inprogress():
-                answer = await self._ask(target, inputs, request_id=event.inference_id)
+                answer = await self._ask(event, target, inputs)
         except (ShadowUnavailableError, ShadowAnswerError) as error:
             return Failed(reason=str(error))
         REPLAY_SECONDS.labels(target.model).observe(answer.latency_ms / 1_000)
@@ -47,7 +47,7 @@ class Replayer:
             latency_ms=answer.latency_ms,
         )
 
-    async def _ask(self, target: ShadowTarget, inputs: tuple[Tensor, ...], *, request_id: str) -> Answer:
+    async def _ask(self, event: InferenceCompleted, target: ShadowTarget, inputs: tuple[Tensor, ...]) -> Answer:
         loop = asyncio.get_running_loop()
         give_up_at_s = loop.time() + self.effort.deadline_s
         attempt = 0
@@ -56,7 +56,13 @@ class Replayer:
             await self.pace.turn()
             timeout_s = min(target.endpoint.timeout_s, max(0.001, give_up_at_s - loop.time()))
             try:
-                return await self.shadow.infer(target, inputs, request_id=request_id, timeout_s=timeout_s)
+                return await self.shadow.infer(
+                    target,
+                    inputs,
+                    outputs=event.requested_outputs,
+                    request_id=event.inference_id,
+                    timeout_s=timeout_s,
+                )
             except ShadowUnavailableError as error:
                 wait_s = self.effort.backoff_initial_s * 2.0 ** (attempt - 1)
                 if attempt >= self.effort.attempts_max or loop.time() + wait_s >= give_up_at_s:

@@ -52,6 +52,12 @@ def test_numbers_that_their_datatype_cannot_tell_apart_are_the_same(datatype: Da
         (a_tensor([0.1], datatype="FP64"), a_tensor([0.10000000149011612], datatype="FP64")),
         (a_tensor(["ab", "c"], datatype="BYTES"), a_tensor(["a", "bc"], datatype="BYTES")),
         (a_tensor(["1"], datatype="BYTES"), a_tensor([1], datatype="BYTES")),
+        (a_tensor(["", "1,1:"], datatype="BYTES"), a_tensor(["1,1:", ""], datatype="BYTES")),
+        (a_tensor([1.0]), a_tensor([1.0]).model_copy(update={"parameters": {"content_type": "str"}})),
+        (
+            a_tensor([1.0]).model_copy(update={"parameters": {"a": "1"}}),
+            a_tensor([1.0]).model_copy(update={"parameters": {"a": 1}}),
+        ),
         (a_tensor([None], datatype="BOOL"), a_tensor([False], datatype="BOOL")),
         (a_tensor([None]), a_tensor([0.0])),
         (a_tensor([2**53], datatype="INT64"), a_tensor([2**53 + 1], datatype="INT64")),

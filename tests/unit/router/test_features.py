@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 from modelyard_events.routes import FeatureSource
+from modelyard_events.tensors import as_declared
 from modelyard_events.values import Feature, Tensor
 from modelyard_prediction_cache import Entity
 from modelyard_router.adapters.feature_source import url_of
 from modelyard_router.domain.features import (
     FeatureMismatchError,
-    declared_inputs,
     merged,
     missing_inputs,
     needs_features,
@@ -25,15 +25,16 @@ def a_tensor(name: str, value: Any = 1.0) -> Tensor:
 
 
 def test_only_declared_inputs_are_sent_in_their_order() -> None:
-    tensors = [a_tensor("spare"), a_tensor("grade"), a_tensor("income")]
+    grade = Tensor(name="grade", datatype="BYTES", shape=(1,), data=["B"])
+    tensors = [a_tensor("spare"), grade, a_tensor("income")]
 
-    assert [tensor.name for tensor in declared_inputs((INCOME, GRADE), tensors)] == ["income", "grade"]
+    assert [tensor.name for tensor in as_declared(tensors, (INCOME, GRADE))] == ["income", "grade"]
 
 
 def test_a_version_that_declares_nothing_gets_all_there_are() -> None:
     tensors = (a_tensor("a"), a_tensor("b"))
 
-    assert declared_inputs((), tensors) == tensors
+    assert as_declared(tensors, ()) == tensors
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from modelyard_router.domain.attributes import attributes_of
-from modelyard_router.domain.open_inference import prediction_request_of
+from modelyard_router.domain.prediction_request import prediction_request_of
 from modelyard_router.handlers import json_of
 from modelyard_routing.decision import Request
 from modelyard_runtime.problems import InvalidRequestError, ProblemError
@@ -19,7 +19,9 @@ TENSOR: dict[str, Any] = {"name": "income", "datatype": "FP32", "shape": [1, 1],
         (b"{", 400, "JSON"),
         (b"\xff\xfe", 400, "JSON"),
         (b'{"unit_id": "\\ud800"}', 400, "JSON"),
-        (b"[" * 50_000, 400, "JSON"),
+        (b"[" * 2_000, 400, "JSON"),
+        (b"[" * 50_000, 413, "lists and objects"),
+        (b'{"model_type":"risk-scoring","x":[' + b"1," * 250_000 + b"1]}", 413, "250000 values"),
         (b"[]", 422, "object"),
         (b"{}", 422, "model_type"),
         (b'{"model_type": 7}', 422, "model_type"),

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from modelyard_events.inferences import RequestedOutput
 from modelyard_events.values import Tensor
 from modelyard_routing.decision import ServableVersion
 from modelyard_runtime.errors import PermanentError
@@ -38,8 +39,15 @@ class ModelEndpoints:
         self._breakers = breakers
         self._seconds = seconds
 
-    async def ask(self, version: ServableVersion, tensors: Sequence[Tensor], *, inference_id: str) -> InferenceAnswer:
-        """The version's answer.
+    async def ask(
+        self,
+        version: ServableVersion,
+        tensors: Sequence[Tensor],
+        *,
+        outputs: Sequence[RequestedOutput] = (),
+        inference_id: str,
+    ) -> InferenceAnswer:
+        """The version's answer; the endpoint is told which outputs are wanted, if not all are.
 
         Raises EndpointRefusedInputsError when the caller must act, else an EndpointFailureError.
         """
@@ -50,7 +58,7 @@ class ModelEndpoints:
                 fix="Try again in a few seconds; the operators find the cause in the model server's log.",
             )
         try:
-            answer = await self._ask(version, inference_body(tensors, inference_id=inference_id))
+            answer = await self._ask(version, inference_body(tensors, outputs=outputs, inference_id=inference_id))
         except EndpointFailureError:
             self._breakers.failed(key, now_s=self._seconds())
             raise

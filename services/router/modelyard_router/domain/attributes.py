@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from modelyard_events.shown import shown
 from modelyard_routing.bucketing import UNIT_TYPE_DEFAULT
 from modelyard_routing.decision import Request
 from modelyard_runtime.problems import InvalidRequestError
@@ -12,7 +13,9 @@ PROJECT_DEFAULT = "default"
 ID_CHARACTERS_MAX = 200
 
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}").fullmatch
-_SEMVER = re.compile(r"v?((?:0|[1-9]\d{0,8})\.(?:0|[1-9]\d{0,8})\.(?:0|[1-9]\d{0,8}))").fullmatch
+_IN_SLUG = re.compile(r"[A-Za-z0-9._-]").match
+_WHOLE = r"(?:0|[1-9][0-9]{0,8})"
+_SEMVER = re.compile(rf"v?({_WHOLE}\.{_WHOLE}\.{_WHOLE})").fullmatch
 _NUMBER_MAX = 2**31 - 1
 
 
@@ -31,7 +34,7 @@ def attributes_of(members: object) -> Attributes:
     """
     if not isinstance(members, dict):
         raise InvalidRequestError(
-            "The routing attributes are not a JSON object.",
+            f"The routing attributes are {shown(members)}, not a JSON object.",
             fix='Send an object such as {"model_type": "risk-scoring"}.',
         )
     given: dict[str, Any] = {}
@@ -39,7 +42,7 @@ def attributes_of(members: object) -> Attributes:
         check = _CHECKS.get(name)
         if check is None:
             raise InvalidRequestError(
-                f"`{name:.100}` is not a routing attribute.", fix=f"Send only: {', '.join(_CHECKS)}."
+                f"{shown(name)} is not a routing attribute.", fix=f"Send only: {', '.join(_CHECKS)}."
             )
         if value is not None:
             given[name] = check(name, value)
@@ -81,25 +84,44 @@ def _refuse_contradictions(given: Mapping[str, Any]) -> None:
 def _slug(name: str, value: Any) -> str:
     if isinstance(value, str) and _SLUG(value):
         return value
+    _refuse_number(name, value)
+    strange = next((each for each in value if not _IN_SLUG(each)), None) if isinstance(value, str) else None
     raise InvalidRequestError(
-        f"`{name}` is {value!r:.120}.",
-        fix=f"Send `{name}` as 1 to 100 letters, digits, dots, dashes or underscores, the first a letter or digit.",
+        f"`{name}` is {shown(value)}{'' if strange is None else f', and {shown(strange)} is not taken there'}.",
+        fix=f"Send `{name}` as 1 to 100 of A to Z, a to z, 0 to 9, dot, dash and underscore, a letter or digit first.",
     )
 
 
 def _identifier(name: str, value: Any) -> str:
-    if isinstance(value, str) and 0 < len(value) <= ID_CHARACTERS_MAX:
+    if isinstance(value, str) and 0 < len(value) <= ID_CHARACTERS_MAX and "\0" not in value:
         return value
-    # A number is not taken for its text: 1, 1.0 and "1" would be one unit here and three elsewhere.
+    _refuse_number(name, value)
     raise InvalidRequestError(
-        f"`{name}` is {value!r:.120}.",
-        fix=f"Send `{name}` as a string of 1 to {ID_CHARACTERS_MAX} characters, or leave it out.",
+        f"`{name}` is {shown(value)}.",
+        fix=f"Send `{name}` as a string of 1 to {ID_CHARACTERS_MAX} characters without NUL, or leave it out.",
     )
 
 
+def _refuse_number(name: str, value: Any) -> None:
+    # A number is not taken for its text: 1, 1.0 and "1" would be one unit here and three elsewhere.
+    if type(value) in (int, float):
+        raise InvalidRequestError(
+            f"`{name}` is {shown(value)}, a number.", fix=f'Send `{name}` as a string: "{value}".'
+        )
+
+
 def _entity_id(name: str, value: Any) -> str:
-    # In the path of a feature source's URL these two would climb it, however they are encoded.
-    return _identifier(name, None if value in (".", "..") else value)
+    if value in (".", ".."):
+        raise InvalidRequestError(
+            f"`{name}` is {shown(value)}, which would climb the path of a feature source's address.",
+            fix=f"Send another `{name}`, or all inputs without an entity.",
+        )
+    return _identifier(name, value)
+
+
+def _alias(name: str, value: Any) -> str:
+    # The registry's addresses write an alias with the sign, its documents without.
+    return _slug(name, value[1:] if isinstance(value, str) and value.startswith("@") else value)
 
 
 def _version(name: str, value: Any) -> int | str:
@@ -111,7 +133,7 @@ def _version(name: str, value: Any) -> int | str:
         if semver := _SEMVER(value):
             return semver[1]
     raise InvalidRequestError(
-        f"`{name}` is {value!r:.120}.",
+        f"`{name}` is {shown(value)}.",
         fix=f'Send `{name}` as a number such as 3, or a semantic version such as "1.2.0".',
     )
 
@@ -127,5 +149,6 @@ _CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "entity_type": _slug,
     "entity_id": _entity_id,
     "version": _version,
-    "alias": _slug,
+    "alias": _alias,
 }
+ATTRIBUTES = frozenset(_CHECKS)

@@ -3,10 +3,9 @@
 from typing import Protocol
 
 import orjson
+from modelyard_events.tensors import members_of
 from modelyard_events.values import Tensor
 from pydantic import BaseModel, ConfigDict
-
-from modelyard_router.domain.open_inference import members_of
 
 
 class Answered(Protocol):

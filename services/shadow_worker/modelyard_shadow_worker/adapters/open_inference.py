@@ -4,11 +4,11 @@ import time
 from typing import Any
 
 import orjson
-from modelyard_events.inferences import ShadowTarget
+from modelyard_events.inferences import RequestedOutput, ShadowTarget
+from modelyard_events.tensors import TensorError, members_of, tensors_in, with_parameters
 from modelyard_events.values import Tensor
 from modelyard_runtime.errors import PermanentError, TransientError
 from modelyard_runtime.fetch import Fetched, Fetcher
-from pydantic import TypeAdapter, ValidationError
 
 from modelyard_shadow_worker.ports import Answer, ShadowAnswerError, ShadowUnavailableError
 
@@ -22,8 +22,6 @@ HEADERS = {
     "x-modelyard-shadow": "true",
 }
 
-_OUTPUTS = TypeAdapter(tuple[Tensor, ...])
-
 
 class OpenInferenceShadow:
     """Asks shadows through the fetcher, so only where requests may go."""
@@ -32,10 +30,16 @@ class OpenInferenceShadow:
         self._fetcher = fetcher
 
     async def infer(
-        self, shadow: ShadowTarget, inputs: tuple[Tensor, ...], *, request_id: str, timeout_s: float
+        self,
+        shadow: ShadowTarget,
+        inputs: tuple[Tensor, ...],
+        *,
+        outputs: tuple[RequestedOutput, ...] = (),
+        request_id: str,
+        timeout_s: float,
     ) -> Answer:
         """See `Shadow.infer`."""
-        body = _body(inputs, request_id=request_id)
+        body = _body(inputs, outputs, request_id=request_id)
         began_s = time.perf_counter()
         try:
             fetched = await self._fetcher.fetch(
@@ -53,14 +57,23 @@ class OpenInferenceShadow:
         latency_ms = (time.perf_counter() - began_s) * 1_000
         document = _document(fetched)
         _refuse_other_version(document, shadow)
-        return Answer(outputs=_outputs(document), latency_ms=latency_ms)
+        return Answer(outputs=_wanted(_outputs(document), outputs), latency_ms=latency_ms)
 
 
-def _body(inputs: tuple[Tensor, ...], *, request_id: str) -> bytes:
+def _body(inputs: tuple[Tensor, ...], outputs: tuple[RequestedOutput, ...], *, request_id: str) -> bytes:
+    body: dict[str, Any] = {"id": request_id, "inputs": members_of(inputs)}
+    if outputs:
+        body["outputs"] = [with_parameters({"name": output.name}, output.parameters) for output in outputs]
     try:
-        return orjson.dumps({"id": request_id, "inputs": [tensor.model_dump() for tensor in inputs]})
+        return orjson.dumps(body)
     except orjson.JSONEncodeError as error:
         raise ShadowAnswerError(f"the inputs cannot be sent as JSON: {error}") from error
+
+
+def _wanted(answered: tuple[Tensor, ...], outputs: tuple[RequestedOutput, ...]) -> tuple[Tensor, ...]:
+    """What is compared: an endpoint may answer more outputs than it was asked for."""
+    names = {output.name for output in outputs}
+    return tuple(tensor for tensor in answered if tensor.name in names) if names else answered
 
 
 def _document(fetched: Fetched) -> dict[str, Any]:
@@ -92,11 +105,9 @@ def _refuse_other_version(document: dict[str, Any], shadow: ShadowTarget) -> Non
 
 def _outputs(document: dict[str, Any]) -> tuple[Tensor, ...]:
     try:
-        outputs = _OUTPUTS.validate_python(document.get("outputs"))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(str(part) for part in ("outputs", *first["loc"]))
-        raise ShadowAnswerError(f"the endpoint's answer: {place}: {first['msg']}") from error
+        outputs = tensors_in(document.get("outputs"), place="outputs")
+    except TensorError as error:
+        raise ShadowAnswerError(f"the endpoint's answer: {error}") from error
     if not outputs:
         raise ShadowAnswerError("the endpoint's answer has no outputs")
     return outputs

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from modelyard_events.inferences import InferenceCompleted, ShadowTarget
+from modelyard_events.tensors import TensorError, as_declared
 from modelyard_events.values import Feature, Tensor
 
 from modelyard_shadow_worker.domain.compare import Comparison
@@ -93,11 +94,11 @@ def _select_inputs(inputs: Sequence[Tensor], *, declared: Sequence[Feature]) -> 
         return Failed(reason="the inference has no inputs to replay")
     if not declared:
         return Replay(inputs=tuple(inputs))
-    by_name = {tensor.name: tensor for tensor in inputs}
-    missing = [feature.name for feature in declared if feature.name not in by_name]
+    names = {tensor.name for tensor in inputs}
+    missing = [feature.name for feature in declared if feature.name not in names]
     if missing:
         return Failed(reason=f"inputs are missing that the shadow declares: {', '.join(missing)}")
-    # The name decides, the datatype is the shadow's own: the same feature may be typed differently elsewhere.
-    return Replay(
-        inputs=tuple(by_name[feature.name].model_copy(update={"datatype": feature.datatype}) for feature in declared)
-    )
+    try:
+        return Replay(inputs=as_declared(inputs, declared))
+    except TensorError as error:
+        return Failed(reason=f"the inputs do not fit the shadow: {error}")
