@@ -17,6 +17,7 @@ from modelyard_registry.outbox.relay import Relay, RelaySettings
 from modelyard_registry.transactions import RequestContext, UnitOfWork
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.ids import new_uuid7
+from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.lifecycle import beside
 
 from benchmarks.growth import growth_per_second, records_in
@@ -74,7 +75,7 @@ async def _single_events(up: Running) -> tuple[list[float], list[float]]:
     """
     progress(f"relay: {COMMITS} single events")
     bootstrap, dsn = up.stack.addresses.kafka_bootstrap, up.stack.addresses.postgres_dsn
-    settings = RelaySettings(postgres_dsn=dsn, kafka_bootstrap=bootstrap, topic_prefix="")
+    settings = RelaySettings(postgres_dsn=dsn, kafka=KafkaConnection(bootstrap=bootstrap), topic_prefix="")
     relay = Relay(settings, clock=utc_now, new_id=new_uuid7)
     async with AsyncExitStack() as opened:
         database = await opened.enter_async_context(Database(dsn))

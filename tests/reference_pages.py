@@ -75,8 +75,10 @@ def _settings_table(settings: type[BaseModel], *, common: type[BaseModel] | None
 
 def _families_of(settings: type[BaseModel], *, common: type[BaseModel] | None) -> Iterator[type[BaseModel]]:
     """The classes between a service's settings and those of all services, which explain what they add."""
-    if common is not None:
-        yield from (each for each in settings.__mro__[1:] if issubclass(each, common) and each is not common)
+    for each in settings.__mro__[1:]:
+        is_ours = issubclass(each, BaseModel) and each.__module__.startswith("modelyard_")
+        if is_ours and not (common is not None and issubclass(common, each)):
+            yield each
 
 
 def _text(value: object) -> str:

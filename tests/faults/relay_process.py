@@ -14,6 +14,7 @@ from modelyard_registry.outbox.leadership import LeaderSession
 from modelyard_registry.outbox.relay import Relay, RelaySettings
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.ids import new_uuid7
+from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.logs import configure_logs
 
 
@@ -22,7 +23,7 @@ def main() -> None:
     dsn, bootstrap, prefix, trigger = sys.argv[1:]
     configure_logs(service="relay", level="info", layout="json")
     _stop_between_look_and_send(Path(trigger))
-    settings = RelaySettings(postgres_dsn=dsn, kafka_bootstrap=bootstrap, topic_prefix=prefix)
+    settings = RelaySettings(postgres_dsn=dsn, kafka=KafkaConnection(bootstrap=bootstrap), topic_prefix=prefix)
     asyncio.run(_run(settings))
 
 

@@ -17,6 +17,7 @@ from modelyard_events.topics import ACCESS
 
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import TransientError
+from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.permissions import Permission, Role
 from modelyard_runtime.principals import Principal, RolesByProject
 from modelyard_runtime.problems import UnauthenticatedReason
@@ -51,8 +52,10 @@ class AccessState(StateTail):
 
     name = "access"
 
-    def __init__(self, *, bootstrap: str, prefix: str, keys: StateKeys | None, seconds: Seconds, clock: Clock) -> None:
-        super().__init__(bootstrap=bootstrap, topic=f"{prefix}{ACCESS.name}", keys=keys, seconds=seconds)
+    def __init__(
+        self, *, kafka: KafkaConnection, prefix: str, keys: StateKeys | None, seconds: Seconds, clock: Clock
+    ) -> None:
+        super().__init__(kafka=kafka, topic=f"{prefix}{ACCESS.name}", keys=keys, seconds=seconds)
         self._clock = clock
         self._by_id: dict[str, _Known] = {}
         self._by_hash: dict[bytes, _Known] = {}

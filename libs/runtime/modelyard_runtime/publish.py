@@ -16,6 +16,7 @@ from modelyard_runtime.consume.dead_letters import DeadLetters
 from modelyard_runtime.errors import EventTooLargeError, PublishFailedError
 from modelyard_runtime.fact_queue import FactQueue
 from modelyard_runtime.ids import NewId
+from modelyard_runtime.kafka_connection import KafkaConnection
 
 __all__ = ["DeadLetters", "FactQueue", "Publication", "Publisher", "build_producer"]
 
@@ -25,7 +26,7 @@ REQUEST_BYTES_MAX = 2 * 1_024 * 1_024
 
 def build_producer(
     *,
-    bootstrap: str,
+    kafka: KafkaConnection,
     client_id: str,
     linger_ms: int = 2,
     batch_bytes_max: int = 256 * 1_024,
@@ -40,7 +41,7 @@ def build_producer(
     answers: a deadline is the caller's (`Publisher` has one).
     """
     return AIOKafkaProducer(
-        bootstrap_servers=bootstrap,
+        **kafka.client_options(),
         client_id=client_id,
         enable_idempotence=True,
         acks="all",

@@ -8,10 +8,11 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from modelyard_runtime.issuers import IssuerSettings
+from modelyard_runtime.kafka_settings import KafkaSettings
 from modelyard_runtime.permissions import ALL_PROJECTS, Role
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(KafkaSettings, BaseSettings):
     """What each service needs to know about its surroundings.
 
     `tokens` maps an actor to the bearer token that proves it, and `token_roles` an actor to its roles in each
@@ -24,7 +25,6 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MODELYARD_", extra="ignore")
 
-    kafka_bootstrap: str = "127.0.0.1:9092"
     topic_prefix: str = ""
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 0

@@ -1,6 +1,5 @@
 """The settings by which a service knows the registry's signature on state documents."""
 
-from functools import cached_property
 from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
@@ -46,7 +45,7 @@ class StateReaderSettings(ServiceSettings):
             )
         return self
 
-    @cached_property
+    @property
     def trusted_state_keys(self) -> StateKeys | None:
         """The keys whose signatures count; None when every record is believed."""
         return StateKeys(self.state_keys) if self.state_keys else None

@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from modelyard_runtime.health import HealthCheck
+from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.state_keys import StateKeys
 from modelyard_runtime.state_proof import StateProof
 
@@ -44,10 +45,10 @@ class StateTail(ABC):
 
     name: ClassVar[str]
 
-    def __init__(self, *, bootstrap: str, topic: str, keys: StateKeys | None, seconds: Seconds) -> None:
+    def __init__(self, *, kafka: KafkaConnection, topic: str, keys: StateKeys | None, seconds: Seconds) -> None:
         self.has_caught_up = False
         self._proof = StateProof(keys, topic=topic, seconds=seconds)
-        self._bootstrap = bootstrap
+        self._kafka = kafka
         self._topic = topic
         self._seconds = seconds
         self._confirmed_at_s: float | None = None
@@ -96,7 +97,7 @@ class StateTail(ABC):
     async def _read_and_follow(self) -> None:
         consumer = AIOKafkaConsumer(
             self._topic,
-            bootstrap_servers=self._bootstrap,
+            **self._kafka.client_options(),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

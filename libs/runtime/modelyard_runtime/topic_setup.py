@@ -10,6 +10,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from modelyard_events.topics import TOPICS, Kind, Topic, dead_letter_topics
 
+from modelyard_runtime.kafka_connection import KafkaConnection
+
 log = structlog.get_logger()
 
 REQUEST_TIMEOUT_MS = 10_000
@@ -33,7 +35,7 @@ class TopicMismatchError(Exception):
 
 async def ensure_topics(
     *,
-    bootstrap: str,
+    kafka: KafkaConnection,
     prefix: str,
     topics: Sequence[Topic] = ALL_TOPICS,
     replication_factor: int = 1,
@@ -44,7 +46,7 @@ async def ensure_topics(
     clean-up policy or retention of an existing topic differ, and changes nothing about it then; raises
     KafkaError when the broker cannot be reached or refuses.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    admin = AIOKafkaAdminClient(**kafka.client_options(), request_timeout_ms=REQUEST_TIMEOUT_MS)
     await admin.start()
     try:
         wanted = {f"{prefix}{topic.name}": topic for topic in topics}

@@ -54,7 +54,7 @@ STOP_MARGIN_S = 5.0
 def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new_uuid7) -> FastAPI:
     """The service as an ASGI application; what it needs is opened by its lifespan, and closed in reverse."""
     access = AccessState(
-        bootstrap=settings.kafka_bootstrap,
+        kafka=settings.kafka,
         prefix=settings.topic_prefix,
         keys=settings.trusted_state_keys,
         seconds=time.monotonic,
@@ -76,7 +76,7 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as opened:
-            await ensure_topics(bootstrap=settings.kafka_bootstrap, prefix=settings.topic_prefix, topics=TOPICS)
+            await ensure_topics(kafka=settings.kafka, prefix=settings.topic_prefix, topics=TOPICS)
             health.add(await opened.enter_async_context(beside("access_tail", access.follow())))
             await opened.enter_async_context(fetcher)
             health.add(await opened.enter_async_context(beside("issuer_keys", providers.run())))
@@ -93,7 +93,7 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
             watch = CacheWatch(cache)
             health.add(watch)
             health.add(await opened.enter_async_context(beside("cache_watch", watch.run())))
-            producer = build_producer(bootstrap=settings.kafka_bootstrap, client_id="cache-invalidator")
+            producer = build_producer(kafka=settings.kafka, client_id="cache-invalidator")
             await producer.start()
             opened.push_async_callback(producer.stop)
             leaving = _refusals_leaving(refusals, producer, settings=settings, clock=clock, new_id=new_id)
@@ -106,7 +106,7 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
                 new_id=new_id,
             )
             broker = build_broker(
-                bootstrap=settings.kafka_bootstrap,
+                kafka=settings.kafka,
                 client_id="cache-invalidator",
                 graceful_timeout_s=settings.shutdown_grace_s + STOP_MARGIN_S,
             )

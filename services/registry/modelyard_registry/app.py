@@ -113,7 +113,7 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
     upload_cleaning = UploadCleaning(database, artifacts, kept_for=kept_for, clock=clock)
     relay_settings = RelaySettings(
         postgres_dsn=settings.postgres_dsn,
-        kafka_bootstrap=settings.kafka_bootstrap,
+        kafka=settings.kafka,
         topic_prefix=settings.topic_prefix,
         signer=read_key_file(settings.state_key_file) if settings.state_key_file is not None else None,
     )

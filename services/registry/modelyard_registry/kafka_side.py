@@ -106,7 +106,7 @@ class KafkaSide:
     async def _await_topics(self) -> None:
         while True:
             try:
-                await ensure_topics(bootstrap=self._settings.kafka_bootstrap, prefix=self._settings.topic_prefix)
+                await ensure_topics(kafka=self._settings.kafka, prefix=self._settings.topic_prefix)
                 return
             except (KafkaError, OSError, TimeoutError) as error:
                 self._trouble = f"the broker does not answer: {error!r}"
@@ -126,10 +126,10 @@ class KafkaSide:
             await asyncio.sleep(RETRY_S)
 
     async def _start(self, opened: AsyncExitStack) -> None:
-        producer = build_producer(bootstrap=self._settings.kafka_bootstrap, client_id=CLIENT_ID)
+        producer = build_producer(kafka=self._settings.kafka, client_id=CLIENT_ID)
         opened.push_async_callback(producer.stop)
         await producer.start()
-        broker = build_broker(bootstrap=self._settings.kafka_bootstrap, client_id=CLIENT_ID)
+        broker = build_broker(kafka=self._settings.kafka, client_id=CLIENT_ID)
         dead_letters = DeadLetters(producer)
         consumptions = [
             self._subscribe(broker, topic, on_batch, group=group, dead_letters=dead_letters)

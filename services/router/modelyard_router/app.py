@@ -59,13 +59,13 @@ def build_app(
 ) -> RequestIds:
     """The router as an ASGI application; what it needs is opened by its lifespan, and closed in reverse."""
     state = RouteState(
-        bootstrap=settings.kafka_bootstrap,
+        kafka=settings.kafka,
         topic=f"{settings.topic_prefix}{ROUTES.name}",
         keys=settings.trusted_state_keys,
         seconds=seconds,
     )
     access = AccessState(
-        bootstrap=settings.kafka_bootstrap,
+        kafka=settings.kafka,
         prefix=settings.topic_prefix,
         keys=settings.trusted_state_keys,
         seconds=seconds,
@@ -178,7 +178,7 @@ async def _facts_leaving(
 
     Refusals have a queue and a sequence of their own: neither can push out the other, or look like its gap.
     """
-    producer = build_producer(bootstrap=settings.kafka_bootstrap, client_id="modelyard-router")
+    producer = build_producer(kafka=settings.kafka, client_id="modelyard-router")
     batching = BatchingProducer(producer)
     kept = settings.state_directory
     with (

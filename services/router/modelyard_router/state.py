@@ -6,6 +6,7 @@ import structlog
 from modelyard_events.codec import Poison, Received, Record, Tombstone, decode
 from modelyard_events.routes import RouteChanged
 from modelyard_routing.routing_table import Order, RoutingTable
+from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.state_keys import StateKeys
 from modelyard_runtime.state_tail import Seconds, StateTail
 
@@ -19,8 +20,8 @@ class RouteState(StateTail):
 
     name = "routes"
 
-    def __init__(self, *, bootstrap: str, topic: str, keys: StateKeys | None, seconds: Seconds) -> None:
-        super().__init__(bootstrap=bootstrap, topic=topic, keys=keys, seconds=seconds)
+    def __init__(self, *, kafka: KafkaConnection, topic: str, keys: StateKeys | None, seconds: Seconds) -> None:
+        super().__init__(kafka=kafka, topic=topic, keys=keys, seconds=seconds)
         self.table = RoutingTable()
 
     def holding(self) -> str:

@@ -38,9 +38,9 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as opened:
-            await ensure_topics(bootstrap=settings.kafka_bootstrap, prefix=settings.topic_prefix, topics=TOPICS)
+            await ensure_topics(kafka=settings.kafka, prefix=settings.topic_prefix, topics=TOPICS)
             fetcher = await opened.enter_async_context(Fetcher(allow=settings.outbound_allow))
-            producer = build_producer(bootstrap=settings.kafka_bootstrap, client_id="shadow-worker")
+            producer = build_producer(kafka=settings.kafka, client_id="shadow-worker")
             await producer.start()
             opened.push_async_callback(producer.stop)
             handlers = Handlers(
@@ -51,7 +51,7 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
                 lag=lambda: consumption.lag,
             )
             broker = build_broker(
-                bootstrap=settings.kafka_bootstrap,
+                kafka=settings.kafka,
                 client_id="shadow-worker",
                 graceful_timeout_s=settings.shutdown_grace_s + STOP_MARGIN_S,
             )

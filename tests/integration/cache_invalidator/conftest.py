@@ -114,7 +114,7 @@ async def running(
     async with AsyncExitStack() as opened:
         url = await opened.enter_async_context(serving(build_app(settings)))
         session = await opened.enter_async_context(aiohttp.ClientSession())
-        producer = build_producer(bootstrap=settings.kafka_bootstrap, client_id="test")
+        producer = build_producer(kafka=settings.kafka, client_id="test")
         await producer.start()
         opened.push_async_callback(producer.stop)
         redis = connect(redis_url, timeout_s=30.0)

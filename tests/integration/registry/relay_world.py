@@ -18,6 +18,7 @@ from modelyard_registry.outbox.relay import Relay, RelaySettings
 from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.ids import new_uuid7
+from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.state_keys import StateSigner
 from modelyard_runtime.topic_setup import ensure_topics
 
@@ -43,7 +44,10 @@ class RelayWorld:
     def relay(self) -> Relay:
         """A relay of its own, not running yet."""
         settings = RelaySettings(
-            postgres_dsn=self.dsn, kafka_bootstrap=self.bootstrap, topic_prefix=self.prefix, signer=self.signer
+            postgres_dsn=self.dsn,
+            kafka=KafkaConnection(bootstrap=self.bootstrap),
+            topic_prefix=self.prefix,
+            signer=self.signer,
         )
         return Relay(settings, clock=utc_now, new_id=new_uuid7)
 
@@ -113,7 +117,9 @@ class RelayWorld:
 async def open_relay_world(*, dsn: str, bootstrap: str, prefix: str) -> AsyncIterator[RelayWorld]:
     """A migrated database and the relay's topics."""
     await migrate(dsn)
-    await ensure_topics(bootstrap=bootstrap, prefix=prefix, topics=(MODEL_VERSIONS, ROUTES, ACCESS, AUDIT_LOG))
+    await ensure_topics(
+        kafka=KafkaConnection(bootstrap=bootstrap), prefix=prefix, topics=(MODEL_VERSIONS, ROUTES, ACCESS, AUDIT_LOG)
+    )
     async with Database(dsn) as database:
         yield RelayWorld(dsn=dsn, bootstrap=bootstrap, prefix=prefix, database=database)
 

@@ -16,6 +16,7 @@ from modelyard_runtime.access_state import AccessState
 from modelyard_runtime.authentication import Authentication
 from modelyard_runtime.fetch import Fetcher
 from modelyard_runtime.issuers import IssuerSettings
+from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.oidc import IdentityProviders
 from modelyard_runtime.permissions import Permission, Role
 from modelyard_runtime.principals import Authenticates, Principals
@@ -94,7 +95,9 @@ async def both(door: Door, issuer: Issuer) -> AsyncIterator[Judges]:
             return IdentityProviders([believed], fetcher=fetcher, clock=door.clock, seconds=lambda: 0.0)
 
         unknown = UnknownCallers(clock=door.clock)
-        access = AccessState(bootstrap="", prefix="", keys=None, seconds=lambda: 0.0, clock=door.clock)
+        access = AccessState(
+            kafka=KafkaConnection(bootstrap=""), prefix="", keys=None, seconds=lambda: 0.0, clock=door.clock
+        )
         yield Judges(
             door=door,
             registry=RegistrysAuthentication(

@@ -21,6 +21,7 @@ from modelyard_events.topics import ACCESS, ACCESS_REFUSALS, INFERENCES, ROUTES
 from modelyard_events.values import Endpoint, Feature, Protocol
 from modelyard_router.app import build_app
 from modelyard_router.settings import Settings
+from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.topic_setup import ensure_topics
 
 from tests.serving import serving
@@ -262,7 +263,11 @@ async def open_world(*, bootstrap: str, prefix: str, redis_url: str) -> AsyncIte
     """A world of its own on real Kafka and Valkey."""
     models, features = Models(), Features()
     async with AsyncExitStack() as opened:
-        await ensure_topics(bootstrap=bootstrap, prefix=prefix, topics=(ROUTES, ACCESS, ACCESS_REFUSALS, INFERENCES))
+        await ensure_topics(
+            kafka=KafkaConnection(bootstrap=bootstrap),
+            prefix=prefix,
+            topics=(ROUTES, ACCESS, ACCESS_REFUSALS, INFERENCES),
+        )
         producer = AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True)
         await producer.start()
         opened.push_async_callback(producer.stop)

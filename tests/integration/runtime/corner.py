@@ -28,6 +28,7 @@ from modelyard_runtime.consume import (
 )
 from modelyard_runtime.consume.partition import StartOffsets
 from modelyard_runtime.ids import new_uuid7
+from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.permissions import ALL_PROJECTS
 from modelyard_runtime.publish import build_producer
 from modelyard_runtime.topic_setup import ensure_topics
@@ -108,7 +109,7 @@ class Corner:
         self, handler: Handler, *, policy: ConsumePolicy | None = None, bootstrap: str | None = None
     ) -> AsyncIterator[Consumption]:
         """A consumer of the topic at work; stopped, as a service stops, at the end of the block."""
-        broker = build_broker(bootstrap=bootstrap or self.bootstrap, client_id="test")
+        broker = build_broker(kafka=KafkaConnection(bootstrap=bootstrap or self.bootstrap), client_id="test")
         consumption = consume(
             broker,
             self.topic,
@@ -135,7 +136,7 @@ class Corner:
         policy: ConsumePolicy | None = None,
     ) -> AsyncIterator[Consumption]:
         """A consumer of batches at work; stopped at the end of the block."""
-        broker = build_broker(bootstrap=self.bootstrap, client_id="test")
+        broker = build_broker(kafka=KafkaConnection(bootstrap=self.bootstrap), client_id="test")
         consumption = consume_batches(
             broker,
             self.topic,
@@ -212,8 +213,8 @@ async def open_corner(
     """Create a topic with its dead letters and a producer for it."""
     topic = replace(ENTITY_CHANGES, partitions=partitions, kind=kind)
     parked = replace(topic, name=topic.dead_letter_name, kind=Kind.PARKED, partitions=1)
-    await ensure_topics(bootstrap=bootstrap, prefix=prefix, topics=[topic, parked])
-    producer = build_producer(bootstrap=bootstrap, client_id="test", linger_ms=0)
+    await ensure_topics(kafka=KafkaConnection(bootstrap=bootstrap), prefix=prefix, topics=[topic, parked])
+    producer = build_producer(kafka=KafkaConnection(bootstrap=bootstrap), client_id="test", linger_ms=0)
     await producer.start()
     try:
         yield Corner(bootstrap=bootstrap, prefix=prefix, topic=topic, producer=producer)

@@ -14,6 +14,7 @@ from modelyard_runtime.clock import utc_now
 from modelyard_runtime.errors import EventTooLargeError, PublishFailedError
 from modelyard_runtime.fact_queue import FactQueue
 from modelyard_runtime.ids import new_uuid7
+from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.publish import Publisher, build_producer
 from modelyard_runtime.topic_setup import TopicMismatchError, ensure_topics
 from modelyard_stack import Stack
@@ -52,7 +53,7 @@ async def test_an_event_that_the_broker_will_never_take_is_a_permanent_failure(c
 
 
 async def test_an_event_that_is_not_acknowledged_in_time_is_a_transient_failure(corner: Corner) -> None:
-    nowhere = build_producer(bootstrap=corner.bootstrap, client_id="test")
+    nowhere = build_producer(kafka=KafkaConnection(bootstrap=corner.bootstrap), client_id="test")
     await nowhere.start()
     publisher = a_publisher(corner, nowhere, timeout_s=0.3)
     try:
@@ -112,9 +113,11 @@ async def test_topics_are_made_as_the_catalogue_says_and_making_them_again_chang
 ) -> None:
     bootstrap = stack.addresses.kafka_bootstrap
 
-    await asyncio.gather(*(ensure_topics(bootstrap=bootstrap, prefix=topic_prefix) for _ in range(3)))
+    await asyncio.gather(
+        *(ensure_topics(kafka=KafkaConnection(bootstrap=bootstrap), prefix=topic_prefix) for _ in range(3))
+    )
 
-    await ensure_topics(bootstrap=bootstrap, prefix=topic_prefix)
+    await ensure_topics(kafka=KafkaConnection(bootstrap=bootstrap), prefix=topic_prefix)
 
 
 async def test_a_topic_that_differs_is_named_with_each_difference_and_its_remedy(
@@ -124,7 +127,7 @@ async def test_a_topic_that_differs_is_named_with_each_difference_and_its_remedy
     other = replace(corner.topic, partitions=3, retention_ms=1_000)
 
     with pytest.raises(TopicMismatchError) as raised:
-        await ensure_topics(bootstrap=corner.bootstrap, prefix=corner.prefix, topics=[other])
+        await ensure_topics(kafka=KafkaConnection(bootstrap=corner.bootstrap), prefix=corner.prefix, topics=[other])
 
     partitions, retention = raised.value.differences
     assert f"{corner.topic_name} has 2 partitions, the catalogue says 3" in partitions
@@ -136,7 +139,7 @@ async def test_a_topic_that_should_be_compacted_and_is_not_is_refused(corner: Co
     other = replace(corner.topic, kind=Kind.STATE)
 
     with pytest.raises(TopicMismatchError, match=r"cleanup\.policy=delete, the catalogue says compact"):
-        await ensure_topics(bootstrap=corner.bootstrap, prefix=corner.prefix, topics=[other])
+        await ensure_topics(kafka=KafkaConnection(bootstrap=corner.bootstrap), prefix=corner.prefix, topics=[other])
 
 
 def a_publisher(corner: Corner, producer: AIOKafkaProducer, *, timeout_s: float = 30.0) -> Publisher:

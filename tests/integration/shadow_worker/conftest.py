@@ -18,6 +18,7 @@ from modelyard_events.shadows import ShadowReplayCompleted
 from modelyard_events.topics import INFERENCES, SHADOW_COMPARISONS
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.ids import new_uuid7
+from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.publish import build_producer
 from modelyard_runtime.topic_setup import ensure_topics
 from modelyard_shadow_worker.app import TOPICS, build_app
@@ -182,8 +183,8 @@ async def endpoint() -> AsyncIterator[ShadowEndpoint]:
 async def shadowing(stack: Stack, topic_prefix: str, endpoint: ShadowEndpoint) -> AsyncIterator[Shadowing]:
     bootstrap = stack.addresses.kafka_bootstrap
     async with AsyncExitStack() as opened:
-        await ensure_topics(bootstrap=bootstrap, prefix=topic_prefix, topics=TOPICS)
-        producer = build_producer(bootstrap=bootstrap, client_id="test", linger_ms=0)
+        await ensure_topics(kafka=KafkaConnection(bootstrap=bootstrap), prefix=topic_prefix, topics=TOPICS)
+        producer = build_producer(kafka=KafkaConnection(bootstrap=bootstrap), client_id="test", linger_ms=0)
         await producer.start()
         opened.push_async_callback(producer.stop)
         yield Shadowing(

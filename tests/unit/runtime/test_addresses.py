@@ -30,10 +30,10 @@ class Answer:
 
 @pytest.fixture(
     params=[
-        lambda: registry.build_app(RegistrySettings(tokens={"ada": SecretStr("t")})),
-        lambda: router.build_app(RouterSettings()),
+        lambda: registry.build_app(RegistrySettings(tokens={"ada": SecretStr("t")}, state_unsigned="allow")),
+        lambda: router.build_app(RouterSettings(state_unsigned="allow")),
         lambda: shadow_worker.build_app(ShadowWorkerSettings()),
-        lambda: cache_invalidator.build_app(CacheInvalidatorSettings()),
+        lambda: cache_invalidator.build_app(CacheInvalidatorSettings(state_unsigned="allow")),
     ],
     ids=["registry", "router", "shadow_worker", "cache_invalidator"],
 )
@@ -102,7 +102,7 @@ async def test_head_on_what_takes_no_get_is_refused(service: Any) -> None:
 
 
 async def test_a_post_to_the_registry_is_not_redirected_away() -> None:
-    service = registry.build_app(RegistrySettings(tokens={"ada": SecretStr("t")}))
+    service = registry.build_app(RegistrySettings(tokens={"ada": SecretStr("t")}, state_unsigned="allow"))
 
     answer = await ask(service, "POST", "/api/v1/projects/default/registered-models/")
 
@@ -111,7 +111,7 @@ async def test_a_post_to_the_registry_is_not_redirected_away() -> None:
 
 
 async def test_a_post_to_the_router_is_not_redirected_away() -> None:
-    answer = await ask(router.build_app(RouterSettings()), "POST", "/v1/route/")
+    answer = await ask(router.build_app(RouterSettings(state_unsigned="allow")), "POST", "/v1/route/")
 
     assert answer.status == 404
     assert json.loads(answer.body)["fix"].endswith("to /v1/route")

@@ -4,11 +4,14 @@ import logging
 
 from faststream.kafka import KafkaBroker
 
+from modelyard_runtime.kafka_connection import KafkaConnection
 
-def build_broker(*, bootstrap: str, client_id: str, graceful_timeout_s: float = 15.0) -> KafkaBroker:
+
+def build_broker(*, kafka: KafkaConnection, client_id: str, graceful_timeout_s: float = 15.0) -> KafkaBroker:
     """A broker for subscriptions. `graceful_timeout_s` must exceed the policy's `drain_timeout_s`."""
     return KafkaBroker(
-        bootstrap,
+        kafka.bootstrap,
+        security=kafka.broker_security(),
         client_id=client_id,
         graceful_timeout=graceful_timeout_s,
         enable_idempotence=True,

@@ -19,6 +19,7 @@ from typing import Any, Self
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
+from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.publish import build_producer
 
 from modelyard_registry.outbox.rows import Outgoing, by_partition
@@ -52,9 +53,11 @@ class OrderedProducer:
     `may_send` is awaited before each batch and raises when this process must not send any more.
     """
 
-    def __init__(self, *, bootstrap: str, prefix: str, client_id: str, may_send: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, *, kafka: KafkaConnection, prefix: str, client_id: str, may_send: Callable[[], Awaitable[None]]
+    ) -> None:
         self._producer = build_producer(
-            bootstrap=bootstrap,
+            kafka=kafka,
             client_id=client_id,
             linger_ms=0,
             batch_bytes_max=BATCH_BYTES_MAX,

@@ -15,6 +15,7 @@ import structlog
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.health import HealthCheck
 from modelyard_runtime.ids import NewId
+from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.state_keys import StateKeys, StateSigner
 
 from modelyard_registry.outbox import metrics
@@ -49,7 +50,7 @@ class RelaySettings:
     """
 
     postgres_dsn: str
-    kafka_bootstrap: str
+    kafka: KafkaConnection
     topic_prefix: str
     signer: StateSigner | None = None
 
@@ -183,7 +184,7 @@ class _Term:
             self._generation = await self.table.take_generation()
             signer = self._settings.signer
             tail = StateTopicsTail(
-                bootstrap=self._settings.kafka_bootstrap,
+                kafka=self._settings.kafka,
                 prefix=self._settings.topic_prefix,
                 keys=StateKeys([signer.public_key]) if signer is not None else None,
                 on_overtaken=self._news.set,
@@ -192,7 +193,7 @@ class _Term:
             await tail.start()
             producer = await opened.enter_async_context(
                 OrderedProducer(
-                    bootstrap=self._settings.kafka_bootstrap,
+                    kafka=self._settings.kafka,
                     prefix=self._settings.topic_prefix,
                     client_id="modelyard-relay",
                     may_send=self._session.confirm,

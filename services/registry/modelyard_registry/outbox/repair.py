@@ -15,6 +15,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from modelyard_events.topics import ACCESS, ROUTES, Topic
+from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.state_keys import StateKeys
 from modelyard_runtime.state_proof import StateProof
 
@@ -102,7 +103,7 @@ class StateTopicsTail:
     """
 
     def __init__(
-        self, *, bootstrap: str, prefix: str, keys: StateKeys | None, on_overtaken: Callable[[], None]
+        self, *, kafka: KafkaConnection, prefix: str, keys: StateKeys | None, on_overtaken: Callable[[], None]
     ) -> None:
         self.records = {topic.name: LastRecords() for topic in STATE_TOPICS}
         self.has_caught_up = False
@@ -113,7 +114,7 @@ class StateTopicsTail:
             for topic in STATE_TOPICS
         }
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
+            **kafka.client_options(),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

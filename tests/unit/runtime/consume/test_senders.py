@@ -29,6 +29,7 @@ from modelyard_runtime.consume.senders import (
     find_refusal,
     refuse_unsigned,
 )
+from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.settings import IngestSettings
 from modelyard_runtime.signing_keys import SigningKeys
 from pydantic import ValidationError
@@ -226,7 +227,7 @@ def test_a_topic_that_others_write_to_is_not_subscribed_to_without_a_judge() -> 
 
     with pytest.raises(ValueError, match="others write to"):
         consume_batches(
-            build_broker(bootstrap="127.0.0.1:1", client_id="test"),
+            build_broker(kafka=KafkaConnection(bootstrap="127.0.0.1:1"), client_id="test"),
             TRAINING_RUNS,
             prefix="",
             group="test",
