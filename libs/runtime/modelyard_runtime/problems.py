@@ -5,7 +5,7 @@ FastAPI application answer every error, its framework's own included, in this on
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import orjson
@@ -17,7 +17,10 @@ from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from modelyard_runtime.refused_values import all_in_words
+
 MEDIA_TYPE = "application/problem+json"
+ERRORS_TOLD_MAX = 20
 
 log = structlog.get_logger()
 
@@ -67,6 +70,12 @@ class InvalidRequestError(ProblemError):
     """The request is malformed."""
 
     status = 422
+
+
+class UnsupportedMediaTypeError(ProblemError):
+    """The body is of a type that is not read here."""
+
+    status = 415
 
 
 UnauthenticatedReason = Literal[
@@ -149,7 +158,7 @@ def install_problems(app: FastAPI) -> None:
         methods = _methods_at(request)
         if methods and request.method not in methods:
             return _wrong_method(request, methods)
-        return problem_response(_invalid(error))
+        return problem_response(invalid_fields(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
@@ -168,16 +177,15 @@ def install_problems(app: FastAPI) -> None:
         )
 
 
-def _invalid(error: RequestValidationError) -> InvalidRequestError:
-    errors = [
-        {"location": ".".join(str(part) for part in each["loc"]), "message": str(each["msg"])}
-        for each in error.errors()
-    ]
-    first = errors[0] if errors else {"location": "request", "message": "is malformed"}
+def invalid_fields(errors: Sequence[Any]) -> InvalidRequestError:
+    """The refusal for what Pydantic found wrong: the first few are told in full."""
+    told = all_in_words(errors[:ERRORS_TOLD_MAX]) or [{"location": "request", "message": "is malformed"}]
+    more = {"errors_left_out": len(errors) - ERRORS_TOLD_MAX} if len(errors) > ERRORS_TOLD_MAX else {}
     return InvalidRequestError(
-        f"{first['location']}: {first['message']}",
+        f"{told[0]['location']}: {told[0]['message']}",
         fix="Correct the fields listed in `errors`; /docs shows what each operation takes.",
-        errors=errors,
+        errors=told,
+        **more,
     )
 
 

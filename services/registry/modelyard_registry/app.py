@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 from modelyard_runtime.access_log import AccessLog
 from modelyard_runtime.clock import Clock, utc_now
 from modelyard_runtime.fetch import Fetcher
@@ -61,7 +61,6 @@ from modelyard_registry.policies import http as policies_http
 from modelyard_registry.routes import http as routes_http
 from modelyard_registry.scoreboard import http as scoreboard_http
 from modelyard_registry.settings import Settings
-from modelyard_registry.single_keys import refuse_duplicate_keys
 from modelyard_registry.transactions import UnitOfWork
 
 SALT_BYTES = 16
@@ -196,7 +195,6 @@ def build_api(
         summary="Models, versions, stages, champions and the record of every change.",
         version="1.0",
         lifespan=registering,
-        dependencies=[Depends(refuse_duplicate_keys)],
         redirect_slashes=False,
     )
     app.state.services = services

@@ -15,6 +15,14 @@ class BodyTooLargeError(ProblemError):
     status = 413
 
 
+def too_large(bytes_max: int) -> BodyTooLargeError:
+    """The refusal of a body of more than so many bytes."""
+    return BodyTooLargeError(
+        f"The body has more than {bytes_max} bytes.",
+        fix="Send less: large content belongs into an artifact, PUT …/artifacts/{digest}.",
+    )
+
+
 class BodyLimit:
     """ASGI middleware: answers 413 as soon as a body turns out to be larger than `BODY_BYTES_MAX`."""
 
@@ -46,11 +54,7 @@ class BodyLimit:
         except _OverflowError:
             if has_begun:
                 raise
-            problem = BodyTooLargeError(
-                f"The body has more than {BODY_BYTES_MAX} bytes.",
-                fix="Send less: large content belongs into an artifact, PUT …/artifacts/{digest}.",
-            )
-            await problem_response(problem)(scope, receive, send)
+            await problem_response(too_large(BODY_BYTES_MAX))(scope, receive, send)
         return None
 
 

@@ -3,9 +3,10 @@
 import base64
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import Depends, Header, Path, Query
@@ -86,8 +87,8 @@ class Call:
     services: Services
     principal: Principal
     context: RequestContext
-    operation: str
-    """Method and path, as the caller wrote them."""
+    address: str
+    """Method, path and query: what the request is about. The order of the parameters means nothing."""
     idempotency_key: str | None
     if_match: frozenset[int] | None
     """The revisions that the caller wants to change; None when any will do."""
@@ -138,6 +139,13 @@ class Requirement:
 
         A path that names none is about the project `default`, or about whichever its handler judges.
         """
+        self._judge(request, principal)
+
+    def refuse_before_reading(self, request: HttpRequest) -> None:
+        """Judge by what comes before the body. Raises ForbiddenError."""
+        self._judge(request, request.state.principal)
+
+    def _judge(self, request: HttpRequest, principal: Principal) -> None:
         if self._somewhere:
             if not principal.may_somewhere(self.permission):
                 raise lacking(principal, self.permission, where="any project")
@@ -181,7 +189,7 @@ async def _call(
     return call_of(
         request.app.state.services,
         principal,
-        operation=f"{request.method} {request.url.path}",
+        address=address_of(request.method, request.url.path, request.query_params.multi_items()),
         request_id=x_request_id,
         correlation_id=x_correlation_id,
         idempotency_key=None if reads else idempotency_key,
@@ -189,11 +197,17 @@ async def _call(
     )
 
 
+def address_of(method: str, path: str, query: Sequence[tuple[str, str]] = ()) -> str:
+    """Method, path and query in one spelling. Several parameters of one name stay in their order."""
+    text = urlencode(sorted(query, key=lambda pair: pair[0]))
+    return f"{method} {path}?{text}" if text else f"{method} {path}"
+
+
 def call_of(
     services: Services,
     principal: Principal,
     *,
-    operation: str,
+    address: str,
     request_id: str | None,
     correlation_id: str | None,
     idempotency_key: str | None,
@@ -210,7 +224,7 @@ def call_of(
             correlation_id=correlation_id or request_id,
             causation_id=None,
         ),
-        operation=operation,
+        address=address,
         idempotency_key=idempotency_key,
         if_match=parse_if_match(if_match),
     )
@@ -276,7 +290,7 @@ async def _once(
     if call.idempotency_key is None:
         await check_revision(tx, accepted=call.if_match, read=revision)
         return json_response(await work(tx))
-    request = digest_of_request(call.operation, body)
+    request = digest_of_request(call.address, body, if_match=call.if_match)
     kept = await claim_key(tx, call.idempotency_key, request=request)
     if kept is not None:
         return Response(
@@ -341,7 +355,8 @@ _DESCRIPTIONS = {
     404: "There is no such thing; `detail` says what is missing",
     409: "The present state does not allow it; `fix` says what would",
     412: "It is not any more what `If-Match` says; `revision` is the present one",
-    413: "The body is larger than this registry accepts",
+    413: "The body is larger than this operation reads",
+    415: "The body is not JSON in UTF-8 by its headers; `fix` says which header to send",
     422: "The request is malformed; `errors` lists the fields",
     503: "A part that is needed is away for the moment; try again after `Retry-After` seconds",
 }

@@ -72,10 +72,14 @@ class KeptAnswer:
             )
 
 
-def digest_of_request(operation: str, body: BaseModel | None) -> bytes:
-    """What makes two requests the same: method, path and meaning of the body."""
-    text = "" if body is None else body.model_dump_json()
-    return sha256(f"{operation}\n{text}".encode()).digest()
+def digest_of_request(address: str, body: BaseModel | None, *, if_match: Collection[int] | None) -> bytes:
+    """What makes two requests the same: method, path and query, the revisions that they accept, and the body.
+
+    A field that is left out is not the same as one that is null: the one keeps what is there, the other removes it.
+    """
+    accepted = "*" if if_match is None else ",".join(str(revision) for revision in sorted(if_match))
+    text = "" if body is None else body.model_dump_json(exclude_unset=True)
+    return sha256(f"{address}\n{accepted}\n{text}".encode()).digest()
 
 
 async def claim_key(tx: Transaction, key: str, *, request: bytes) -> KeptAnswer | None:

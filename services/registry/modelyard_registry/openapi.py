@@ -62,5 +62,5 @@ def _say_what_if_match_is(operation: Document) -> None:
 
 def _say_how_bodies_are_refused(operation: Document) -> None:
     if "requestBody" in operation:
-        for status in (400, 413):
+        for status in (413, 415):
             operation["responses"].setdefault(str(status), problems(status)[status])

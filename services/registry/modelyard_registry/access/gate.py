@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from modelyard_runtime.principals import Authenticates, bearer_of
-from modelyard_runtime.problems import ProblemError, problem_response
+from modelyard_runtime.problems import ProblemError, UnauthenticatedError, problem_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modelyard_registry.http import Requirement
@@ -35,7 +35,11 @@ class Gate:
             return await self._app(scope, receive, send)
         given = [value for name, value in scope["headers"] if name == b"authorization"]
         try:
-            token = bearer_of(given[0].decode("latin-1")) if len(given) == 1 else None
+            if len(given) > 1:
+                raise UnauthenticatedError(
+                    f"The request carries {len(given)} Authorization headers.", fix="Send one.", reason="header"
+                )
+            token = bearer_of(given[0].decode("latin-1")) if given else None
             principal = await self._authentication.authenticate(token)
         except ProblemError as problem:
             return await problem_response(problem)(scope, receive, send)

@@ -22,6 +22,7 @@ from modelyard_registry.access.handlers import (
     set_grant,
 )
 from modelyard_registry.access.permissions import Permission, Role
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
     Answer,
@@ -44,8 +45,8 @@ Actor = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:+-]
 
 TokenId = Annotated[UUID, Path(description="The token's id, not the token.")]
 
-tokens_router = APIRouter(prefix="/api/v1/access/tokens", tags=["access"])
-grants_router = APIRouter(prefix="/access/grants", tags=["access"])
+tokens_router = APIRouter(prefix="/api/v1/access/tokens", tags=["access"], route_class=BoundedRoute)
+grants_router = APIRouter(prefix="/access/grants", tags=["access"], route_class=BoundedRoute)
 
 
 class NewApiToken(Request):

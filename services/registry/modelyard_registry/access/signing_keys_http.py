@@ -22,6 +22,7 @@ from modelyard_registry.access.signing_keys_handlers import (
     register_signing_key,
     revoke_signing_key,
 )
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
     Answer,
@@ -42,7 +43,7 @@ IngestTopic = Literal["training-runs.v1", "entity-changes.v1"]
 
 KeyId = Annotated[UUID, Path(description="The key's id, as signed events carry it.")]
 
-router = APIRouter(prefix="/api/v1/access/signing-keys", tags=["access"])
+router = APIRouter(prefix="/api/v1/access/signing-keys", tags=["access"], route_class=BoundedRoute)
 
 
 def _parsed(text: str) -> str:

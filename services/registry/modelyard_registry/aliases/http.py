@@ -12,6 +12,7 @@ from modelyard_registry.access.permissions import Permission
 from modelyard_registry.aliases import store
 from modelyard_registry.aliases.domain import without_at
 from modelyard_registry.aliases.handlers import MoveAlias, alias_not_found, delete_alias, set_alias
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.database import Connection
 from modelyard_registry.http import (
     PAGE_SIZE,
@@ -33,7 +34,7 @@ from modelyard_registry.models.store import get_model
 from modelyard_registry.models.visibility import get_visible_model, stage_seen_by
 from modelyard_registry.transactions import Transaction
 
-router = APIRouter(prefix="/registered-models/{name}/aliases", tags=["aliases"])
+router = APIRouter(prefix="/registered-models/{name}/aliases", tags=["aliases"], route_class=BoundedRoute)
 
 AliasName = Annotated[
     Slug,

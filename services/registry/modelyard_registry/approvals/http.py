@@ -14,6 +14,7 @@ from modelyard_registry.approvals import handlers, requesting, store
 from modelyard_registry.approvals.documents import TransitionRequestDocument, TransitionRequestPage
 from modelyard_registry.approvals.domain import RequestState, TransitionRequest
 from modelyard_registry.approvals.roles import roles_seen_by
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.deployments.http import DEPLOYMENTS_PATH, NewDeployment, command_of
 from modelyard_registry.http import (
     PAGE_SIZE,
@@ -41,7 +42,7 @@ from modelyard_registry.models.versions_http import VersionText
 from modelyard_registry.preconditions import etag_of
 from modelyard_registry.transactions import Transaction
 
-router = APIRouter(tags=["approvals"])
+router = APIRouter(tags=["approvals"], route_class=BoundedRoute)
 
 RequestId = Annotated[UUID, Path(description="The request's id, as its creation answered it.")]
 REQUEST_PATH = "/transition-requests/{request_id}"

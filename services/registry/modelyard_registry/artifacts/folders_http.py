@@ -1,6 +1,6 @@
 """Operations on folders: make one of uploaded files, list what is in it, download one file of it."""
 
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from fastapi import APIRouter, Path
 from fastapi.responses import Response
@@ -15,6 +15,7 @@ from modelyard_registry.artifacts.handlers import create_folder
 from modelyard_registry.artifacts.http import DigestPath
 from modelyard_registry.artifacts.manifest import FILES_MAX, PATH_BYTES_MAX, Manifest, ManifestFile
 from modelyard_registry.artifacts.records import find_folder_file, list_folder_files
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
     Answer,
@@ -31,7 +32,10 @@ from modelyard_registry.http import (
 )
 from modelyard_registry.transactions import Transaction
 
-router = APIRouter(tags=["artifacts"])
+MANIFEST_BYTES_MAX = 4_000_000
+"""Ten thousand files with the digests of each; paths of more than two hundred bytes in the mean do not fit."""
+
+router = APIRouter(tags=["artifacts"], route_class=BoundedRoute)
 
 
 class FileNotInFolderError(NotFoundError):
@@ -48,6 +52,8 @@ class NewManifestFile(Request):
 
 class NewManifest(Request):
     """What a folder consists of, in any order."""
+
+    bytes_max: ClassVar[int] = MANIFEST_BYTES_MAX
 
     model_config = ConfigDict(
         json_schema_extra={

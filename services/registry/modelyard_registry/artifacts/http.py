@@ -13,10 +13,11 @@ from modelyard_registry.artifacts.formats import Claim, decide_format, holds_pic
 from modelyard_registry.artifacts.handlers import record_file
 from modelyard_registry.artifacts.ports import IncomingArtifact
 from modelyard_registry.artifacts.receiving import announced_bytes, body_chunks, refuse_other_bytes
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import NO_ETAG, Answer, Call, Caller, Project, json_response, problems, requires
 from modelyard_registry.metrics import ARTIFACT_BYTES
 
-router = APIRouter(tags=["artifacts"])
+router = APIRouter(tags=["artifacts"], route_class=BoundedRoute)
 
 DigestPath = Annotated[
     Digest, Path(description="`sha256:` and the artifact's SHA-256.", examples=["sha256:" + "9f" * 32])

@@ -24,9 +24,10 @@ from modelyard_registry.artifacts.uploads import (
     get_upload,
     take_part,
 )
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import NO_ETAG, Call, Caller, Project, Request, problems, requires
 
-router = APIRouter(tags=["artifacts"])
+router = APIRouter(tags=["artifacts"], route_class=BoundedRoute)
 
 UploadId = Annotated[UUID, Path(description="As the upload's beginning answered it.")]
 PartNumber = Annotated[int, Path(ge=1, le=PARTS_MAX, description="Counted from 1.")]

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.audit.chain import verify_chain
 from modelyard_registry.audit.search import AuditQuery, FoundEntry, list_entries, search_entries
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
     Call,
@@ -30,7 +31,7 @@ from modelyard_registry.http import (
 EXPORTED_AT_ONCE = 500
 JSON_LINES = "application/x-ndjson"
 
-router = APIRouter(tags=["audit"])
+router = APIRouter(tags=["audit"], route_class=BoundedRoute)
 
 Filter = Annotated[str | None, Query(min_length=1, max_length=300)]
 

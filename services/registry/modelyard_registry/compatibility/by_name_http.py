@@ -11,6 +11,7 @@ from modelyard_events.values import Digest, Evidence, Slug, Stage
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.documents import WAITS, Metrics, NewModel, VersionWord, WaitingMove
 from modelyard_registry.compatibility.models_http import a_model
@@ -43,7 +44,7 @@ from modelyard_registry.transactions import Transaction
 
 VersionPath = Annotated[str, Path(max_length=50, description="The semantic version.", examples=["v1.0.0"])]
 
-router = APIRouter(prefix="/api/v1/models", tags=["other registries: by name"])
+router = APIRouter(prefix="/api/v1/models", tags=["other registries: by name"], route_class=BoundedRoute)
 
 
 class NamedModelDocument(BaseModel):

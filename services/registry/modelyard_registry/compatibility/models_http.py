@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from modelyard_events.values import Scope
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.documents import (
     ModelDocument,
@@ -37,7 +38,7 @@ from modelyard_registry.transactions import Transaction
 
 BEYOND_NUMBERS = 2**31 - 1
 
-router = APIRouter(prefix="/api/v1/registry/models", tags=["other registries: by id"])
+router = APIRouter(prefix="/api/v1/registry/models", tags=["other registries: by id"], route_class=BoundedRoute)
 
 
 @router.post(

@@ -4,7 +4,6 @@
 belongs to the project of what it names, and everything else to the project `default`.
 """
 
-import json
 import re
 from typing import Annotated, Any
 from uuid import UUID
@@ -49,6 +48,12 @@ class RequirementThere(Requirement):
         request.state.project = project
         principal.refuse_unless_may(self.permission, project)
 
+    def refuse_before_reading(self, request: HttpRequest) -> None:
+        """Refuse whoever may do it in no project at all: which one is meant may be said in the body only."""
+        principal: Principal = request.state.principal
+        if not principal.may_somewhere(self.permission):
+            principal.refuse_unless_may(self.permission, DEFAULT_PROJECT)
+
     async def _project_of_id(self, request: HttpRequest, principal: Principal) -> str:
         """Where the thing that an id names is; for who may do nothing there, it is as if it were nowhere."""
         services: Services = request.app.state.services
@@ -82,10 +87,7 @@ Where = Annotated[str, Depends(_where)]
 
 
 async def _project_in_body(request: HttpRequest) -> str | None:
-    # What is no JSON, or no project, is refused by the body's own document.
-    try:
-        body = json.loads(await request.body())
-    except (ValueError, RecursionError):
-        return None
+    # What is no project is refused by the body's own document.
+    body = await request.json() if await request.body() else None
     named = body.get("project_id") if isinstance(body, dict) else None
     return named if isinstance(named, str) and _SLUG.fullmatch(named) else None

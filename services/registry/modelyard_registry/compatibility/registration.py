@@ -49,7 +49,7 @@ class Registering:
 
 def in_project(call: Call, project: str) -> Call:
     """The call as one in that project: its idempotency key must not reach the same path in another project."""
-    return replace(call, operation=f"{call.operation} in {project}")
+    return replace(call, address=f"{call.address} in {project}")
 
 
 async def keep_metadata(artifacts: ArtifactStore, facts: Mapping[str, Any]) -> Metadata:

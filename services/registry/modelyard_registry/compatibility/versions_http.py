@@ -10,6 +10,7 @@ from modelyard_runtime.problems import NotFoundError
 
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.approvals.domain import TransitionRequest
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.by_id import change_version
 from modelyard_registry.compatibility.documents import (
@@ -48,7 +49,7 @@ StageFilter = Annotated[
     str | None, Query(max_length=50, description="Only versions in this stage, in their words or ours.")
 ]
 
-router = APIRouter(prefix="/api/v1/registry/models", tags=["other registries: by id"])
+router = APIRouter(prefix="/api/v1/registry/models", tags=["other registries: by id"], route_class=BoundedRoute)
 
 
 class VersionNotFoundError(NotFoundError):

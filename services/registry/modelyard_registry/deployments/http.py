@@ -10,6 +10,7 @@ from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.deployments.domain import Deployment
 from modelyard_registry.deployments.handlers import RecordDeployment, plan_deployment, record_deployment
 from modelyard_registry.deployments.store import find_deployment, list_deployments
@@ -32,7 +33,7 @@ from modelyard_registry.models.versions_http import VersionText
 from modelyard_registry.preconditions import etag_of
 from modelyard_registry.transactions import Transaction
 
-router = APIRouter(tags=["deployments"])
+router = APIRouter(tags=["deployments"], route_class=BoundedRoute)
 
 DEPLOYMENTS_PATH = "/registered-models/{name}/versions/{reference}/deployments"
 Environment = Annotated[

@@ -11,6 +11,7 @@ from modelyard_events.values import Slug
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.experiments import store
 from modelyard_registry.experiments.domain import Experiment, ExperimentScope, StartExperiment
 from modelyard_registry.experiments.handlers import start_experiment, stop_experiment
@@ -173,7 +174,7 @@ class Counts(BaseModel):
 
 def experiments_router(*, new_salt: Callable[[], str]) -> APIRouter:
     """The operations; `new_salt` answers 128 random bits as text."""
-    router = APIRouter(prefix="/experiments", tags=["experiments"])
+    router = APIRouter(prefix="/experiments", tags=["experiments"], route_class=BoundedRoute)
 
     @router.post(
         "",

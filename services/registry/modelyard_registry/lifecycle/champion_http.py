@@ -10,6 +10,7 @@ from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     Answer,
     Caller,
@@ -30,7 +31,7 @@ from modelyard_registry.models.documents import ModelVersionDocument
 from modelyard_registry.models.store import get_model, get_version
 from modelyard_registry.transactions import Transaction
 
-router = APIRouter(tags=["lifecycle"])
+router = APIRouter(tags=["lifecycle"], route_class=BoundedRoute)
 
 
 class ChampionNotFoundError(NotFoundError):

@@ -11,6 +11,7 @@ from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from modelyard_registry.access.permissions import Permission, Role
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
     Answer,
@@ -38,7 +39,7 @@ from modelyard_registry.models.store import get_version
 from modelyard_registry.models.versions_http import VersionText
 from modelyard_registry.transactions import Transaction
 
-router = APIRouter(tags=["lifecycle"])
+router = APIRouter(tags=["lifecycle"], route_class=BoundedRoute)
 
 VERSION_PATH = "/registered-models/{name}/versions/{reference}"
 

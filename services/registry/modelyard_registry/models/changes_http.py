@@ -9,6 +9,7 @@ from modelyard_events.values import Slug
 from pydantic import BaseModel, ConfigDict
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     Answer,
     Call,
@@ -33,7 +34,7 @@ from modelyard_registry.models.domain import RegisteredModel
 from modelyard_registry.models.patches import RegisteredModelPatch
 from modelyard_registry.transactions import Transaction
 
-router = APIRouter(tags=["registered models"])
+router = APIRouter(tags=["registered models"], route_class=BoundedRoute)
 
 
 class NewName(Request):

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     Answer,
     Caller,
@@ -27,7 +28,7 @@ from modelyard_registry.models.visibility import get_visible_model, stage_seen_b
 from modelyard_registry.preconditions import etag_of
 from modelyard_registry.transactions import Transaction
 
-router = APIRouter(tags=["registered models"])
+router = APIRouter(tags=["registered models"], route_class=BoundedRoute)
 
 
 @router.post(

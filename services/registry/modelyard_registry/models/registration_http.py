@@ -12,24 +12,25 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.responses import Response
+from modelyard_events.strict_json import read_json
 from modelyard_runtime.permissions import Permission
 from modelyard_runtime.principals import Principal
 from modelyard_runtime.problems import InvalidRequestError, ProblemError, problem_response
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelyard_registry.http import Call, Services, call_of, is_token
+from modelyard_registry.http import Call, Services, address_of, call_of, is_token
 from modelyard_registry.idempotency import KEY_CHARS_MAX, Claim, digest_of_request
+from modelyard_registry.json_body import BODY_BYTES_MAX
 from modelyard_registry.models.documents import NewModelVersion
 from modelyard_registry.models.domain import RegisterModelVersion, SemanticVersion
 from modelyard_registry.models.registrar import Order, Registered, Registrar
 from modelyard_registry.preconditions import IF_MATCH_CHARS_MAX, etag_of
-from modelyard_registry.single_keys import refuse_duplicates
 
 _SLUG = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 _PATH = re.compile(f"/api/v1/projects/({_SLUG})/registered-models/({_SLUG})/versions")
 _JSON = b"application/json"
-_HEADERS = (b"content-type", b"x-request-id", b"x-correlation-id", b"idempotency-key", b"if-match")
+_HEADERS = (b"content-type", b"content-encoding", b"x-request-id", b"x-correlation-id", b"idempotency-key", b"if-match")
 
 
 def the_registrar(request: Request) -> Registrar:
@@ -45,7 +46,7 @@ def order_of(call: Call, body: NewModelVersion, *, project: str, name: str, size
     """What the caller asks for."""
     claim = None
     if call.idempotency_key is not None:
-        request = digest_of_request(call.operation, body)
+        request = digest_of_request(call.address, body, if_match=call.if_match)
         claim = Claim(actor=call.context.actor, key=call.idempotency_key, request=request)
     return Order(
         command=RegisterModelVersion(
@@ -100,10 +101,13 @@ class RegistrationDoor:
         named = _PATH.fullmatch(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         if named is None:
             return await self._app(scope, receive, send)
+        headers = self._find_headers(scope, project=named[1])
+        if headers is None:
+            return await self._app(scope, receive, send)
         body = await _read(receive)
         if body is None:
             return None
-        order = self._find_order(scope, body, project=named[1], name=named[2])
+        order = self._find_order(scope, headers, body, project=named[1], name=named[2])
         if order is None:
             return await self._app(scope, _once_more(body, receive), send)
         scope["route"] = self._operation
@@ -113,25 +117,32 @@ class RegistrationDoor:
             return await problem_response(problem)(scope, receive, send)
         return await _send(send, registered)
 
-    def _find_order(self, scope: Scope, body: bytes, *, project: str, name: str) -> Order | None:
-        """What is ordered; None for a request about which there is something to be said first."""
+    def _find_headers(self, scope: Scope, *, project: str) -> Mapping[bytes, str] | None:
+        """The headers that mean something; None before the body is read when there is something to be said first."""
         principal: Principal = scope["state"]["principal"]
-        headers = _headers_of(scope)
-        if headers is None or not principal.may(Permission.VERSIONS_REGISTER, project):
+        if scope["query_string"] or not principal.may(Permission.VERSIONS_REGISTER, project):
+            return None
+        return _headers_of(scope)
+
+    def _find_order(
+        self, scope: Scope, headers: Mapping[bytes, str], body: bytes, *, project: str, name: str
+    ) -> Order | None:
+        """What is ordered; None for a request about which there is something to be said first."""
+        if len(body) > BODY_BYTES_MAX:
             return None
         try:
-            refuse_duplicates(body)
+            document = read_json(body)
             call = call_of(
                 self._services,
-                principal,
-                operation=f"POST {scope['path']}",
+                scope["state"]["principal"],
+                address=address_of("POST", scope["path"]),
                 request_id=headers.get(b"x-request-id"),
                 correlation_id=headers.get(b"x-correlation-id"),
                 idempotency_key=headers.get(b"idempotency-key"),
                 if_match=headers.get(b"if-match"),
             )
             return order_of(
-                call, NewModelVersion.model_validate_json(body), project=project, name=name, size_bytes=len(body)
+                call, NewModelVersion.model_validate(document), project=project, name=name, size_bytes=len(body)
             )
         except (ValidationError, InvalidRequestError, ValueError, RecursionError):
             return None
@@ -145,7 +156,7 @@ def _headers_of(scope: Scope) -> Mapping[bytes, str] | None:
             if header in found:
                 return None
             found[header] = value.decode("latin-1")
-    if found.get(b"content-type") != _JSON.decode():
+    if found.get(b"content-type") != _JSON.decode() or b"content-encoding" in found:
         return None
     named = (found.get(b"x-request-id"), found.get(b"x-correlation-id"))
     if not all(each is None or is_token(each) for each in named):

@@ -8,6 +8,7 @@ from modelyard_events.model_changes import BuildStatus, ReviewStatus
 from pydantic import BaseModel, ConfigDict
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     Answer,
     Call,
@@ -30,7 +31,7 @@ from modelyard_registry.transactions import Transaction
 
 VERSION_PATH = "/registered-models/{name}/versions/{reference}"
 
-router = APIRouter(tags=["model versions"])
+router = APIRouter(tags=["model versions"], route_class=BoundedRoute)
 
 
 class NewBuildStatus(Request):

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, Asked, download
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.database import Connection
 from modelyard_registry.http import (
     Caller,
@@ -41,7 +42,7 @@ VersionText = Annotated[
     ),
 ]
 
-router = APIRouter(tags=["model versions"])
+router = APIRouter(tags=["model versions"], route_class=BoundedRoute)
 
 
 @router.post(

@@ -7,6 +7,7 @@ from fastapi.responses import Response
 from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, ConfigDict
 
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     Answer,
     Caller,
@@ -24,7 +25,7 @@ from modelyard_registry.policies.store import find_project_policy, load_policy, 
 from modelyard_registry.preconditions import etag_of
 from modelyard_registry.transactions import Transaction
 
-router = APIRouter(tags=["policies"])
+router = APIRouter(tags=["policies"], route_class=BoundedRoute)
 
 EXAMPLE: dict[str, Any] = {
     "moves": [

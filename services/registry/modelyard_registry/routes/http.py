@@ -11,6 +11,7 @@ from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
     Answer,
@@ -32,7 +33,7 @@ from modelyard_registry.routes.domain import RouteSettings
 from modelyard_registry.routes.handlers import Change, change_route_settings
 from modelyard_registry.transactions import Transaction
 
-router = APIRouter(prefix="/routes", tags=["routes"])
+router = APIRouter(prefix="/routes", tags=["routes"], route_class=BoundedRoute)
 
 ModelType = Annotated[Slug, Path(description="The model type whose routing it is.", examples=["loan-risk"])]
 Tenant = Annotated[Slug | None, Query(description="One tenant; without it the whole model type.", examples=["CA"])]

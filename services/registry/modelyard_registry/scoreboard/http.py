@@ -7,6 +7,7 @@ from modelyard_events.values import Slug
 from pydantic import BaseModel
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
     Caller,
@@ -20,7 +21,7 @@ from modelyard_registry.http import (
 )
 from modelyard_registry.scoreboard.store import LedgerPair, list_ledger
 
-router = APIRouter(prefix="/shadow-ledger", tags=["shadow evaluation"])
+router = APIRouter(prefix="/shadow-ledger", tags=["shadow evaluation"], route_class=BoundedRoute)
 
 
 class LedgerEntry(BaseModel):
