@@ -4,7 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -25,6 +25,7 @@ from modelyard_runtime.principals import Principal, Principals, lacking
 from modelyard_runtime.problems import ConflictError, InvalidRequestError, documented
 from pydantic import BaseModel, Field
 
+from modelyard_registry.artifacts.inspection.stored import Inspector
 from modelyard_registry.artifacts.ports import ArtifactStore
 from modelyard_registry.database import Database
 from modelyard_registry.idempotency import KEY_CHARS_MAX, claim_key, digest_of_request, keep_answer
@@ -74,6 +75,7 @@ class Services:
     database: Database
     unit_of_work: UnitOfWork
     artifacts: ArtifactStore
+    inspector: Inspector = field(default_factory=Inspector)
     artifact_bytes_max: int
     outbound: Fetcher
     clock: Clock

@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from tests.integration.registry.door import Document, Door, digest_of, versions
+from tests.unit.registry.artifact_samples import a_saved_model
 
 pytestmark = pytest.mark.integration
 
 FILES = {
-    "saved_model.pb": b"\x08\x01graph",
+    "saved_model.pb": a_saved_model(),
     "variables/variables.index": b"index",
     "assets/empty.txt": b"",
     "custom/layer.pkl": b"\x80\x04K\x01.",

@@ -13,7 +13,6 @@ from modelyard_registry.artifacts.manifest import (
     Manifest,
     ManifestFile,
     ManifestInvalidError,
-    decide_folder_format,
     missing_from,
 )
 
@@ -87,24 +86,6 @@ def test_whatever_is_accepted_can_be_unpacked_inside_a_directory(listed: list[tu
     for file in manifest.files:
         parts = file.path.split("/")
         assert all(part not in ("", ".", "..") and "\\" not in part and "\0" not in part for part in parts)
-
-
-@pytest.mark.parametrize(
-    ("formats", "expected"),
-    [
-        ({"saved_model.pb": "unknown", "variables/variables.index": "unknown"}, "saved-model"),
-        ({"model.safetensors": "safetensors", "config.json": "jsonl", "README.md": "unknown"}, "safetensors"),
-        ({"MLmodel": "unknown", "model.pkl": "cloudpickle"}, "cloudpickle"),
-        ({"a.onnx": "onnx", "b.h5": "h5"}, "folder"),
-        ({"notes.txt": "unknown"}, "folder"),
-    ],
-)
-def test_the_format_of_a_folder_is_told_from_its_files(formats: dict[str, str], expected: str) -> None:
-    manifest = Manifest.of([a_file(path, path.encode()) for path in formats])
-
-    found = decide_folder_format(manifest, formats={file.digest: formats[file.path] for file in manifest.files})
-
-    assert found == expected
 
 
 def test_files_that_were_not_uploaded_or_have_another_size_are_missing() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from modelyard_events.values import Evidence, ModelCard
+from modelyard_registry.artifacts.inspection.findings import Finding, Inspection
 from modelyard_registry.gates.domain import Champion, GateFacts, Verdict, judge
 from modelyard_registry.gates.rules import GateRule
 from pydantic import TypeAdapter
@@ -16,13 +17,16 @@ def evidence(**said: Any) -> Evidence:
     return Evidence.model_validate({"metrics": {"auc": 0.9}, "validation_data_version": "holdout-7", **said})
 
 
+A_PICKLE = Inspection(
+    format="pickle", formats=frozenset({"pickle"}), findings=(Finding(path="", why="It is a pickle.", is_pickle=True),)
+)
 FACTS = GateFacts(
     evidence=evidence(),
     tags={},
     model_card=None,
     digest="sha256:" + "9f" * 32,
     format="onnx",
-    artifact_is_stored=True,
+    artifact=Inspection(format="onnx", formats=frozenset({"onnx"})),
     endpoint_health="healthy",
     owner="risk-team",
     review_status=None,
@@ -127,10 +131,14 @@ def test_compliance_is_what_the_policy_allows(status: str | None, passed: bool) 
     ("rule", "changes", "passed"),
     [
         ({}, {}, True),
-        ({}, {"artifact_is_stored": False}, False),
+        ({}, {"artifact": None}, False),
         ({}, {"format": "pickle"}, False),
         ({}, {"format": "unknown"}, False),
-        ({"allow_pickle": True}, {"format": "joblib"}, True),
+        ({"allow_pickle": True}, {"format": "joblib", "artifact": A_PICKLE}, True),
+        ({}, {"artifact": A_PICKLE}, False),
+        ({}, {"attached": {"tokenizer": A_PICKLE}}, False),
+        ({}, {"attached": {"signature": A_PICKLE}}, True),
+        ({"allow_pickle": True}, {"attached": {"tokenizer": A_PICKLE}}, True),
         ({"formats": ["pickle"]}, {"format": "pickle"}, False),
         ({"formats": ["safetensors"]}, {"format": "onnx"}, False),
         ({"formats": ["zip"]}, {"format": "zip"}, True),

@@ -8,6 +8,13 @@ from pydantic import BaseModel, Field
 from modelyard_registry.artifacts.records import ArtifactRecord, Kind
 
 
+class PartDocument(BaseModel):
+    """A part of an artifact that can run code when it is loaded; `path` is empty for the artifact itself."""
+
+    path: str
+    why: str
+
+
 class ArtifactDocument(BaseModel):
     """An artifact that was uploaded to a project. `artifact_bytes` of a folder are those of all its files."""
 
@@ -17,13 +24,17 @@ class ArtifactDocument(BaseModel):
     artifact_uri: str
     artifact_bytes: int
     format: str
-    pickle: bool = Field(description="Loading it can run code of whoever made it: it is a pickle, or holds one.")
+    formats: list[str] = Field(description="The formats of all its parts: files of a folder, entries of an archive.")
+    pickle: bool = Field(description="A part of it is a pickle, or may be one: pickles run code of whoever made them.")
+    executes_code: bool = Field(description="Loading it can run code of whoever made it, or that cannot be excluded.")
+    findings: list[PartDocument] = Field(description="Which parts can run code, and why: the first 20.")
     created_at: datetime
     created_by: str
 
     @classmethod
     def of(cls, artifact: ArtifactRecord) -> Self:
         """The document about `artifact`."""
+        inspection = artifact.judged
         return cls(
             project=artifact.project,
             digest=artifact.digest,
@@ -31,7 +42,10 @@ class ArtifactDocument(BaseModel):
             artifact_uri=uri_of(artifact.project, artifact.digest),
             artifact_bytes=artifact.size_bytes,
             format=artifact.format,
+            formats=sorted(inspection.formats),
             pickle=artifact.pickle,
+            executes_code=inspection.executes_code,
+            findings=[PartDocument(path=each.path, why=each.why) for each in inspection.findings],
             created_at=artifact.created_at,
             created_by=artifact.created_by,
         )

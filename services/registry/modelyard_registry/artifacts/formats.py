@@ -1,4 +1,4 @@
-"""Which format an artifact has, told from its first bytes. Nothing is ever opened, let alone unpickled."""
+"""Which format an artifact has, told from its bytes, and whether they agree with what its uploader claims."""
 
 import json
 from collections.abc import Mapping
@@ -6,6 +6,8 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from modelyard_runtime.problems import InvalidRequestError
+
+from modelyard_registry.artifacts.inspection.pickles import is_marked_pickle
 
 
 class Format(StrEnum):
@@ -16,8 +18,26 @@ class Format(StrEnum):
     JOBLIB = "joblib"
     ZIP = "zip"
     TORCH = "torch"
+    KERAS = "keras"
+    MAR = "mar"
+    NPY = "npy"
+    NPZ = "npz"
     SAFETENSORS = "safetensors"
+    SAVED_MODEL = "saved-model"
     H5 = "h5"
+    TAR = "tar"
+    GZIP = "gzip"
+    BZIP2 = "bzip2"
+    XZ = "xz"
+    ZLIB = "zlib"
+    ZSTD = "zstd"
+    LZ4 = "lz4"
+    GGUF = "gguf"
+    TFLITE = "tflite"
+    CATBOOST = "catboost"
+    RDS = "rds"
+    EXECUTABLE = "executable"
+    JAVA = "java"
     JSONL = "jsonl"
     UNKNOWN = "unknown"
 
@@ -43,28 +63,73 @@ class FormatContradictedError(InvalidRequestError):
     """The artifact is not of the format that was claimed."""
 
 
+_COMPRESSED = frozenset({Format.GZIP, Format.BZIP2, Format.XZ, Format.ZLIB, Format.ZSTD, Format.LZ4})
+_ZIPPED = frozenset({Format.ZIP, Format.TORCH, Format.KERAS, Format.MAR, Format.NPZ, Format.SAVED_MODEL})
+
 _MAY_LOOK_LIKE: Mapping[Claim, frozenset[Format]] = MappingProxyType(
     {
+        # A SavedModel's graph begins as an ONNX model does.
         Claim.ONNX: frozenset({Format.ONNX}),
         Claim.PICKLE: frozenset({Format.PICKLE}),
         Claim.CLOUDPICKLE: frozenset({Format.PICKLE}),
         Claim.DILL: frozenset({Format.PICKLE}),
         # joblib's files are pickles, unless they are compressed.
-        Claim.JOBLIB: frozenset({Format.PICKLE, Format.JOBLIB}),
-        Claim.ZIP: frozenset({Format.ZIP, Format.TORCH}),
+        Claim.JOBLIB: frozenset({Format.PICKLE, Format.JOBLIB, *_COMPRESSED}),
+        Claim.ZIP: _ZIPPED,
         Claim.TORCHSCRIPT: frozenset({Format.ZIP, Format.TORCH}),
-        Claim.SAVED_MODEL: frozenset({Format.ZIP}),
-        Claim.KERAS: frozenset({Format.ZIP, Format.H5}),
+        Claim.SAVED_MODEL: frozenset({Format.ZIP, Format.SAVED_MODEL}),
+        Claim.KERAS: frozenset({Format.ZIP, Format.H5, Format.KERAS}),
         Claim.SAFETENSORS: frozenset({Format.SAFETENSORS}),
         Claim.H5: frozenset({Format.H5}),
         Claim.JSONL: frozenset({Format.JSONL}),
     }
 )
+_IS_IN_THE_END: Mapping[Claim, frozenset[str]] = MappingProxyType(
+    {
+        Claim.SAVED_MODEL: frozenset({Format.SAVED_MODEL}),
+        Claim.TORCHSCRIPT: frozenset({Format.TORCH}),
+        Claim.KERAS: frozenset({Format.KERAS, Format.H5}),
+        # A single line is both.
+        Claim.JSONL: frozenset({Format.JSONL, "json"}),
+    }
+)
+"""Where all of the bytes tell more than the first ones."""
 
-_HOLD_PICKLES = frozenset({Format.PICKLE, Format.JOBLIB, Format.TORCH})
+_MARKS: tuple[tuple[bytes, Format], ...] = (
+    (b"\x89HDF\r\n\x1a\n", Format.H5),
+    (b"PK\x03\x04", Format.ZIP),
+    (b"PK\x05\x06", Format.ZIP),
+    (b"PK\x07\x08", Format.ZIP),
+    (b"\x93NUMPY", Format.NPY),
+    (b"GGUF", Format.GGUF),
+    (b"CBM1", Format.CATBOOST),
+    (b"\x1f\x8b", Format.GZIP),
+    (b"BZh", Format.BZIP2),
+    (b"\xfd7zXZ\x00", Format.XZ),
+    (b"\x5d\x00\x00", Format.XZ),
+    (b"\x28\xb5\x2f\xfd", Format.ZSTD),
+    (b"\x04\x22\x4d\x18", Format.LZ4),
+    (b"ZF0x", Format.JOBLIB),
+    (b"\x7fELF", Format.EXECUTABLE),
+    (b"MZ", Format.EXECUTABLE),
+    (b"\xcf\xfa\xed\xfe", Format.EXECUTABLE),
+    (b"\xce\xfa\xed\xfe", Format.EXECUTABLE),
+    (b"\x00asm", Format.EXECUTABLE),
+    (b"#!", Format.EXECUTABLE),
+    (b"\xca\xfe\xba\xbe", Format.JAVA),
+    (b"\xac\xed\x00\x05", Format.JAVA),
+    (b"RDX2\n", Format.RDS),
+    (b"RDX3\n", Format.RDS),
+    (b"RDA2\n", Format.RDS),
+    (b"RDA3\n", Format.RDS),
+    (b"X\n\x00\x00\x00", Format.RDS),
+    (b"A\n2\n", Format.RDS),
+    (b"A\n3\n", Format.RDS),
+    (b"B\n\x02\x00\x00\x00", Format.RDS),
+    (b"B\n\x03\x00\x00\x00", Format.RDS),
+)
+_ZLIB_HEADS = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
 _SAFETENSORS_HEADER_BYTES_MAX = 100 * 1024 * 1024
-# zlib at its usual levels, the older joblib's own mark, and lzma's and lz4's.
-_JOBLIB_MARKS = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda", b"ZF", b"\xfd7zXZ\x00", b"\x04\x22\x4d\x18")
 # Tags of the fields of an ONNX ModelProto that may follow its first, `ir_version`.
 _ONNX_SECOND_TAGS = frozenset({0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42, 0x72})
 _ONNX_IR_VERSION_MAX = 64
@@ -72,57 +137,52 @@ _ONNX_IR_VERSION_MAX = 64
 
 def sniff(head: bytes) -> Format:
     """The format of an artifact that begins with `head`."""
-    if head.startswith(b"\x89HDF\r\n\x1a\n"):
-        return Format.H5
-    if head.startswith(b"PK\x03\x04"):
-        return Format.TORCH if _is_torch(head) else Format.ZIP
-    if _is_pickle(head):
+    if is_marked_pickle(head):
         return Format.PICKLE
-    if head.startswith(_JOBLIB_MARKS):
-        return Format.JOBLIB
+    for mark, found in _MARKS:
+        if head.startswith(mark):
+            return found
+    if head[4:8] == b"TFL3":
+        return Format.TFLITE
+    if head[257:262] == b"ustar":
+        return Format.TAR
     if _is_safetensors(head):
         return Format.SAFETENSORS
     if _is_onnx(head):
         return Format.ONNX
+    if head.startswith(_ZLIB_HEADS):
+        return Format.ZLIB
     return Format.JSONL if _is_jsonl(head) else Format.UNKNOWN
 
 
-def holds_pickle(head: bytes) -> bool:
-    """Whether the artifact is a pickle or carries one, whatever its uploader says that it is.
+def refuse_contradicted(head: bytes, *, claim: Claim | None) -> None:
+    """Raise FormatContradictedError when the first bytes are not such as are claimed."""
+    found = sniff(head)
+    if claim is not None and found not in _MAY_LOOK_LIKE[claim]:
+        raise FormatContradictedError(
+            f"The artifact was claimed to be {claim}, but its first bytes look {_described(found)}.",
+            fix="Upload the right file, or leave `format` out.",
+        )
 
-    What PyTorch writes, TorchScript included, is an archive around a pickle.
-    """
-    return sniff(head) in _HOLD_PICKLES
 
-
-def decide_format(head: bytes, *, claim: Claim | None) -> str:
-    """The format to record: the claim when the bytes agree with it, else what they look like.
+def decide_format(found: str, *, claim: Claim | None) -> str:
+    """The format to record: the claim when all of the bytes agree with it, else what they are.
 
     Raises FormatContradictedError when they do not agree.
     """
-    found = sniff(head)
+    found = Format.UNKNOWN if found == "text" else found
     if claim is None:
-        return found.value
-    if found not in _MAY_LOOK_LIKE[claim]:
+        return found
+    if found not in _IS_IN_THE_END.get(claim, _MAY_LOOK_LIKE[claim]):
         raise FormatContradictedError(
-            f"The artifact was claimed to be {claim}, but its first bytes look {_described(found)}.",
+            f"The artifact was claimed to be {claim}, but its bytes look {_described(found)}.",
             fix="Upload the right file, or leave `format` out.",
         )
     return claim.value
 
 
-def _described(found: Format) -> str:
-    return "like none of the known formats" if found is Format.UNKNOWN else f"like {found}"
-
-
-def _is_pickle(head: bytes) -> bool:
-    # PROTO and a protocol that has such a mark; protocols 0 and 1 begin like any text.
-    return len(head) > 1 and head[0] == 0x80 and 2 <= head[1] <= 5
-
-
-def _is_torch(head: bytes) -> bool:
-    # The archive's first entry: the length of its name is in bytes 26 and 27, the name follows at byte 30.
-    return head[30 : 30 + int.from_bytes(head[26:28], "little")].endswith(b"/data.pkl")
+def _described(found: str) -> str:
+    return "like none of the known formats" if found == Format.UNKNOWN else f"like {found}"
 
 
 def _is_safetensors(head: bytes) -> bool:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from modelyard_runtime.problems import ConflictError
 
 from modelyard_registry.artifacts.formats import Claim
-from modelyard_registry.artifacts.manifest import Manifest, decide_folder_format, missing_from
+from modelyard_registry.artifacts.inspection.findings import Inspection
+from modelyard_registry.artifacts.manifest import Manifest, inspect_folder, missing_from
 from modelyard_registry.artifacts.records import (
     ArtifactRecord,
     Kind,
@@ -14,6 +15,7 @@ from modelyard_registry.artifacts.records import (
     find_files,
     insert_artifact,
     insert_folder_files,
+    save_inspection,
 )
 from modelyard_registry.transactions import Transaction
 
@@ -47,7 +49,7 @@ async def record_file(
     digest: str,
     size_bytes: int,
     format_name: str,
-    pickle: bool,
+    inspection: Inspection,
     claim: Claim | None = None,
 ) -> Received:
     """Give the project a file whose bytes the store keeps and has proved.
@@ -60,13 +62,15 @@ async def record_file(
         kind=Kind.FILE,
         size_bytes=size_bytes,
         format=format_name,
-        pickle=pickle,
+        pickle=inspection.has_pickle,
         created_at=tx.now,
         created_by=tx.context.actor,
+        inspection=inspection,
     )
     if await insert_artifact(tx.connection, artifact):
         await _say_uploaded(tx, artifact)
         return Received(artifact=artifact, is_new=True)
+    await save_inspection(tx.connection, artifact)
     known = await find_artifact(tx.connection, project=project, digest=digest)
     refuse_other_claim(known, claim=claim)
     return Received(artifact=known or artifact, is_new=False)
@@ -86,21 +90,24 @@ def refuse_other_claim(known: ArtifactRecord | None, *, claim: Claim | None) -> 
 async def create_folder(tx: Transaction, manifest: Manifest, *, project: str) -> Received:
     """Make files of the project a folder. Raises FilesNotUploadedError or DigestTakenError."""
     known = await find_artifact(tx.connection, project=project, digest=manifest.digest)
-    if known is not None:
+    if known is not None and known.inspection is not None:
         return Received(artifact=_refuse_file(known), is_new=False)
     files = await find_files(tx.connection, project=project, digests={file.digest for file in manifest.files})
     _refuse_missing(manifest, files, project=project)
+    inspection = inspect_folder(manifest, {file.digest: file.inspection for file in files})
     folder = ArtifactRecord(
         project=project,
         digest=manifest.digest,
         kind=Kind.FOLDER,
         size_bytes=manifest.size_bytes,
-        format=decide_folder_format(manifest, formats={file.digest: file.format for file in files}),
-        pickle=any(file.pickle for file in files),
+        format=inspection.format,
+        pickle=inspection.has_pickle,
         created_at=tx.now,
         created_by=tx.context.actor,
+        inspection=inspection,
     )
-    if not await insert_artifact(tx.connection, folder):  # Another request was faster.
+    if not await insert_artifact(tx.connection, folder):  # Another request was faster, or nothing was known of it.
+        await save_inspection(tx.connection, folder)
         known = await find_artifact(tx.connection, project=project, digest=manifest.digest)
         return Received(artifact=_refuse_file(known or folder), is_new=False)
     await insert_folder_files(tx.connection, manifest, project=project)
@@ -118,6 +125,7 @@ async def _say_uploaded(tx: Transaction, artifact: ArtifactRecord) -> None:
             "artifact_bytes": artifact.size_bytes,
             "format": artifact.format,
             "pickle": artifact.pickle,
+            "executes_code": artifact.inspection is None or artifact.inspection.executes_code,
         },
         digest=artifact.digest,
     )

@@ -9,8 +9,9 @@ from modelyard_events.values import Digest
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.artifacts.documents import ArtifactDocument
 from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, OCTETS, Asked, download
-from modelyard_registry.artifacts.formats import Claim, decide_format, holds_pickle
+from modelyard_registry.artifacts.formats import Claim, decide_format, refuse_contradicted
 from modelyard_registry.artifacts.handlers import record_file
+from modelyard_registry.artifacts.inspection.findings import Inspection
 from modelyard_registry.artifacts.ports import IncomingArtifact
 from modelyard_registry.artifacts.receiving import announced_bytes, body_chunks, refuse_other_bytes
 from modelyard_registry.bounded_route import BoundedRoute
@@ -57,13 +58,19 @@ async def put_artifact(
     size_bytes = announced_bytes(request, bytes_max=services.artifact_bytes_max)
     async with services.artifacts.receive(body_chunks(request), bytes_max=services.artifact_bytes_max) as incoming:
         refuse_other_bytes(incoming, digest=digest, size_bytes=size_bytes)
-        kind = decide_format(incoming.head, claim=claim)
+        refuse_contradicted(incoming.head, claim=claim)
         await incoming.keep()
         # Bytes without a row, should this process end here, are found by the next upload of the same artifact.
-        return json_response(await _record(call, incoming, project=project, kind=kind, claim=claim))
+        inspection = await services.inspector.inspect_file(
+            services.artifacts, incoming.digest, size_bytes=incoming.size_bytes
+        )
+        return json_response(await _record(call, incoming, project=project, inspection=inspection, claim=claim))
 
 
-async def _record(call: Call, incoming: IncomingArtifact, *, project: str, kind: str, claim: Claim | None) -> Answer:
+async def _record(
+    call: Call, incoming: IncomingArtifact, *, project: str, inspection: Inspection, claim: Claim | None
+) -> Answer:
+    kind = decide_format(inspection.format, claim=claim)
     async with call.services.unit_of_work(call.context) as tx:
         received = await record_file(
             tx,
@@ -71,7 +78,7 @@ async def _record(call: Call, incoming: IncomingArtifact, *, project: str, kind:
             digest=incoming.digest,
             size_bytes=incoming.size_bytes,
             format_name=kind,
-            pickle=holds_pickle(incoming.head),
+            inspection=inspection,
             claim=claim,
         )
     if received.is_new:

@@ -8,12 +8,15 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self
 
 from modelyard_runtime.problems import InvalidRequestError
+
+from modelyard_registry.artifacts.inspection.findings import Finding, Inspection
+from modelyard_registry.artifacts.inspection.folders import decide_together, judged_by_name
 
 FILES_MAX = 10_000
 PATH_BYTES_MAX = 1_024
@@ -21,9 +24,6 @@ SEGMENT_BYTES_MAX = 255
 EMPTY_DIGEST = f"sha256:{hashlib.sha256(b'').hexdigest()}"
 """The digest of a file without bytes. It needs no upload: there is nothing to send."""
 
-SAVED_MODEL = "saved-model"
-MIXED = "folder"
-_SAVED_MODEL_FILES = frozenset({"saved_model.pb", "saved_model.pbtxt"})
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -81,20 +81,24 @@ class Manifest:
         return sum(file.size_bytes for file in self.files)
 
 
-def decide_folder_format(manifest: Manifest, *, formats: dict[str, str]) -> str:
-    """The format of a folder, given the format of each file by its digest.
+def inspect_folder(manifest: Manifest, files: Mapping[str, Inspection | None]) -> Inspection:
+    """What the folder is, and which of its files can run code, given what is known of each file by its digest.
 
-    A TensorFlow SavedModel is known by its file names. Otherwise it is the one format that its files
-    have, apart from those of no known format and from settings in JSON; `folder` when there is no such.
+    A TensorFlow SavedModel is known by its graph at the top. Otherwise the format is the one that its files have,
+    apart from data that accompanies a model; `folder` when there is no such.
     """
-    if any(file.path in _SAVED_MODEL_FILES for file in manifest.files):
-        return SAVED_MODEL
-    found = {
-        formats[file.digest]
-        for file in manifest.files
-        if file.digest in formats and not file.path.endswith(".json") and formats[file.digest] != "unknown"
-    }
-    return found.pop() if len(found) == 1 else MIXED
+    parts = {file.path: judged_by_name(file.path, _known(files.get(file.digest), file)) for file in manifest.files}
+    _, inspection = decide_together(parts)
+    return inspection
+
+
+def _known(inspection: Inspection | None, file: ManifestFile) -> Inspection:
+    if inspection is not None:
+        return inspection
+    if file.digest == EMPTY_DIGEST:
+        return Inspection(format="empty", formats=frozenset({"empty"}))
+    finding = Finding.of("", "It was uploaded before files were looked at: upload it again.", is_pickle=True)
+    return Inspection(format="unknown", formats=frozenset({"unknown"}), findings=(finding,))
 
 
 def missing_from(manifest: Manifest, *, uploaded: Collection[tuple[str, int]]) -> tuple[ManifestFile, ...]:

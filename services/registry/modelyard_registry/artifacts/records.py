@@ -7,16 +7,21 @@ from enum import StrEnum
 
 import asyncpg
 
+from modelyard_registry.artifacts.inspection.findings import Finding, Inspection
 from modelyard_registry.artifacts.manifest import Manifest, ManifestFile
 from modelyard_registry.database import Connection
 
-COLUMNS = "project, digest, kind, bytes, format, pickle, created_at, created_by"
+COLUMNS = "project, digest, kind, bytes, format, pickle, created_at, created_by, inspection"
 FIND_ARTIFACT = f"SELECT {COLUMNS} FROM artifacts WHERE project = $1 AND digest = $2"
 FIND_FILES = f"SELECT {COLUMNS} FROM artifacts WHERE project = $1 AND digest = ANY($2) AND kind = 'file'"
 INSERT_ARTIFACT = f"""
-INSERT INTO artifacts ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO artifacts ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (project, digest) DO NOTHING
 RETURNING digest
+"""
+SAVE_INSPECTION = """
+UPDATE artifacts SET format = $3, pickle = $4, inspection = $5
+WHERE project = $1 AND digest = $2 AND inspection IS NULL
 """
 INSERT_FOLDER_FILES = """
 INSERT INTO artifact_files (project, folder, path, digest, bytes)
@@ -41,7 +46,8 @@ class Kind(StrEnum):
 class ArtifactRecord:
     """One artifact of a project. A folder's `size_bytes` is that of its files together.
 
-    `pickle`: it is a pickle or holds one, so that loading it can run code of whoever made it.
+    `pickle`: a part of it is a pickle, or may be one. `inspection` None: it was recorded before
+    parts were looked at.
     """
 
     project: str
@@ -52,17 +58,26 @@ class ArtifactRecord:
     pickle: bool
     created_at: datetime
     created_by: str
+    inspection: Inspection | None
+
+    @property
+    def judged(self) -> Inspection:
+        """What was found of it as an artifact by itself."""
+        if self.inspection is not None:
+            return self.inspection.alone() if self.kind is Kind.FILE else self.inspection
+        finding = Finding.of("", "It was recorded before parts were looked at: upload it again.", is_pickle=self.pickle)
+        return Inspection(format=self.format, formats=frozenset({self.format}), findings=(finding,))
 
 
 async def find_artifact(connection: Connection, *, project: str, digest: str) -> ArtifactRecord | None:
     """The artifact, when it was uploaded to this project."""
     row = await connection.fetchrow(FIND_ARTIFACT, project, digest)
-    return _record_of(row) if row else None
+    return record_of(row) if row else None
 
 
 async def find_files(connection: Connection, *, project: str, digests: Collection[str]) -> Sequence[ArtifactRecord]:
     """Those of `digests` that were uploaded to this project as files."""
-    return [_record_of(row) for row in await connection.fetch(FIND_FILES, project, list(digests))]
+    return [record_of(row) for row in await connection.fetch(FIND_FILES, project, list(digests))]
 
 
 async def insert_artifact(connection: Connection, artifact: ArtifactRecord) -> bool:
@@ -77,8 +92,21 @@ async def insert_artifact(connection: Connection, artifact: ArtifactRecord) -> b
         artifact.pickle,
         artifact.created_at,
         artifact.created_by,
+        None if artifact.inspection is None else artifact.inspection.document(),
     )
     return inserted is not None
+
+
+async def save_inspection(connection: Connection, artifact: ArtifactRecord) -> None:
+    """Keep what was found of an artifact of which nothing was known; what is known never changes."""
+    await connection.execute(
+        SAVE_INSPECTION,
+        artifact.project,
+        artifact.digest,
+        artifact.format,
+        artifact.pickle,
+        None if artifact.inspection is None else artifact.inspection.document(),
+    )
 
 
 async def insert_folder_files(connection: Connection, manifest: Manifest, *, project: str) -> None:
@@ -106,7 +134,8 @@ async def find_folder_file(connection: Connection, *, project: str, folder: str,
     return _file_of(row) if row else None
 
 
-def _record_of(row: asyncpg.Record) -> ArtifactRecord:
+def record_of(row: asyncpg.Record) -> ArtifactRecord:
+    """The artifact that a row with `COLUMNS` describes."""
     return ArtifactRecord(
         project=row["project"],
         digest=row["digest"],
@@ -116,6 +145,11 @@ def _record_of(row: asyncpg.Record) -> ArtifactRecord:
         pickle=row["pickle"],
         created_at=row["created_at"],
         created_by=row["created_by"],
+        inspection=(
+            None
+            if row["inspection"] is None
+            else Inspection.from_document(row["inspection"], format_name=row["format"])
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from modelyard_runtime.problems import ConflictError, InvalidRequestError, NotFo
 from pydantic import BaseModel
 
 from modelyard_registry.artifacts.documents import ArtifactDocument
-from modelyard_registry.artifacts.formats import Claim, decide_format, holds_pickle
+from modelyard_registry.artifacts.formats import Claim, decide_format, refuse_contradicted
 from modelyard_registry.artifacts.handlers import record_file, refuse_other_claim
 from modelyard_registry.artifacts.ports import (
     ArtifactStore,
@@ -189,8 +189,12 @@ async def complete_upload(call: Call, upload_id: UUID, *, project: str, digest: 
 
 async def _keep(call: Call, upload: Upload, incoming: IncomingArtifact) -> Response:
     refuse_other_bytes(incoming, digest=upload.digest, size_bytes=upload.size_bytes)
-    kind = decide_format(incoming.head, claim=upload.claim)
+    refuse_contradicted(incoming.head, claim=upload.claim)
     await incoming.keep()
+    inspection = await call.services.inspector.inspect_file(
+        call.services.artifacts, incoming.digest, size_bytes=incoming.size_bytes
+    )
+    kind = decide_format(inspection.format, claim=upload.claim)
 
     async def record(tx: Transaction) -> Answer:
         received = await record_file(
@@ -199,7 +203,7 @@ async def _keep(call: Call, upload: Upload, incoming: IncomingArtifact) -> Respo
             digest=upload.digest,
             size_bytes=upload.size_bytes,
             format_name=kind,
-            pickle=holds_pickle(incoming.head),
+            inspection=inspection,
             claim=upload.claim,
         )
         await delete_upload(tx.connection, upload.id)

@@ -52,6 +52,7 @@ class AttachmentDocument(BaseModel):
     artifact_bytes: int
     format: str
     pickle: bool
+    executes_code: bool
     attached_at: datetime
     attached_by: str
 
@@ -66,6 +67,7 @@ class AttachmentDocument(BaseModel):
             artifact_bytes=attachment.size_bytes,
             format=attachment.format,
             pickle=attachment.pickle,
+            executes_code=attachment.inspection.executes_code,
             attached_at=attachment.attached_at,
             attached_by=attachment.attached_by,
         )

@@ -7,14 +7,16 @@ from uuid import UUID
 
 import asyncpg
 
-from modelyard_registry.artifacts.records import ArtifactRecord
+from modelyard_registry.artifacts.inspection.findings import Inspection
+from modelyard_registry.artifacts.records import ArtifactRecord, record_of
 from modelyard_registry.database import Connection
 from modelyard_registry.gates.signatures import SIGNATURE
 
 ATTACHED_MAX = 100
 
 LIST_ATTACHMENTS = """
-SELECT t.name, t.digest, a.kind, a.bytes, a.format, a.pickle, t.attached_at, t.attached_by
+SELECT t.name, t.attached_at, t.attached_by, a.project, a.digest, a.kind, a.bytes, a.format, a.pickle, a.created_at,
+    a.created_by, a.inspection
 FROM version_artifacts t JOIN artifacts a ON a.project = t.project AND a.digest = t.digest
 WHERE t.version_id = $1 ORDER BY t.name
 """
@@ -35,6 +37,7 @@ class Attachment:
     size_bytes: int
     format: str
     pickle: bool
+    inspection: Inspection
     attached_at: datetime
     attached_by: str
 
@@ -42,6 +45,11 @@ class Attachment:
 async def list_attachments(connection: Connection, *, version_id: UUID) -> Sequence[Attachment]:
     """All of a version, by name; there are at most `ATTACHED_MAX`."""
     return [_attachment_of(row) for row in await connection.fetch(LIST_ATTACHMENTS, version_id)]
+
+
+async def list_inspections(connection: Connection, *, version_id: UUID) -> dict[str, Inspection]:
+    """What each of a version's further artifacts consists of, by name."""
+    return {each.name: each.inspection for each in await list_attachments(connection, version_id=version_id)}
 
 
 async def find_signature(connection: Connection, *, version_id: UUID) -> bytes | None:
@@ -62,6 +70,14 @@ async def insert_attachment(
 ) -> Attachment:
     """Write the row; the caller holds the model's lock and has seen that the name is free."""
     await connection.execute(INSERT_ATTACHMENT, version_id, name, artifact.project, artifact.digest, at, by, signature)
+    return _attachment(name, artifact, at=at, by=by)
+
+
+def _attachment_of(row: asyncpg.Record) -> Attachment:
+    return _attachment(row["name"], record_of(row), at=row["attached_at"], by=row["attached_by"])
+
+
+def _attachment(name: str, artifact: ArtifactRecord, *, at: datetime, by: str) -> Attachment:
     return Attachment(
         name=name,
         digest=artifact.digest,
@@ -69,19 +85,7 @@ async def insert_attachment(
         size_bytes=artifact.size_bytes,
         format=artifact.format,
         pickle=artifact.pickle,
+        inspection=artifact.judged,
         attached_at=at,
         attached_by=by,
-    )
-
-
-def _attachment_of(row: asyncpg.Record) -> Attachment:
-    return Attachment(
-        name=row["name"],
-        digest=row["digest"],
-        kind=row["kind"],
-        size_bytes=row["bytes"],
-        format=row["format"],
-        pickle=row["pickle"],
-        attached_at=row["attached_at"],
-        attached_by=row["attached_by"],
     )

@@ -13,6 +13,7 @@ from modelyard_events.values import Evidence
 from modelyard_runtime.problems import ConflictError
 
 from modelyard_registry.artifacts.handlers import record_file
+from modelyard_registry.artifacts.inspection.findings import Inspection
 from modelyard_registry.artifacts.ports import ArtifactStore
 from modelyard_registry.http import Call
 from modelyard_registry.lifecycle.domain import METADATA
@@ -73,7 +74,7 @@ async def register(tx: Transaction, registering: Registering) -> ModelVersion:
             digest=artifact.digest,
             size_bytes=artifact.size_bytes,
             format_name=METADATA,
-            pickle=False,
+            inspection=Inspection(format=METADATA, formats=frozenset({"json"})),
         )
     command = RegisterModelVersion(
         project=registering.project,

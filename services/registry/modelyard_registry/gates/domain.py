@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from modelyard_events.standard_metrics import is_higher_better
 from modelyard_events.values import Evidence, ModelCard
 
+from modelyard_registry.artifacts.inspection.findings import ACCOMPANYING, Finding, Inspection
 from modelyard_registry.gates.rules import (
     ChampionGate,
     ComplianceGate,
@@ -19,12 +20,22 @@ from modelyard_registry.gates.rules import (
     SecurityGate,
     TestsGate,
 )
-from modelyard_registry.gates.signatures import SignatureKey, find_signer
+from modelyard_registry.gates.signatures import SIGNATURE, SignatureKey, find_signer
 
-FORMATS_WITHOUT_CODE = frozenset({"onnx", "safetensors", "gguf", "h5", "jsonl", "saved-model"})
+FORMATS_WITHOUT_CODE = frozenset(
+    {"onnx", "safetensors", "saved-model", "npy", "npz", "json", "jsonl", "lightgbm", "pmml"}
+)
 """Formats whose files are data: loading one runs no code of its author's."""
 
-PICKLED_FORMATS = frozenset({"pickle", "joblib", "cloudpickle", "dill"})
+CONTAINERS = frozenset({"zip", "tar", "gzip", "bzip2", "xz", "zlib", "folder"})
+"""What holds files, each of which is judged."""
+
+FORMATS_WITH_CODE = frozenset(
+    {"pickle", "joblib", "cloudpickle", "dill", "torch", "torchscript", "keras", "h5", "mar", "rds"}
+)
+"""Formats that can hold code, which `allow_pickle` admits."""
+
+FINDINGS_TOLD_MAX = 5
 
 SCAN_TAG = "scan_result"
 TESTS_TAG = "tests"
@@ -46,7 +57,8 @@ class GateFacts:
 
     `champion` is the version that the move would be measured against, if there is one. `had_champion` says
     whether the registered model ever had one, `rollback_target` which version a rollback of this move could
-    restore. `signature` is what is attached as one, which `signature_keys` may have made.
+    restore. `signature` is what is attached as one, which `signature_keys` may have made. `artifact` says what the
+    stored artifact consists of, None when none is stored; `attached` likewise, by name, of the further artifacts.
     """
 
     evidence: Evidence
@@ -54,7 +66,7 @@ class GateFacts:
     model_card: ModelCard | None
     digest: str
     format: str
-    artifact_is_stored: bool
+    artifact: Inspection | None
     endpoint_health: str | None
     owner: str | None
     review_status: str | None
@@ -65,6 +77,7 @@ class GateFacts:
     rollback_target: int | None
     signature: bytes | None = None
     signature_keys: tuple[SignatureKey, ...] = ()
+    attached: Mapping[str, Inspection] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,30 +186,49 @@ def _compliance(rule: ComplianceGate, facts: GateFacts) -> Verdict:
 
 def _security(rule: SecurityGate, facts: GateFacts) -> Verdict:
     scan = facts.tags.get(SCAN_TAG)
-    faults = []
-    if not facts.artifact_is_stored:
-        faults.append("No stored artifact has this digest.")
-    if not _is_allowed_format(rule, facts.format):
-        faults.append(f"The format {facts.format} is not allowed.")
+    faults = _artifact_faults(rule, facts)
     if rule.scan_passed and not _is_good(scan):
         faults.append(f"The version's tag {SCAN_TAG!r} says {scan!r}." if scan else "No scan result is known.")
     seen: dict[str, Any] = {
         "digest": facts.digest,
-        "artifact_is_stored": facts.artifact_is_stored,
+        "artifact_is_stored": facts.artifact is not None,
         "format": facts.format,
+        "formats": [] if facts.artifact is None else sorted(facts.artifact.formats),
     }
     if rule.signed:
         finding = find_signer(facts.signature, digest=facts.digest, keys=facts.signature_keys)
         seen["signed_by"] = finding.signed_by
         faults += [] if finding.signed_by else [finding.reason]
-    reason = " ".join(faults) or "The digest is verified and the format allowed."
+    reason = " ".join(faults) or "The digest is verified, and every part of the artifact is allowed."
     return _say(rule, passed=not faults, reason=reason, scan_result=scan, **seen)
 
 
-def _is_allowed_format(rule: SecurityGate, artifact_format: str) -> bool:
-    if artifact_format in PICKLED_FORMATS:
-        return rule.allow_pickle and (rule.formats is None or artifact_format in rule.formats)
-    return artifact_format in (FORMATS_WITHOUT_CODE if rule.formats is None else rule.formats)
+def _artifact_faults(rule: SecurityGate, facts: GateFacts) -> list[str]:
+    if facts.artifact is None:
+        return ["No stored artifact has this digest."]
+    known = FORMATS_WITHOUT_CODE | CONTAINERS | (FORMATS_WITH_CODE if rule.allow_pickle else frozenset())
+    faults = []
+    is_code = facts.format in FORMATS_WITH_CODE and not rule.allow_pickle
+    if is_code or facts.format not in (known if rule.formats is None else rule.formats):
+        faults.append(f"The format {facts.format} is not allowed.")
+    faults += _part_faults(rule, facts.artifact, known=known | {facts.format}, whose="The artifact")
+    for name, attached in facts.attached.items():
+        if name != SIGNATURE:
+            faults += _part_faults(rule, attached, known=known, whose=f"What is attached as {name}")
+    return faults
+
+
+def _part_faults(rule: SecurityGate, inspection: Inspection, *, known: frozenset[str], whose: str) -> list[str]:
+    """What of an artifact's parts is not allowed; one that may run code, where that is allowed, is allowed whole."""
+    if inspection.findings:
+        told = " ".join(_told(finding) for finding in inspection.findings[:FINDINGS_TOLD_MAX])
+        return [] if rule.allow_pickle else [f"{whose} can run code when it is loaded: {told}"]
+    others = sorted(inspection.formats - known - ACCOMPANYING - frozenset(rule.formats or ()))
+    return [f"{whose} has parts of the format {', '.join(others)}: not known to hold no code."] if others else []
+
+
+def _told(finding: Finding) -> str:
+    return f"{finding.path}: {finding.why}" if finding.path else finding.why
 
 
 def _readiness(rule: ReadinessGate, facts: GateFacts) -> Verdict:

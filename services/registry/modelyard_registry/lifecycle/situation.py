@@ -6,7 +6,7 @@ from modelyard_events.values import Stage
 from modelyard_runtime.problems import ConflictError
 
 from modelyard_registry.artifacts.records import find_artifact
-from modelyard_registry.attachments.store import find_signature
+from modelyard_registry.attachments.store import find_signature, list_inspections
 from modelyard_registry.deployments.domain import Deployment
 from modelyard_registry.deployments.store import find_deployment
 from modelyard_registry.experiments.store import list_touching
@@ -164,7 +164,8 @@ async def _facts(tx: Transaction, situation: Situation) -> GateFacts:
         model_card=version.facts.model_card,
         digest=version.digest,
         format=version.format,
-        artifact_is_stored=artifact is not None,
+        artifact=None if artifact is None else artifact.judged,
+        attached=await list_inspections(tx.connection, version_id=version.id),
         endpoint_health=None if situation.deployment is None else situation.deployment.health,
         owner=version.evidence.owner or model.owner,
         review_status=version.review_status,
