@@ -53,6 +53,17 @@ class RegistryClient:
         if self._session is not None:
             await self._session.close()
 
+    async def create_project(self, name: str, *, description: str) -> bool:
+        """Create a project, which takes an admin of all projects. False when one of that name is already there."""
+        document = {"name": name, "description": description}
+        try:
+            await self._request("POST", "/projects", document=document, below=self._root)
+        except RegistryError as error:
+            if error.status == 409:
+                return False
+            raise
+        return True
+
     async def create_registered_model(self, document: Mapping[str, object]) -> bool:
         """Create a registered model. False when one of that name is already there."""
         try:

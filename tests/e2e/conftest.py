@@ -18,9 +18,11 @@ async def world(stack: Stack) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-def project() -> str:
+async def project(world: World) -> str:
     """A project that no other test has."""
-    return f"lender-{uuid.uuid4().hex[:8]}"
+    registry = world.registry(project=f"lender-{uuid.uuid4().hex[:8]}")
+    await registry.found()
+    return registry.project
 
 
 @pytest.fixture

@@ -65,6 +65,7 @@ class Traffic:
             router=world.router(),
         )
         world.models.dawdle_s = DAWDLE_S
+        await lending.registry.found()
         await lending.found()
         (await lending.registry.create_model(SIDE_MODEL, model_type="forecasting")).expect(201)
         return cls(lending=lending, writer=writer, chance=random.Random(seed))

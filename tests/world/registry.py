@@ -48,6 +48,10 @@ class Registry:
     def path(self, path: str) -> str:
         return f"/api/v1/projects/{self.project}{path}"
 
+    async def found(self) -> None:
+        """Create the project, in which everything else happens."""
+        (await self.http.call("POST", "/api/v1/projects", {"name": self.project})).expect(201)
+
     async def create_model(self, name: str, **facts: object) -> Reply:
         """Create a registered model; a lower `rmse` is better unless `facts` say otherwise."""
         document = {"name": name, "primary_metric": PRIMARY_METRIC, "higher_is_better": False, **facts}

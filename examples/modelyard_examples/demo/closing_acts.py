@@ -52,6 +52,7 @@ async def refuse_a_bad_event(screen: Screen, world: World) -> None:
         "Survive bad events", "A run whose artifact nobody uploaded; a run that nobody signed; one of another project."
     )
     own = read_signing_key(world.training_key_file)
+    await world.registry.create_project("elsewhere", description="somebody else's models")
     foreign = await register_signing_key(
         world.registry,
         actor="another-project",

@@ -195,7 +195,8 @@ def _methods_at(request: Request) -> list[str]:
     for route in iter_route_contexts(request.app.routes):
         if route.methods and route.path_regex.match(request.url.path):
             matching.setdefault(route.path_regex.groups, set()).update(route.methods)
-    return sorted(matching[min(matching)]) if matching else []
+    methods = matching[min(matching)] if matching else set()
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
 
 
 def _wrong_method(request: Request, methods: list[str]) -> Response:

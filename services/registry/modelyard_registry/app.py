@@ -58,6 +58,8 @@ from modelyard_registry.models.registration_http import RegistrationDoor
 from modelyard_registry.openapi import install_openapi
 from modelyard_registry.outbox.relay import Relay, RelaySettings
 from modelyard_registry.policies import http as policies_http
+from modelyard_registry.projects import http as projects_http
+from modelyard_registry.projects.known import KnownProjects
 from modelyard_registry.routes import http as routes_http
 from modelyard_registry.scoreboard import http as scoreboard_http
 from modelyard_registry.settings import Settings
@@ -94,6 +96,7 @@ OPERATIONS = (
 )
 
 BESIDE_PROJECTS = (
+    projects_http.router,
     access_http.tokens_router,
     signing_keys_http.router,
     models_by_id_http.router,
@@ -201,6 +204,7 @@ def build_api(
     app.state.refusals = refusals or Refusals(services.unit_of_work, clock=services.clock)
     app.state.unknown_callers = UnknownCallers(clock=services.clock)
     app.state.registrar = registrar
+    app.state.known_projects = KnownProjects(services.database)
     app.state.authentication = Authentication(
         services.principals,
         database=services.database,
@@ -209,7 +213,11 @@ def build_api(
         providers=providers,
     )
     app.add_middleware(
-        RegistrationDoor, services=services, registrar=registrar, operation=versions_http.post_version.__name__
+        RegistrationDoor,
+        services=services,
+        registrar=registrar,
+        projects=app.state.known_projects,
+        operation=versions_http.post_version.__name__,
     )
     app.add_middleware(Gate, authentication=app.state.authentication)
     app.add_middleware(BodyLimit)

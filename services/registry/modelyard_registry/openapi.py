@@ -35,14 +35,20 @@ def install_openapi(app: FastAPI) -> None:
 
 
 def _completed(document: Document) -> Document:
-    for path in document["paths"].values():
+    for address, path in document["paths"].items():
         for method, operation in path.items():
+            if _names_a_project(address, operation):
+                operation["responses"].setdefault("404", problems(404)[404])
             if method.upper() in READING:
                 _leave_out_headers_of_writes(operation)
             else:
                 _say_what_if_match_is(operation)
                 _say_how_bodies_are_refused(operation)
     return document
+
+
+def _names_a_project(address: str, operation: Document) -> bool:
+    return "{project}" in address or any(each["name"] == "project_id" for each in operation.get("parameters", ()))
 
 
 def _leave_out_headers_of_writes(operation: Document) -> None:

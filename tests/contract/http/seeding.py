@@ -82,7 +82,7 @@ async def seed(door: Door) -> Known:
         "stage": ["production", "staging"],
     }
     # In a project of their own: a request is bound to its project's policies, which are set here as well.
-    requests = await _requests(replace(door, project=elsewhere))
+    requests = await _requests(await replace(door, project=elsewhere).found())
     names["request_id"] = [requests["approve"]]
     return Known(
         names=names,

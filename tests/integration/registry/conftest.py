@@ -36,7 +36,8 @@ async def shared_registry(stack: Stack, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture
-def registry_world(shared_registry: RegistryWorld) -> RegistryWorld:
+async def registry_world(shared_registry: RegistryWorld) -> RegistryWorld:
     """The shared registry, with a project that no other test has."""
     project = Registry(http=shared_registry.http, project=f"bank-{uuid.uuid4().hex[:8]}")
+    await project.found()
     return replace(shared_registry, registry=project)

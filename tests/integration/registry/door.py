@@ -3,11 +3,11 @@
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 from fastapi import FastAPI
@@ -78,6 +78,15 @@ class Door:
         """Any operation; `path` is below the project."""
         path = f"/api/v1/projects/{self.project}{path}"
         return await self.http.call(method, path, document, data=data, headers=headers, query=query)
+
+    async def found(self) -> Self:
+        """Have the project, in which everything else happens; what the tests count begins after it."""
+        await add_project(self.database, self.project)
+        return self
+
+    async def beside(self) -> Self:
+        """Another project, which is created."""
+        return await replace(self, project=f"{self.project}-2").found()
 
     async def create(self, name: str = "risk", **facts: object) -> Document:
         """A registered model."""
@@ -155,6 +164,13 @@ class Door:
     async def _fetch(self, statement: str, *arguments: object) -> Any:
         async with self.database.acquire() as connection:
             return await connection.fetch(statement, self.project, *arguments)
+
+
+async def add_project(database: Database, name: str) -> None:
+    """A project as the registry has it, with no entry in the audit log."""
+    statement = "INSERT INTO projects (name, created_at, created_by) VALUES ($1, now(), $2) ON CONFLICT DO NOTHING"
+    async with database.acquire() as connection:
+        await connection.execute(statement, name, ACTOR)
 
 
 def versions(name: str = "risk") -> str:

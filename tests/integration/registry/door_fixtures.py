@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from modelyard_stack import Stack
 
-from tests.integration.registry.door import Door, open_door
+from tests.integration.registry.door import Door, add_project, open_door
 
 
 @pytest.fixture(scope="session")
@@ -29,10 +29,11 @@ async def registry_database(stack: Stack) -> AsyncIterator[str]:
 async def served_door(registry_database: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Door]:
     """The door that all tests share."""
     async with open_door(registry_database, tmp_path_factory.mktemp("artifacts")) as door:
+        await add_project(door.database, "another")
         yield door
 
 
 @pytest.fixture
-def door(served_door: Door) -> Door:
+async def door(served_door: Door) -> Door:
     """The door to a project that no other test has."""
-    return replace(served_door, project=f"p-{uuid.uuid4().hex[:12]}")
+    return await replace(served_door, project=f"p-{uuid.uuid4().hex[:12]}").found()

@@ -30,6 +30,7 @@ from tests.world.topics import Topics
 
 TOKEN = "a-token-for-tests"  # It opens nothing but this test's own registry.
 PROJECT = "bank"
+NEIGHBOUR = "shop"
 SENDER = "nightly-training"
 MODEL_TYPE = "loan-risk"
 ENDPOINT = "http://127.0.0.1:1/infer"
@@ -163,8 +164,11 @@ async def open_registry_world(
             return (await http.call("GET", "/readyz")).status == 200
 
         await until(is_ready)
+        registry = Registry(http=http, project=PROJECT)
+        await registry.found()
+        await Registry(http=http, project=NEIGHBOUR).found()
         yield RegistryWorld(
-            registry=Registry(http=http, project=PROJECT),
+            registry=registry,
             http=http,
             producer=producer,
             bootstrap=bootstrap,

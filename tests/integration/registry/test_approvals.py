@@ -218,7 +218,7 @@ async def test_requests_are_listed_newest_first_and_filtered(guarded: Guarded) -
 
 async def test_another_projects_request_is_out_of_reach(guarded: Guarded) -> None:
     request_id = await guarded.asked(await guarded.staged())
-    elsewhere = Guarded(door=replace(guarded.door, project=f"{guarded.door.project}-2"))
+    elsewhere = Guarded(door=await guarded.door.beside())
 
     replies = [
         await elsewhere.say(verb, request_id, actor="bob") for verb in ("approve", "reject", "withdraw", "apply")

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -192,7 +191,7 @@ async def test_head_and_get_tell_the_digest(door: Door) -> None:
 
 async def test_an_artifact_belongs_to_the_project_that_uploaded_it(door: Door) -> None:
     digest = await door.upload(SMALL)
-    elsewhere = replace(door, project=f"{door.project}-2")
+    elsewhere = await door.beside()
 
     assert (await elsewhere.call("GET", f"/artifacts/{digest}")).status == 404
     assert (await elsewhere.call("HEAD", f"/artifacts/{digest}")).status == 404

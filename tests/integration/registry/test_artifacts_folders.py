@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -83,7 +82,7 @@ async def test_the_same_folder_again_changes_nothing(door: Door) -> None:
 
 async def test_a_folder_needs_all_its_files_in_its_own_project(door: Door) -> None:
     await a_folder(door)
-    elsewhere = replace(door, project=f"{door.project}-2")
+    elsewhere = await door.beside()
     await elsewhere.upload(FILES["saved_model.pb"])
 
     refused = await elsewhere.call("POST", "/artifacts/manifests", listed(FILES))
@@ -95,7 +94,7 @@ async def test_a_folder_needs_all_its_files_in_its_own_project(door: Door) -> No
 
 async def test_a_folder_and_its_files_are_unreadable_from_another_project(door: Door) -> None:
     folder = await a_folder(door)
-    elsewhere = replace(door, project=f"{door.project}-2")
+    elsewhere = await door.beside()
 
     for path in ("", "/files", "/files/saved_model.pb"):
         assert (await elsewhere.call("GET", f"/artifacts/{folder['digest']}{path}")).status == 404
@@ -133,7 +132,7 @@ async def test_no_path_leads_out_of_a_folder(door: Door, path: str) -> None:
 async def test_a_manifest_that_was_uploaded_as_a_file_is_not_mistaken_for_a_folder(door: Door) -> None:
     folder = await a_folder(door)
     manifest = (await door.call("GET", f"/artifacts/{folder['digest']}")).body
-    elsewhere = replace(door, project=f"{door.project}-2")
+    elsewhere = await door.beside()
     for content in (manifest, *filter(None, FILES.values())):
         await elsewhere.upload(content)
 
@@ -164,7 +163,7 @@ async def test_further_artifacts_belong_to_a_version_for_good(door: Door) -> Non
 async def test_only_what_the_project_has_can_be_attached(door: Door) -> None:
     await door.create()
     await door.register()
-    elsewhere = replace(door, project=f"{door.project}-2")
+    elsewhere = await door.beside()
     foreign = await elsewhere.upload(b"of another project")
 
     refused = await door.call("PUT", f"{versions()}/1/artifacts/report", {"digest": foreign})

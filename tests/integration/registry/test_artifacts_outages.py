@@ -70,7 +70,7 @@ async def world(
         )
         store = choose_artifact_store(settings, new_id=new_uuid7)
         door = await opened.enter_async_context(open_door(registry_database, tmp_path, store=store))
-        yield World(door=replace(door, project=f"p-{uuid.uuid4().hex[:12]}"), wire=wire)
+        yield World(door=await replace(door, project=f"p-{uuid.uuid4().hex[:12]}").found(), wire=wire)
 
 
 @pytest.mark.parametrize("state", [WireState.CUT, WireState.FAILING, WireState.SILENT])

@@ -38,7 +38,7 @@ async def s3_door(
         monkeypatch.setenv(name, setting)
     settings = S3Settings(bucket=s3_server.bucket, endpoint=s3_server.endpoint, region="us-east-1")
     async with open_door(registry_database, tmp_path, store=S3ArtifactStore(settings, new_id=new_uuid7)) as door:
-        yield replace(door, project=f"p-{uuid.uuid4().hex[:12]}")
+        yield await replace(door, project=f"p-{uuid.uuid4().hex[:12]}").found()
 
 
 @pytest.fixture(autouse=True)
@@ -184,7 +184,7 @@ async def test_an_aborted_upload_leaves_nothing_in_the_bucket(s3_door: Door, s3_
 async def test_two_projects_share_one_object_and_neither_reads_the_others(
     s3_door: Door, s3_server: ObjectServer
 ) -> None:
-    elsewhere = replace(s3_door, project=f"{s3_door.project}-2")
+    elsewhere = await s3_door.beside()
     digest = await s3_door.upload(b"shared")
 
     before = await elsewhere.call("GET", f"/artifacts/{digest}")
@@ -204,7 +204,7 @@ async def test_a_storage_that_is_away_is_told_and_changes_nothing(
     settings = S3Settings(bucket="models", endpoint=f"http://{HOST}:{nobody}", region="us-east-1")
 
     async with open_door(registry_database, tmp_path, store=S3ArtifactStore(settings, new_id=new_uuid7)) as door:
-        door = replace(door, project=f"p-{uuid.uuid4().hex[:12]}")
+        door = await replace(door, project=f"p-{uuid.uuid4().hex[:12]}").found()
         answers = await asyncio.gather(
             door.call("PUT", f"/artifacts/{digest_of(b'x')}", data=b"x"),
             door.call("POST", f"{PATH}/uploads", BEGINNING),

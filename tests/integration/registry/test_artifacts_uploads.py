@@ -1,7 +1,6 @@
 """Uploads by parts through the registry: resumed, proved, aborted, and cleaned up when they are left alone."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 
@@ -142,7 +141,7 @@ async def test_an_aborted_upload_leaves_nothing(door: Door) -> None:
 async def test_an_upload_belongs_to_its_project(door: Door) -> None:
     content = content_of(door)
     begun = await begin(door, content)
-    elsewhere = replace(door, project=f"{door.project}-2")
+    elsewhere = await door.beside()
 
     answers = [
         await elsewhere.call("GET", path_of(begun)),
@@ -157,7 +156,7 @@ async def test_an_upload_belongs_to_its_project(door: Door) -> None:
 async def test_knowing_a_digest_of_another_project_opens_nothing(door: Door) -> None:
     content = content_of(door)
     digest = await door.upload(content)
-    elsewhere = replace(door, project=f"{door.project}-2")
+    elsewhere = await door.beside()
     begun = await begin(elsewhere, content)
 
     completed = await elsewhere.call("POST", f"{path_of(begun)}/complete")
@@ -169,7 +168,7 @@ async def test_knowing_a_digest_of_another_project_opens_nothing(door: Door) -> 
 
 async def test_two_projects_share_the_bytes_and_nothing_else(door: Door) -> None:
     content = content_of(door)
-    elsewhere = replace(door, project=f"{door.project}-2")
+    elsewhere = await door.beside()
 
     digest = await door.upload(content)
     await elsewhere.upload(content)

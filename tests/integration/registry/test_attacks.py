@@ -177,7 +177,7 @@ async def test_another_projects_artifact_model_and_version_are_out_of_reach(door
     await door.create()
     await door.register(run_id="run-1")
     digest = digest_of(b"a model")
-    elsewhere = replace(door, project=f"{door.project}-2")
+    elsewhere = await door.beside()
     await elsewhere.create("mine")
     before = await elsewhere.marks()
 
@@ -202,7 +202,7 @@ async def test_another_projects_artifact_model_and_version_are_out_of_reach(door
 async def test_a_page_token_of_another_project_shows_nothing_of_it(door: Door) -> None:
     for name in ("a-secret", "b-secret", "c-secret"):
         await door.create(name)
-    elsewhere = replace(door, project=f"{door.project}-2")
+    elsewhere = await door.beside()
     await elsewhere.create("b-mine")
     token = (await door.call("GET", "/registered-models", query={"page_size": "1"})).expect(200)["next_page_token"]
 

@@ -84,7 +84,7 @@ async def test_a_refusal_is_recorded_although_its_request_changed_nothing(door: 
 async def test_a_project_sees_its_own_entries_only(door: Door) -> None:
     await door.create()
 
-    elsewhere = await door.http.call("GET", f"/api/v1/projects/{door.project}-2/audit-entries")
+    elsewhere = await (await door.beside()).call("GET", "/audit-entries")
 
     assert elsewhere.expect(200)["items"] == []
 

@@ -164,7 +164,7 @@ async def test_names_and_versions_conflict_as_the_document_says(door: Door) -> N
 
 async def test_a_retry_in_another_project_is_another_request(door: Door) -> None:
     key = {"Idempotency-Key": uuid.uuid4().hex}
-    elsewhere = f"{door.project}-2"
+    elsewhere = (await door.beside()).project
 
     here = await ask(door, "POST", REGISTRY, {"name": "risk"}, query={"project_id": door.project}, headers=key)
     again = await ask(door, "POST", REGISTRY, {"name": "risk"}, query={"project_id": door.project}, headers=key)

@@ -48,9 +48,8 @@ async def test_a_moment_as_rfc_3339_writes_it_is_understood(door: Door, moment: 
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("OPTIONS", "/registered-models", "GET, POST"),
-        ("PUT", "/registered-models/risk", "DELETE, GET, PATCH"),
-        ("HEAD", "/registered-models/risk", "DELETE, GET, PATCH"),
+        ("OPTIONS", "/registered-models", "GET, HEAD, POST"),
+        ("PUT", "/registered-models/risk", "DELETE, GET, HEAD, PATCH"),
         ("PUT", "/artifacts/manifests", "POST"),
         ("GET", "/artifacts/manifests", "POST"),
     ],
@@ -64,7 +63,7 @@ async def test_an_address_says_which_methods_it_takes(door: Door, method: str, p
 
     assert (answer.status, answer.headers["Allow"]) == (405, allow)
     assert answer.content_type == "application/problem+json"
-    assert method == "HEAD" or b'"fix":"Use one of: ' in body
+    assert b'"fix":"Use one of: ' in body
 
 
 async def test_a_read_takes_no_notice_of_what_is_for_writes(door: Door) -> None:

@@ -1,7 +1,6 @@
 """Transitions, champions and rollback over HTTP, with the facts, the audit entries and the routes they leave."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -386,7 +385,7 @@ async def test_transitions_are_remembered_with_who_and_why(door: Door) -> None:
 async def test_the_lifecycle_of_another_projects_model_is_out_of_reach(door: Door) -> None:
     await door.create()
     await door.promote()
-    elsewhere = replace(door, project=f"{door.project}-2")
+    elsewhere = await door.beside()
 
     assert (await elsewhere.move(1, "deprecated")).status == 404
     assert (await roll_back(elsewhere, replaces=1)).status == 404

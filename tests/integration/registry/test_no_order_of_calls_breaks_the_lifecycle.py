@@ -68,7 +68,7 @@ class Lifecycle(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        door = replace(type(self).door, project=f"life-{uuid.uuid4().hex[:12]}")
+        door = self.wait(replace(type(self).door, project=f"life-{uuid.uuid4().hex[:12]}").found())
         digests = [self.wait(door.upload(content)) for content in (b"one model", b"another model")]
         self.witness = Witness(
             door=door,

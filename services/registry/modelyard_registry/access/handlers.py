@@ -20,6 +20,7 @@ from modelyard_registry.access.domain import (
     refuse_unless_issuable,
 )
 from modelyard_registry.database import Connection
+from modelyard_registry.projects.known import refuse_unknown_project
 from modelyard_registry.transactions import Transaction
 
 ENDING_LETTERS = 4
@@ -35,8 +36,12 @@ def audited_project(project: str) -> str:
 async def issue_token(
     tx: Transaction, command: IssueToken, *, issuer: Principal, make: Callable[[], str] = new_token
 ) -> tuple[ApiToken, str]:
-    """A new token, and the text that proves it, which is kept nowhere. Raises what `refuse_unless_issuable` does."""
+    """A new token, and the text that proves it, which is kept nowhere.
+
+    Raises ProjectNotFoundError and what `refuse_unless_issuable` does.
+    """
     refuse_unless_issuable(command, issuer=issuer, now=tx.now)
+    await refuse_unknown_project(tx.connection, command.project, caller=issuer)
     secret = make()
     token = ApiToken(
         id=tx.new_id(),

@@ -38,6 +38,7 @@ from modelyard_registry.http import (
     requires,
     requires_somewhere,
 )
+from modelyard_registry.projects.known import refuse_unknown_project
 from modelyard_registry.transactions import Transaction
 
 Actor = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:+-]{0,199}$")]
@@ -144,7 +145,7 @@ class GrantPage(BaseModel):
     "",
     status_code=201,
     response_model=IssuedApiTokenDocument,
-    responses=problems(409),
+    responses=problems(404, 409),
     summary="Issue an API token",
     dependencies=[requires_somewhere(Permission.ACCESS_MANAGE)],
 )
@@ -167,7 +168,7 @@ async def post_token(body: NewApiToken, call: Caller) -> Response:
 
 @tokens_router.get(
     "",
-    responses=problems(),
+    responses=problems(404),
     summary="List API tokens, newest first",
     dependencies=[requires_somewhere(Permission.ACCESS_MANAGE)],
 )
@@ -181,6 +182,7 @@ async def get_tokens(
     call.principal.refuse_unless_may(Permission.ACCESS_MANAGE, project)
     position = decode_page_token(page_token, shape=(UUID,))
     async with call.services.database.reading() as connection:
+        await refuse_unknown_project(connection, project, caller=call.principal)
         found = await store.list_tokens(
             connection, project=project, before=position[0] if position else None, limit=page_size + 1
         )

@@ -19,6 +19,7 @@ from modelyard_runtime.sums import Summed, Sums
 
 from modelyard_registry.http import DEFAULT_PROJECT
 from modelyard_registry.metrics import REFUSALS
+from modelyard_registry.projects.store import project_on_record
 from modelyard_registry.transactions import RequestContext, UnitOfWork
 
 FLUSH_EVERY_S = 5.0
@@ -81,7 +82,7 @@ class Refusals:
         try:
             async with self._unit_of_work(context) as tx:
                 await tx.record_audit(
-                    project=refused.project,
+                    project=await project_on_record(tx.connection, refused.project),
                     action=refused.action,
                     subject=refused.subject,
                     after={"problem": "forbidden", "operation": refused.operation, "count": count},

@@ -18,12 +18,17 @@ from modelyard_registry.access.signing_keys import (
     refuse_unless_registrable,
 )
 from modelyard_registry.database import Connection
+from modelyard_registry.projects.known import refuse_unknown_project
 from modelyard_registry.transactions import Transaction
 
 
 async def register_signing_key(tx: Transaction, command: RegisterSigningKey, *, manager: Principal) -> SigningKey:
-    """Bind a public key to an actor. Raises SigningKeyKnownError and what `refuse_unless_registrable` does."""
+    """Bind a public key to an actor.
+
+    Raises SigningKeyKnownError, ProjectNotFoundError and what `refuse_unless_registrable` does.
+    """
     refuse_unless_registrable(command, manager=manager, now=tx.now)
+    await refuse_unknown_project(tx.connection, command.project, caller=manager)
     key = SigningKey(
         id=tx.new_id(),
         public_key=command.public_key,

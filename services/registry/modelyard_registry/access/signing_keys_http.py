@@ -36,6 +36,7 @@ from modelyard_registry.http import (
     problems,
     requires_somewhere,
 )
+from modelyard_registry.projects.known import refuse_unknown_project
 from modelyard_registry.transactions import Transaction
 
 IngestTopic = Literal["training-runs.v1", "entity-changes.v1"]
@@ -126,7 +127,7 @@ class SigningKeyPage(BaseModel):
     "",
     status_code=201,
     response_model=SigningKeyDocument,
-    responses=problems(409),
+    responses=problems(404, 409),
     summary="Register a signing key",
     dependencies=[requires_somewhere(Permission.ACCESS_MANAGE)],
 )
@@ -164,6 +165,7 @@ async def get_signing_keys(
     call.principal.refuse_unless_may(Permission.ACCESS_MANAGE, project)
     position = decode_page_token(page_token, shape=(UUID,))
     async with call.services.database.reading() as connection:
+        await refuse_unknown_project(connection, project, caller=call.principal)
         found = await store.list_keys(
             connection, project=project, before=position[0] if position else None, limit=page_size + 1
         )

@@ -11,6 +11,7 @@ from modelyard_registry.access_facts.domain import Entry, count_missing, entry_o
 from modelyard_registry.http import DEFAULT_PROJECT
 from modelyard_registry.metrics import FACTS_MISSING
 from modelyard_registry.offsets import advance_offset, consumer_errors
+from modelyard_registry.projects.store import project_on_record
 from modelyard_registry.scoreboard import store
 from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
 
@@ -65,7 +66,7 @@ class AccessFacts:
                 causation_id=entry.causation_id,
             )
             await tx.on_behalf_of(context).record_audit(
-                project=entry.project,
+                project=await project_on_record(tx.connection, entry.project),
                 action=entry.action,
                 subject=entry.subject,
                 after=entry.after,

@@ -16,7 +16,7 @@ from modelyard_runtime.principals import Principal
 from modelyard_runtime.problems import InvalidRequestError
 
 from modelyard_registry.compatibility.store import find_project_of
-from modelyard_registry.http import DEFAULT_PROJECT, Requirement, Services, authenticate_caller
+from modelyard_registry.http import DEFAULT_PROJECT, Requirement, Services, authenticate_caller, refuse_unknown
 
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -47,6 +47,7 @@ class RequirementThere(Requirement):
         project = named.pop() if named else await self._project_of_id(request, principal)
         request.state.project = project
         principal.refuse_unless_may(self.permission, project)
+        await refuse_unknown(request, principal, project)
 
     def refuse_before_reading(self, request: HttpRequest) -> None:
         """Refuse whoever may do it in no project at all: which one is meant may be said in the body only."""

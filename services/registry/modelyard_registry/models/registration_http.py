@@ -26,6 +26,7 @@ from modelyard_registry.models.documents import NewModelVersion
 from modelyard_registry.models.domain import RegisterModelVersion, SemanticVersion
 from modelyard_registry.models.registrar import Order, Registered, Registrar
 from modelyard_registry.preconditions import IF_MATCH_CHARS_MAX, etag_of
+from modelyard_registry.projects.known import KnownProjects
 
 _SLUG = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 _PATH = re.compile(f"/api/v1/projects/({_SLUG})/registered-models/({_SLUG})/versions")
@@ -90,10 +91,13 @@ class _Operation:
 class RegistrationDoor:
     """ASGI middleware, innermost of all: registers versions, and passes everything else on."""
 
-    def __init__(self, app: ASGIApp, *, services: Services, registrar: Registrar, operation: str) -> None:
+    def __init__(
+        self, app: ASGIApp, *, services: Services, registrar: Registrar, projects: KnownProjects, operation: str
+    ) -> None:
         self._app = app
         self._services = services
         self._registrar = registrar
+        self._projects = projects
         self._operation = _Operation(operation)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,6 +116,7 @@ class RegistrationDoor:
             return await self._app(scope, _once_more(body, receive), send)
         scope["route"] = self._operation
         try:
+            await self._projects.refuse_unless_known(named[1], caller=scope["state"]["principal"])
             registered = await self._registrar.register(order)
         except ProblemError as problem:
             return await problem_response(problem)(scope, receive, send)

@@ -8,6 +8,7 @@ from modelyard_runtime.consume import Batch, Delivery
 from modelyard_registry.models.domain import RegisterModelVersion, SemanticVersion
 from modelyard_registry.models.handlers import register_versions
 from modelyard_registry.offsets import advance_offset, consumer_errors
+from modelyard_registry.projects.handlers import refuse_unknown_projects
 from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
 
 
@@ -33,6 +34,7 @@ class TrainingRuns:
         self, tx: Transaction, deliveries: Sequence[Delivery[TrainingRunCompleted]]
     ) -> None:
         """Register the versions that runs made; the same run and digest make one once."""
+        await refuse_unknown_projects(tx, {each.event.project for each in deliveries})
         await register_versions(tx, [(_command(each), _on_behalf_of(tx, each)) for each in deliveries])
 
 
