@@ -230,7 +230,9 @@ async def test_while_the_database_is_away_callers_are_told_to_try_again(
         away = await cabled.http.call("POST", f"/api/v1/projects/{door.project}/registered-models", MODEL)
         cable.is_cut = False
         async with asyncio.timeout(DEADLINE_S):
-            while (back := await cabled.http.call("GET", f"/api/v1/projects/{door.project}/registered-models")).status != 200:
+            while (
+                back := await cabled.http.call("GET", f"/api/v1/projects/{door.project}/registered-models")
+            ).status != 200:
                 assert back.status == 503
                 await asyncio.sleep(0.05)
 

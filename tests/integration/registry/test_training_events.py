@@ -36,6 +36,9 @@ async def test_a_run_that_is_refused_is_parked_with_the_reason_and_the_others_go
     digest = await registry_world.registry.upload(b"a model")
     refused = {
         "registered_model_not_found": _a_run(registry_world, digest=digest, run_id="no-model", model="nobody"),
+        "project_not_found": _a_run(
+            registry_world, digest=digest, run_id="no-project", project=f"{registry_world.project}x"
+        ),
         "artifact_not_uploaded": _a_run(registry_world, digest=f"sha256:{'0' * 64}", run_id="no-bytes"),
     }
     await _report(registry_world, _a_run(registry_world, digest=digest, run_id="before"))
@@ -70,9 +73,11 @@ async def test_the_stored_offset_passes_everything_that_was_settled(registry_wor
     await until(are_passed)
 
 
-def _a_run(world: RegistryWorld, *, digest: str, run_id: str, model: str = "everyone") -> TrainingRunCompleted:
+def _a_run(
+    world: RegistryWorld, *, digest: str, run_id: str, model: str = "everyone", project: str | None = None
+) -> TrainingRunCompleted:
     return TrainingRunCompleted(
-        project=world.project,
+        project=project or world.project,
         model=model,
         run_id=run_id,
         digest=digest,
