@@ -18,6 +18,7 @@ class Permission(StrEnum):
     MODELS_DELETE = "models:delete"
     VERSIONS_REGISTER = "versions:register"
     VERSIONS_WRITE = "versions:write"
+    VERSIONS_REQUEST_TRANSITION = "versions:request-transition"
     VERSIONS_TRANSITION = "versions:transition"
     VERSIONS_APPROVE = "versions:approve"
     ARTIFACTS_READ = "artifacts:read"
@@ -36,8 +37,10 @@ class Permission(StrEnum):
 IMPLIED: Mapping[Permission, Permission] = {
     Permission.MODELS_READ: Permission.MODELS_READ_PRODUCTION,
     Permission.ARTIFACTS_READ: Permission.ARTIFACTS_READ_PRODUCTION,
+    Permission.VERSIONS_TRANSITION: Permission.VERSIONS_REQUEST_TRANSITION,
 }
-"""What a permission brings along: whoever may read everything may read what is in production."""
+"""What a permission brings along: whoever may read everything may read what is in production, and whoever
+may move versions may ask others to agree to a move."""
 
 
 def with_implied(permissions: Iterable[Permission]) -> frozenset[Permission]:
@@ -71,6 +74,7 @@ _GRANTED: Mapping[Role, frozenset[Permission]] = {
             Permission.MODELS_WRITE,
             Permission.VERSIONS_REGISTER,
             Permission.VERSIONS_WRITE,
+            Permission.VERSIONS_REQUEST_TRANSITION,
             Permission.ARTIFACTS_READ,
             Permission.ARTIFACTS_WRITE,
         }

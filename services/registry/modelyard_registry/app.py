@@ -47,7 +47,7 @@ from modelyard_registry.deployments import http as deployments_http
 from modelyard_registry.experiments.http import experiments_router
 from modelyard_registry.http import Services
 from modelyard_registry.kafka_side import KafkaSide
-from modelyard_registry.lifecycle import champion_http
+from modelyard_registry.lifecycle import champion_http, preview_http
 from modelyard_registry.lifecycle import http as lifecycle_http
 from modelyard_registry.metrics import RequestMeter
 from modelyard_registry.models import changes_http as model_changes_http
@@ -83,6 +83,7 @@ OPERATIONS = (
     uploads_http.router,
     attachments_http.router,
     lifecycle_http.router,
+    preview_http.router,
     champion_http.router,
     policies_http.router,
     approvals_http.router,

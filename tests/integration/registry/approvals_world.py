@@ -6,7 +6,14 @@ from typing import Any
 from tests.integration.registry.door import Document, Door, versions
 from tests.world.http_client import Reply
 
-TOKENS = {"ann": "anns-token", "bob": "bobs-token", "cem": "cems-token", "dee": "dees-token", "eve": "eves-token"}
+TOKENS = {
+    "ann": "anns-token",
+    "bob": "bobs-token",
+    "cem": "cems-token",
+    "dee": "dees-token",
+    "eve": "eves-token",
+    "fay": "fays-token",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,8 +73,19 @@ async def change_the_model_card(guarded: Guarded, number: int) -> None:
     (await guarded.door.call("PATCH", f"{versions()}/{number}", patch)).expect(200)
 
 
+async def change_the_description(guarded: Guarded, number: int) -> None:
+    (await guarded.door.call("PATCH", f"{versions()}/{number}", {"description": "another"})).expect(200)
+
+
+async def attach_an_artifact(guarded: Guarded, number: int) -> None:
+    digest = await guarded.door.upload(b"a tokenizer")
+    (await guarded.door.call("PUT", f"{versions()}/{number}/artifacts/tokenizer", {"digest": digest})).expect(201)
+
+
 CHANGES = [
-    (change_the_model_card, {"facts_sha256"}),
+    (change_the_model_card, {"model_card"}),
+    (change_the_description, {"description"}),
+    (attach_an_artifact, {"artifacts.tokenizer"}),
     (move_the_endpoint, {"endpoint_url", "endpoint_revision"}),
     (change_the_evidence, {"evidence_sha256"}),
     (swap_the_artifact, {"digest"}),

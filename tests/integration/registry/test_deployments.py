@@ -39,6 +39,38 @@ async def test_the_revision_rises_with_all_that_steers_requests_and_not_with_the
     assert revisions == [1, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("prod", "Did you mean production?"),
+        ("Production", "Did you mean production?"),
+        ("prodution", "Did you mean production?"),
+        ("stage", "Did you mean staging?"),
+        ("eu-west-1", "Use one of: dev, test, staging, production."),
+    ],
+)
+async def test_a_word_that_is_no_environment_makes_no_deployment(door: Door, word: str, said: str) -> None:
+    await door.create()
+    await door.register()
+    marks = await door.marks()
+
+    refused = await door.call("PUT", f"{PATH}/{word}", {"url": ENDPOINT})
+    unread = await door.call("GET", f"{PATH}/{word}")
+
+    assert (refused.status, refused.document["type"], unread.status) == (422, "/problems/environment-unknown", 422)
+    assert said in f"{refused.document['detail']} {refused.document['fix']}"
+    assert await door.marks() == marks
+
+
+async def test_other_words_for_an_environment_mean_the_same_deployment(door: Door) -> None:
+    await door.create()
+    await door.register()
+
+    (await door.call("PUT", f"{PATH}/development", {"url": ENDPOINT})).expect(200)
+
+    assert (await door.call("GET", f"{PATH}/dev")).expect(200)["environment"] == "dev"
+
+
 async def test_the_same_deployment_again_changes_nothing(door: Door) -> None:
     await door.create()
     await door.register()

@@ -83,8 +83,28 @@ async def test_a_dry_run_tells_every_verdict_and_changes_nothing(door: Door) -> 
     assert [verdict["passed"] for verdict in preview["verdicts"]] == [True, False]
     assert (preview["approvals_needed"], preview["role"], preview["moves_champion"]) == (2, "approver", True)
     assert await door.marks() == marks
-    refused = await door.call("POST", f"{versions()}/{number}/transitions/dry-run", {"to_stage": "deprecated"})
-    assert (refused.status, await door.marks()) == (409, marks)
+
+
+async def test_a_dry_run_of_a_move_that_cannot_be_made_says_what_is_missing_beside_every_verdict(door: Door) -> None:
+    await door.create()
+    await demand(door, "production", AUC_GATE)
+    number = int((await door.register(**measured(0.7)))["number"])
+
+    not_adjacent = await dry_run(door, number)
+    (await door.move(number, "staging")).expect(200)
+    without_endpoint = await dry_run(door, number)
+    marks = await door.marks()
+    no_such_move = await dry_run(door, number, "deprecated")
+
+    assert not_adjacent["missing"] == ["risk 1 is in development and cannot move to production."]
+    assert {each["to_stage"] for each in not_adjacent["possible"]} == {"staging", "archived"}
+    assert without_endpoint["missing"] == [
+        "The version needs a deployment in production whose health is not `unhealthy`."
+    ]
+    for preview in (not_adjacent, without_endpoint):
+        assert [(each["gate"], each["passed"]) for each in preview["verdicts"]] == [("performance", False)]
+        assert (preview["allowed"], preview["moves_champion"]) == (False, False)
+    assert (no_such_move["allowed"], no_such_move["verdicts"], await door.marks()) == (False, [], marks)
 
 
 async def test_a_version_no_worse_than_the_champion_may_follow_it(door: Door) -> None:

@@ -7,9 +7,9 @@ from uuid import UUID
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from modelyard_events.values import Stage
+from modelyard_registry.approvals.bound import Bound, refuse_stale
 from modelyard_registry.approvals.domain import (
     OPEN,
-    Bound,
     Decision,
     DecisionKind,
     RequestState,
@@ -19,7 +19,6 @@ from modelyard_registry.approvals.domain import (
     decide_expiry,
     decide_rejection,
     decide_withdrawal,
-    refuse_stale,
 )
 from modelyard_registry.policies.domain import Apply
 from modelyard_runtime.permissions import Role
@@ -106,7 +105,7 @@ class OneRequest(RuleBasedStateMachine):
             state = decide_approval(
                 self.request, actor=actor, roles=self.roles(actor), lapsed=self.lapsed, now=self.now
             )
-            refuse_stale(self.request, self.bound)
+            refuse_stale(self.request.bound, self.bound)
         except ConflictError:
             return
         assert actor != "ann"
@@ -134,7 +133,7 @@ class OneRequest(RuleBasedStateMachine):
     def apply(self) -> None:
         try:
             state = decide_application(self.request, lapsed=self.lapsed, now=self.now)
-            refuse_stale(self.request, self.bound)
+            refuse_stale(self.request.bound, self.bound)
         except ConflictError:
             return
         agreed = {each.actor for each in self.request.approvals} & self.approvers

@@ -4,10 +4,11 @@ from datetime import datetime
 from typing import Any, Self
 
 from modelyard_events.values import Endpoint, Stage
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from modelyard_registry.access.permissions import Role
-from modelyard_registry.approvals.domain import Decision, DecisionKind, RequestState, TransitionRequest
+from modelyard_registry.approvals.bound import Changes
+from modelyard_registry.approvals.domain import OPEN, Decision, DecisionKind, RequestState, TransitionRequest
 from modelyard_registry.lifecycle.domain import Health
 from modelyard_registry.lifecycle.http import VerdictDocument
 from modelyard_registry.policies.domain import Apply
@@ -39,11 +40,24 @@ class BoundDocument(BaseModel):
     digest: str
     evidence_sha256: str
     facts_sha256: str | None
+    said: dict[str, str] | None = Field(
+        default=None,
+        description="The SHA-256 of each thing said about the version, and of each further artifact (`artifacts.…`).",
+    )
     endpoint_url: str | None
     endpoint_revision: int | None
     project_policy_revision: int
     model_policy_revision: int
     champion: str | None
+
+
+class ChangeDocument(BaseModel):
+    """One thing that is not any more as it was when the request was made; digests where values would say nothing."""
+
+    name: str
+    then: Any
+    now: Any
+    words: str
 
 
 class ProposedDeploymentDocument(BaseModel):
@@ -57,6 +71,8 @@ class TransitionRequestDocument(BaseModel):
     """A move that waits, or waited, for agreement. `verdicts` are the gates' when it was made.
 
     With a `deployment` the version stays in its stage and is to answer there. `revision` rises with each decision.
+    An open request `is_stale` when something that it is bound to has changed, as `changed` says: nobody can agree to
+    it as long as that is so. The same person can ask anew, which withdraws it.
     """
 
     request_id: str
@@ -69,6 +85,8 @@ class TransitionRequestDocument(BaseModel):
     deployment: ProposedDeploymentDocument | None
     reason: str | None
     state: RequestState
+    is_stale: bool
+    changed: list[ChangeDocument]
     revision: int
     approvals_needed: int
     approvals_given: int
@@ -85,8 +103,10 @@ class TransitionRequestDocument(BaseModel):
     end_comment: str | None
 
     @classmethod
-    def of(cls, request: TransitionRequest, *, now: datetime) -> Self:
-        """The document about `request`, as it stands at that moment."""
+    def of(cls, request: TransitionRequest, *, now: datetime, changed: Changes | None = None) -> Self:
+        """The document about `request`, as it stands at that moment; `changed` says why nobody can agree to it."""
+        state = request.state_at(now)
+        stale = changed if changed and state in OPEN else {}
         verdicts: list[dict[str, Any]] = list(request.verdicts)
         return cls(
             request_id=str(request.id),
@@ -99,7 +119,12 @@ class TransitionRequestDocument(BaseModel):
             deployment=_proposed(request),
             reason=request.reason,
             revision=request.revision,
-            state=request.state_at(now),
+            state=state,
+            is_stale=bool(stale),
+            changed=[
+                ChangeDocument(name=name, then=each.then, now=each.now, words=each.words)
+                for name, each in stale.items()
+            ],
             approvals_needed=request.approvals_needed,
             approvals_given=len(request.approvals),
             role=request.role,

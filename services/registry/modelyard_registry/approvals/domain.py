@@ -1,10 +1,10 @@
-"""A transition request: its states, who may decide about it, and what exactly is agreed to.
+"""A transition request: its states, and who may decide about it.
 
 pending → approved / rejected / withdrawn / expired, approved → applied / rejected / withdrawn / expired.
 """
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -14,16 +14,13 @@ from modelyard_events.values import Endpoint, Stage
 from modelyard_runtime.permissions import Role
 from modelyard_runtime.problems import ConflictError
 
+from modelyard_registry.approvals.bound import Bound
 from modelyard_registry.lifecycle.domain import Health
 from modelyard_registry.policies.domain import Apply
 
 
 class RequestClosedError(ConflictError):
     """The transition request has come to its end."""
-
-
-class RequestStaleError(ConflictError):
-    """What was to be agreed to has changed since the request was made."""
 
 
 class SelfApprovalError(ConflictError):
@@ -81,29 +78,6 @@ class Decision:
     kind: DecisionKind
     comment: str | None
     decided_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bound:
-    """What is agreed to, as it was when the request was made.
-
-    `champion` is the version that serves the slot (`model/number`); an endpoint that is not there has no URL.
-    """
-
-    stage: str
-    digest: str
-    evidence_sha256: str
-    endpoint_url: str | None
-    endpoint_revision: int | None
-    project_policy_revision: int
-    model_policy_revision: int
-    champion: str | None
-    facts_sha256: str | None = None
-    """What people said about the version: description, tags, model card and custom metadata."""
-
-    def document(self) -> dict[str, Any]:
-        """It as JSON has it."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,23 +140,6 @@ class TransitionRequest:
         if self.state in OPEN and now >= self.expires_at:
             return RequestState.EXPIRED
         return self.state
-
-
-def changes(then: Bound, now: Bound) -> dict[str, dict[str, Any]]:
-    """What has changed since the request was made, each with its value `then` and `now`."""
-    before, after = then.document(), now.document()
-    return {name: {"then": before[name], "now": after[name]} for name in before if before[name] != after[name]}
-
-
-def refuse_stale(request: TransitionRequest, now: Bound) -> None:
-    """Raise RequestStaleError, which says what has changed, unless everything is as it was."""
-    changed = changes(request.bound, now)
-    if changed:
-        raise RequestStaleError(
-            f"{', '.join(changed)} changed since the request was made.",
-            fix="Look at the version as it is now, withdraw or reject this request, and make another one.",
-            changed=changed,
-        )
 
 
 def refuse_closed(request: TransitionRequest, *, now: datetime) -> None:

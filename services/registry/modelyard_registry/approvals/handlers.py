@@ -6,7 +6,8 @@ from uuid import UUID
 from modelyard_events.policies import ApprovalGiven
 
 from modelyard_registry.approvals import store
-from modelyard_registry.approvals.binding import bound_of
+from modelyard_registry.approvals.binding import present_bound
+from modelyard_registry.approvals.bound import refuse_stale
 from modelyard_registry.approvals.domain import (
     Decision,
     DecisionKind,
@@ -16,7 +17,6 @@ from modelyard_registry.approvals.domain import (
     decide_approval,
     decide_rejection,
     decide_withdrawal,
-    refuse_stale,
 )
 from modelyard_registry.approvals.endings import end_request
 from modelyard_registry.approvals.requesting import apply_endpoint
@@ -68,7 +68,7 @@ async def approve(tx: Transaction, command: Judge) -> TransitionRequest:
         lapsed=lapsed,
         now=tx.now,
     )
-    refuse_stale(request, bound_of(situation))
+    await _refuse_stale(tx, request)
 
     approved = await _record_approval(tx, request, state, comment=command.comment)
     if state is RequestState.APPROVED and request.apply is Apply.AUTOMATICALLY:
@@ -122,7 +122,7 @@ async def _apply(
     comment: str | None = None,
 ) -> TransitionRequest:
     state = decide_application(request, lapsed=lapsed, now=tx.now)
-    refuse_stale(request, bound_of(situation))
+    await _refuse_stale(tx, request)
     agreement = Agreement(
         request_id=request.id,
         requested_by=request.requested_by,
@@ -139,6 +139,10 @@ async def _apply(
         refuse_failed_gates(situation, plan)
         await make_move(tx, situation, plan, reason=request.reason, agreement=agreement)
     return await end_request(tx, request, state, comment=comment)
+
+
+async def _refuse_stale(tx: Transaction, request: TransitionRequest) -> None:
+    refuse_stale(request.bound, await present_bound(tx.connection, version_id=request.version_id))
 
 
 async def _record_approval(

@@ -11,6 +11,7 @@ from pydantic import ConfigDict
 
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.approvals import handlers, requesting, store
+from modelyard_registry.approvals.binding import changes_since
 from modelyard_registry.approvals.documents import TransitionRequestDocument, TransitionRequestPage
 from modelyard_registry.approvals.domain import RequestState, TransitionRequest
 from modelyard_registry.approvals.roles import roles_seen_by
@@ -68,7 +69,7 @@ class NewEndpoint(NewDeployment):
     response_model=TransitionRequestDocument,
     responses=problems(404, 409, 412),
     summary="Ask for a move that others must agree to",
-    dependencies=[requires(Permission.VERSIONS_TRANSITION)],
+    dependencies=[requires(Permission.VERSIONS_REQUEST_TRANSITION)],
 )
 async def post_transition_request(
     project: Project, name: ModelName, reference: VersionText, body: NewTransition, call: Caller
@@ -96,13 +97,13 @@ async def post_transition_request(
     status_code=201,
     response_model=TransitionRequestDocument,
     responses=problems(404, 409, 412),
-    summary="Ask for another endpoint of a version that is served",
-    dependencies=[requires(Permission.VERSIONS_TRANSITION)],
+    summary="Ask for another endpoint of a version that can get traffic",
+    dependencies=[requires(Permission.VERSIONS_REQUEST_TRANSITION)],
 )
 async def post_endpoint_request(
     project: Project, name: ModelName, reference: VersionText, body: NewEndpoint, call: Caller
 ) -> Response:
-    """Where a version in canary or production answers is part of what was approved; it moves when others agree again.
+    """Where a version answers that can get traffic is part of what was approved; it moves when others agree again.
 
     The request is decided about like one for a move; `from_stage` and `to_stage` are the stage that it stays in.
     """
@@ -142,7 +143,7 @@ async def get_transition_requests(
     page_size: PageSize = PAGE_SIZE,
     page_token: PageToken = None,
 ) -> TransitionRequestPage:
-    """What waits for a decision is in state `pending`."""
+    """What waits for a decision is in state `pending`; nobody can agree to what `is_stale` says is not any more so."""
     position = decode_page_token(page_token, shape=(UUID,))
     wanted = store.Filter(model=model, number=number, to_stage=to_stage, requested_by=requested_by, state=state)
     now = call.services.clock()
@@ -155,9 +156,10 @@ async def get_transition_requests(
             now=now,
             limit=page_size + 1,
         )
-    page = found[:page_size]
+        page = found[:page_size]
+        changed = await changes_since(connection, page)
     return TransitionRequestPage(
-        items=[TransitionRequestDocument.of(each, now=now) for each in page],
+        items=[TransitionRequestDocument.of(each, now=now, changed=changed.get(each.id)) for each in page],
         next_page_token=encode_page_token([page[-1].id]) if len(found) > page_size else None,
     )
 
@@ -174,8 +176,9 @@ async def get_transition_request(
     """With what it is bound to, the gates' verdicts when it was made, and every decision. Decisions take its ETag."""
     async with call.services.database.reading() as connection:
         request = await store.get_request(connection, project=project, request_id=request_id)
+        changed = await changes_since(connection, [request])
     response.headers.update(etag_of(request.revision))
-    return TransitionRequestDocument.of(request, now=call.services.clock())
+    return TransitionRequestDocument.of(request, now=call.services.clock(), changed=changed.get(request.id))
 
 
 @router.post(
@@ -208,7 +211,7 @@ async def post_reject(project: Project, request_id: RequestId, body: Comment, ca
     response_model=TransitionRequestDocument,
     responses=problems(404, 409, 412),
     summary="Take a transition request back",
-    dependencies=[requires(Permission.VERSIONS_TRANSITION)],
+    dependencies=[requires(Permission.VERSIONS_REQUEST_TRANSITION)],
 )
 async def post_withdraw(project: Project, request_id: RequestId, body: Comment, call: Caller) -> Response:
     """Only who made the request withdraws it."""
@@ -244,13 +247,21 @@ async def _judge(
         request = await judge(tx, command)
         return Answer(status=200, body=TransitionRequestDocument.of(request, now=tx.now))
 
-    subject = f"transition-requests/{request_id}"
     return await carry_out(
         call,
         body,
         work,
         project=project,
         action=action,
-        subject=subject,
+        subject=await _subject_of(call, project=project, request_id=request_id),
         revision=handlers.revision_of_request(project, request_id),
     )
+
+
+async def _subject_of(call: Call, *, project: str, request_id: UUID) -> str:
+    """The subject of audit entries about the request, the same for what is refused and for what is done."""
+    async with call.services.database.reading() as connection:
+        try:
+            return (await store.get_request(connection, project=project, request_id=request_id)).subject
+        except store.TransitionRequestNotFoundError:
+            return f"transition-requests/{request_id}"

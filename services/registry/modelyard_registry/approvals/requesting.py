@@ -8,7 +8,8 @@ from modelyard_events.values import Stage
 from modelyard_runtime.problems import ConflictError
 
 from modelyard_registry.approvals import store
-from modelyard_registry.approvals.binding import bound_of
+from modelyard_registry.approvals.binding import changes_since, present_bound
+from modelyard_registry.approvals.bound import Bound, in_words
 from modelyard_registry.approvals.domain import ProposedDeployment, RequestState, TransitionRequest, decide_expiry
 from modelyard_registry.approvals.endings import end_request
 from modelyard_registry.deployments.domain import Deployment
@@ -22,6 +23,8 @@ from modelyard_registry.lifecycle.traffic import guarding_stage
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.policies.domain import Approvals, MoveRule
 from modelyard_registry.transactions import Transaction
+
+COMMENT_CHARS_MAX = 1_000
 
 
 class ApprovalNotNeededError(ConflictError):
@@ -125,7 +128,8 @@ async def apply_endpoint(
 
 async def _ask(tx: Transaction, situation: Situation, asked: _Asked) -> TransitionRequest:
     await _refuse_second_request(tx, situation, to_stage=asked.to_stage)
-    request = _new_request(tx, situation, asked)
+    bound = await present_bound(tx.connection, version_id=situation.version.id)
+    request = _new_request(tx, situation, asked, bound=bound)
     await store.insert_request(tx.connection, request)
     await _say_requested(tx, request)
     return request
@@ -139,15 +143,23 @@ async def _refuse_second_request(tx: Transaction, situation: Situation, *, to_st
     if decide_expiry(found, now=tx.now):
         await end_request(tx, found, RequestState.EXPIRED, comment=None)
         return
+    stale = in_words((await changes_since(tx.connection, [found])).get(found.id, {}))
+    if stale and found.requested_by == tx.context.actor:
+        # Nobody can agree to it any more, and who asked for it asks anew.
+        why = f"Asked for anew, because {stale}."[:COMMENT_CHARS_MAX]
+        await end_request(tx, found, RequestState.WITHDRAWN, comment=why)
+        return
     what = "answer elsewhere" if found.deployment else f"move to {to_stage}"
     raise RequestOpenError(
-        f"{found.requested_by} has asked for {version.model} {version.number} to {what} already.",
+        f"{found.requested_by} has asked for {version.model} {version.number} to {what} already."
+        + (f" That request is stale: {stale}." if stale else ""),
         fix="Let it be decided, or withdrawn, before you ask again.",
         request_id=str(found.id),
+        is_stale=bool(stale),
     )
 
 
-def _new_request(tx: Transaction, situation: Situation, asked: _Asked) -> TransitionRequest:
+def _new_request(tx: Transaction, situation: Situation, asked: _Asked, *, bound: Bound) -> TransitionRequest:
     return TransitionRequest(
         id=UUID(tx.new_id()),
         project=situation.project,
@@ -163,7 +175,7 @@ def _new_request(tx: Transaction, situation: Situation, asked: _Asked) -> Transi
         approvals_needed=asked.approvals.count,
         role=asked.approvals.role,
         apply=asked.rule.apply,
-        bound=bound_of(situation),
+        bound=bound,
         verdicts=tuple(verdict.document() for verdict in asked.verdicts),
         requested_at=tx.now,
         requested_by=tx.context.actor,

@@ -11,8 +11,8 @@ from modelyard_events.values import Endpoint, Stage
 from modelyard_runtime.permissions import Role
 from modelyard_runtime.problems import NotFoundError
 
+from modelyard_registry.approvals.bound import Bound
 from modelyard_registry.approvals.domain import (
-    Bound,
     Decision,
     DecisionKind,
     ProposedDeployment,

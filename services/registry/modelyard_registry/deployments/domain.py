@@ -1,13 +1,27 @@
 """What a deployment is, and what changes when it is recorded anew."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from modelyard_events.values import Endpoint, Feature, Protocol
 from modelyard_runtime.problems import InvalidRequestError
 
 from modelyard_registry.lifecycle.domain import Health
+
+ENVIRONMENTS = ("dev", "test", "staging", "production")
+ENVIRONMENT_SYNONYMS: Mapping[str, str] = MappingProxyType({"development": "dev", "testing": "test"})
+"""Other words for an environment, which are understood on the way in and never used on the way out."""
+
+_MEANT: Mapping[str, str] = MappingProxyType({"prod": "production", "live": "production", "stage": "staging"})
+"""Words that are near to an environment, and are refused: the router asks only the endpoints in `production`."""
+
+
+class EnvironmentUnknownError(InvalidRequestError):
+    """This word is no environment."""
 
 
 class EndpointUrlInvalidError(InvalidRequestError):
@@ -23,6 +37,20 @@ class Deployment:
     health: Health
     recorded_at: datetime
     recorded_by: str
+
+
+def parse_environment(word: str) -> str:
+    """The environment that `word` means. Raises EnvironmentUnknownError, which names the one that may be meant."""
+    environment = ENVIRONMENT_SYNONYMS.get(word, word)
+    if environment in ENVIRONMENTS:
+        return environment
+    lowered = word.strip().lower()
+    known = (*ENVIRONMENTS, *ENVIRONMENT_SYNONYMS)
+    near = _MEANT.get(lowered) or next(iter(get_close_matches(lowered, known, n=1)), None)
+    guess = "" if near is None else f" Did you mean {near}?"
+    raise EnvironmentUnknownError(
+        f"{word[:100]!r} is no environment.{guess}", fix=f"Use one of: {', '.join(ENVIRONMENTS)}."
+    )
 
 
 def decide_endpoint(

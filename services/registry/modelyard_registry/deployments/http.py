@@ -5,13 +5,18 @@ from typing import Annotated, Self
 
 from fastapi import APIRouter, Path
 from fastapi.responses import Response
-from modelyard_events.values import Endpoint, Feature, Protocol, Slug
+from modelyard_events.values import Endpoint, Feature, Protocol
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.deployments.domain import Deployment
+from modelyard_registry.deployments.domain import (
+    ENVIRONMENT_SYNONYMS,
+    ENVIRONMENTS,
+    Deployment,
+    parse_environment,
+)
 from modelyard_registry.deployments.handlers import RecordDeployment, plan_deployment, record_deployment
 from modelyard_registry.deployments.store import find_deployment, list_deployments
 from modelyard_registry.http import (
@@ -37,7 +42,13 @@ router = APIRouter(tags=["deployments"], route_class=BoundedRoute)
 
 DEPLOYMENTS_PATH = "/registered-models/{name}/versions/{reference}/deployments"
 Environment = Annotated[
-    Slug, Path(description="Only the endpoints in `production` are routed to.", examples=["production"])
+    str,
+    StringConstraints(min_length=1, max_length=100),
+    Path(
+        description="Only the endpoints in `production` are routed to.",
+        examples=["production"],
+        json_schema_extra={"enum": [*ENVIRONMENTS, *ENVIRONMENT_SYNONYMS]},
+    ),
 ]
 
 
@@ -126,9 +137,11 @@ async def put_deployment(
 ) -> Response:
     """The endpoint's revision rises when its URL, protocol or inputs change. Sending the same again changes nothing.
 
-    Moving the endpoint of a version in canary or production takes the permission to move versions, too; where policy
-    demands approvals for that stage it is refused, and `fix` says where to ask.
+    Moving the endpoint of a version that can get traffic (in canary or production, deprecated, or in a running
+    experiment) takes the permission to move versions, too; where policy demands approvals it is refused, and `fix`
+    says where to ask.
     """
+    environment = parse_environment(environment)
     command = command_of(body, project=project, name=name, reference=reference, environment=environment)
 
     async def work(tx: Transaction) -> Answer:
@@ -195,6 +208,7 @@ async def get_deployment(
     response: Response,
 ) -> DeploymentDocument:
     """The endpoint and its health. The ETag is the version's, as PUT takes it for `If-Match`."""
+    environment = parse_environment(environment)
     async with call.services.database.reading() as connection:
         version = await get_version(connection, project=project, model=name, reference=parse_reference(reference))
         deployment = await find_deployment(connection, version_id=version.id, environment=environment)

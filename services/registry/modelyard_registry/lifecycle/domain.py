@@ -181,17 +181,28 @@ def decide_transition(
     needs = table.get((standing.stage, to_stage))
     if needs is None:
         detail = f"{standing.model} {standing.number} is in {standing.stage} and cannot move to {to_stage}."
-        raise _refusal(standing, detail, fix="Make one of the moves in `possible`.", table=table)
+        raise _refusal(standing, detail, fix="Make one of the moves in `possible`.", table=table, missing=[detail])
     promotes = to_stage is Stage.PRODUCTION and takes_slot
     if replaces is not None and (not promotes or replaces != standing.slot_holder):
         detail = f"`replaces` names {replaces}, which is not the other champion that this move would replace."
         raise _refusal(
-            standing, detail, fix="Leave `replaces` out, or name the present holder of the slot.", table=table
+            standing,
+            detail,
+            fix="Leave `replaces` out, or name the present holder of the slot.",
+            table=table,
+            missing=[detail],
         )
     missing = [need for need in needs if not _has(standing, need, replaces=replaces)]
     if missing:
         detail = f"{standing.model} {standing.number} cannot move from {standing.stage} to {to_stage} yet."
-        raise _refusal(standing, detail, fix=" ".join(missing), table=table, slot_holder=standing.slot_holder)
+        raise _refusal(
+            standing,
+            detail,
+            fix=" ".join(missing),
+            table=table,
+            missing=[need.value for need in missing],
+            slot_holder=standing.slot_holder,
+        )
     return Move(to_stage=to_stage, becomes_champion=promotes, replaced=standing.slot_holder if promotes else None)
 
 

@@ -12,7 +12,15 @@ from modelyard_registry.lifecycle import store
 from modelyard_registry.lifecycle.alias_moves import move_alias
 from modelyard_registry.lifecycle.domain import CHAMPION, ROUTABLE_STAGES, Cause, Move
 from modelyard_registry.lifecycle.rollback import Rollback, decide_rollback, previous_champions
-from modelyard_registry.lifecycle.situation import Plan, Situation, load_situation, plan_move, refuse_failed_gates
+from modelyard_registry.lifecycle.situation import (
+    Foresight,
+    Plan,
+    Situation,
+    foresee_move,
+    load_situation,
+    plan_move,
+    refuse_failed_gates,
+)
 from modelyard_registry.lifecycle.stages import Agreement, change_stage
 from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel
 from modelyard_registry.models.facts import append_model_fact
@@ -62,14 +70,14 @@ async def transition_version(tx: Transaction, command: TransitionModelVersion) -
     return await make_move(tx, situation, plan, reason=command.reason, agreement=None)
 
 
-async def preview_transition(tx: Transaction, command: TransitionModelVersion) -> tuple[Stage, Plan]:
+async def preview_transition(tx: Transaction, command: TransitionModelVersion) -> tuple[Stage, Foresight]:
     """From where the move would start and what it would be, with every gate's verdict; changes nothing.
 
-    Raises RegisteredModelNotFoundError, ModelVersionNotFoundError or TransitionRefusedError.
+    Raises RegisteredModelNotFoundError or ModelVersionNotFoundError.
     """
     situation = await load_situation(tx, project=command.project, model=command.model, reference=command.reference)
-    plan = await plan_move(tx, situation, to_stage=command.to_stage, replaces=command.replaces)
-    return situation.version.stage, plan
+    foreseen = await foresee_move(tx, situation, to_stage=command.to_stage, replaces=command.replaces)
+    return situation.version.stage, foreseen
 
 
 async def make_move(

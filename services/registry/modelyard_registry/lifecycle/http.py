@@ -10,7 +10,7 @@ from modelyard_events.values import Moment, Slug, Stage
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from modelyard_registry.access.permissions import Permission, Role
+from modelyard_registry.access.permissions import Permission
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
@@ -30,7 +30,7 @@ from modelyard_registry.http import (
 )
 from modelyard_registry.lifecycle import store
 from modelyard_registry.lifecycle.domain import parse_stage
-from modelyard_registry.lifecycle.handlers import TransitionModelVersion, preview_transition, transition_version
+from modelyard_registry.lifecycle.handlers import TransitionModelVersion, transition_version
 from modelyard_registry.lifecycle.quarantine import QuarantineModelVersion, quarantine_version
 from modelyard_registry.models.changes import revision_of_version
 from modelyard_registry.models.documents import ModelVersionDocument
@@ -73,23 +73,6 @@ class VerdictDocument(BaseModel):
     passed: bool
     reason: str
     evidence: dict[str, Any]
-
-
-class PreviewDocument(BaseModel):
-    """What the move would be: `allowed` when it could be made now, alone or by a transition request.
-
-    `approvals_needed` is how many people with `role` would have to agree; `moves_champion` says whether the
-    version would become champion, and `champion_reason` why.
-    """
-
-    from_stage: Stage
-    to_stage: Stage
-    allowed: bool
-    verdicts: list[VerdictDocument]
-    approvals_needed: int
-    role: Role | None
-    moves_champion: bool
-    champion_reason: str | None
 
 
 class StageDocument(BaseModel):
@@ -155,32 +138,6 @@ async def post_transition(
         action="model_version.transitioned",
         subject=f"registered-models/{name}/versions/{reference}",
         revision=revision_of_version(project, name, parse_reference(reference)),
-    )
-
-
-@router.post(
-    f"{VERSION_PATH}/transitions/dry-run",
-    responses=problems(404, 409),
-    summary="See what a move would be, with every gate's verdict",
-    dependencies=[requires(Permission.MODELS_READ)],
-)
-async def post_dry_run(
-    project: Project, name: ModelName, reference: VersionText, body: NewTransition, call: Caller
-) -> PreviewDocument:
-    """Changes nothing. A move that the table, or a need, is against is refused as the move itself would be."""
-    command = transition_of(body, project=project, name=name, reference=reference)
-    async with call.services.unit_of_work(call.context) as tx:
-        from_stage, plan = await preview_transition(tx, command)
-    promotes = plan.move.to_stage is Stage.PRODUCTION
-    return PreviewDocument(
-        from_stage=from_stage,
-        to_stage=plan.move.to_stage,
-        allowed=not plan.failed,
-        verdicts=[VerdictDocument.model_validate(verdict.document()) for verdict in plan.verdicts],
-        approvals_needed=plan.rule.approvals.count if plan.rule.approvals else 0,
-        role=plan.rule.approvals.role if plan.rule.approvals else None,
-        moves_champion=plan.move.becomes_champion,
-        champion_reason=plan.succession.reason if promotes else None,
     )
 
 

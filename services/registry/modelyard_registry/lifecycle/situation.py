@@ -19,6 +19,7 @@ from modelyard_registry.lifecycle.domain import (
     Move,
     Standing,
     Table,
+    TransitionRefusedError,
     decide_transition,
     transition_table,
 )
@@ -76,6 +77,22 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Foresight:
+    """What a move would be, or why the table or what it needs is against it; and what its gates say in either case."""
+
+    to_stage: Stage
+    move: Move | TransitionRefusedError
+    rule: MoveRule
+    verdicts: tuple[Verdict, ...]
+    succession: Succession
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether the move could be made now, alone or by a transition request."""
+        return isinstance(self.move, Move) and all(verdict.passed for verdict in self.verdicts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """A move that may be made as far as the table is concerned, and what its gates say."""
 
@@ -122,6 +139,14 @@ async def load_situation(tx: Transaction, *, project: str, model: str, reference
 
 async def plan_move(tx: Transaction, situation: Situation, *, to_stage: Stage, replaces: str | None) -> Plan:
     """What the move would be. Raises TransitionRefusedError when the table, or what a move needs, is against it."""
+    foreseen = await foresee_move(tx, situation, to_stage=to_stage, replaces=replaces)
+    if isinstance(foreseen.move, TransitionRefusedError):
+        raise foreseen.move
+    return Plan(move=foreseen.move, rule=foreseen.rule, verdicts=foreseen.verdicts, succession=foreseen.succession)
+
+
+async def foresee_move(tx: Transaction, situation: Situation, *, to_stage: Stage, replaces: str | None) -> Foresight:
+    """What the move would be, or why it could not be made, with every gate's verdict in either case."""
     champion = situation.champion
     succession = decide_succession(
         situation.policy.champion,
@@ -130,16 +155,29 @@ async def plan_move(tx: Transaction, situation: Situation, *, to_stage: Stage, r
         primary_metric=situation.model.primary_metric,
         higher_is_better=situation.model.higher_is_better,
     )
-    move = decide_transition(
-        situation.standing,
-        to_stage=to_stage,
-        replaces=replaces,
-        table=situation.table,
-        takes_slot=succession.moves_champion,
-    )
     rule = situation.policy.rule_for(situation.version.stage, to_stage)
-    verdicts = judge(rule.gates, await _facts(tx, situation)) if rule.gates else ()
-    return Plan(move=move, rule=rule, verdicts=verdicts, succession=succession)
+    return Foresight(
+        to_stage=to_stage,
+        move=_decide(situation, succession, to_stage=to_stage, replaces=replaces),
+        rule=rule,
+        verdicts=judge(rule.gates, await _facts(tx, situation)) if rule.gates else (),
+        succession=succession,
+    )
+
+
+def _decide(
+    situation: Situation, succession: Succession, *, to_stage: Stage, replaces: str | None
+) -> Move | TransitionRefusedError:
+    try:
+        return decide_transition(
+            situation.standing,
+            to_stage=to_stage,
+            replaces=replaces,
+            table=situation.table,
+            takes_slot=succession.moves_champion,
+        )
+    except TransitionRefusedError as refusal:
+        return refusal
 
 
 def refuse_failed_gates(situation: Situation, plan: Plan) -> None:

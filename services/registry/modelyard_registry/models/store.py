@@ -1,5 +1,6 @@
 """Registered models and versions in PostgreSQL. Every lock on a registered model is taken here."""
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -244,7 +245,7 @@ def model_of(row: asyncpg.Record) -> RegisteredModel:
     return RegisteredModel(**values)
 
 
-def version_of(row: asyncpg.Record) -> ModelVersion:
+def version_of(row: asyncpg.Record | Mapping[str, Any]) -> ModelVersion:
     """The version in a row of `VERSION_COLUMNS`."""
     values: dict[str, Any] = dict(row)
     values["semver"] = SemanticVersion(*values["semver"])

@@ -19,6 +19,8 @@ REVIEW_STATUSES: tuple[ReviewStatus, ...] = ("pending_review", "approved")
 """With what statuses versions go to staging or beyond, unless a policy says otherwise."""
 
 EXPIRY_HOURS = 7 * 24
+EXPIRY_HOURS_MIN = 0.0166
+"""A minute, rounded down, so that how a request expires can be tried."""
 EXPIRY_HOURS_MAX = 365 * 24
 
 
@@ -51,14 +53,14 @@ class Approvals(Part):
 class MoveRule(Part):
     """What a move demands. `from_stage` None means: from wherever; a rule that names it goes before one that does not.
 
-    A request for the move expires `expiry_hours` after it was made.
+    A request for the move expires `expiry_hours` after it was made; 0.5 is half an hour, and a minute the least.
     """
 
     from_stage: Stage | None = None
     to_stage: Stage
     approvals: Approvals | None = None
     gates: Annotated[tuple[GateRule, ...], Field(max_length=50)] = ()
-    expiry_hours: Annotated[int, Field(ge=1, le=EXPIRY_HOURS_MAX)] = EXPIRY_HOURS
+    expiry_hours: Annotated[float, Field(ge=EXPIRY_HOURS_MIN, le=EXPIRY_HOURS_MAX, allow_inf_nan=False)] = EXPIRY_HOURS
     apply: Apply = Apply.AUTOMATICALLY
 
     @property

@@ -93,7 +93,11 @@ async def get_policy(project: Project, call: Caller, response: Response) -> Poli
     summary="Set the project's policy",
 )
 async def put_policy(project: Project, body: NewPolicy, call: Caller) -> Response:
-    """Holds for every move that is made from now on, and ends every request that was made under another one."""
+    """Holds for every move that is made from now on.
+
+    Open transition requests from before become stale: nobody can agree to one, nor have it made. They stay open until
+    the same person asks anew, or they are withdrawn, rejected or expire.
+    """
 
     async def work(tx: Transaction) -> Answer:
         changed = await set_project_policy(tx, body.policy(), project=project, reason=body.reason)

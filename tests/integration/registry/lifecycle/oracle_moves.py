@@ -96,7 +96,9 @@ def try_move(told: Told, command: Command) -> dict[str, Any]:
     try:
         plan = _plan_of(told, command)
     except RefusedError as refused:
-        raise RefusedError(refused.status, is_recorded=False) from refused
+        if refused.status == 409:
+            return {"allowed": False, "moves_champion": False}
+        raise
     return {
         "allowed": plan.passes_gates,
         "approvals_needed": plan.approvals,

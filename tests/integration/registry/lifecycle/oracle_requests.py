@@ -48,9 +48,12 @@ def _make_request(
     for request in list(world.requests.values()):
         is_same = (request.model, request.number, request.to_stage) == (model.name, version.number, to_stage)
         if request.state in OPEN and is_same:
-            if world.state_of(request) in OPEN:
+            if world.state_of(request) == "expired":
+                end(told, request, "expired")
+            elif request.requester == command.actor and world.bound(model, version) != request.bound:
+                end(told, request, "withdrawn")
+            else:
                 raise RefusedError(409)
-            end(told, request, "expired")
     request = Request(
         id=told.new_id or "?",
         model=model.name,

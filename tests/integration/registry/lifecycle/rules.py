@@ -64,6 +64,7 @@ MAY: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(
         ("create", "rename", "describe", "register", "set_alias", "delete_alias", "annotate", "build"), WRITERS
     ),
+    **dict.fromkeys(("ask", "ask_endpoint", "withdraw"), WRITERS),
     **dict.fromkeys(("review", "approve", "reject"), APPROVERS),
     **dict.fromkeys(
         (
@@ -75,9 +76,6 @@ MAY: Mapping[str, frozenset[str]] = {
             "appoint",
             "roll_back",
             "set_policy",
-            "ask",
-            "ask_endpoint",
-            "withdraw",
             "apply",
             "start",
             "stop",
