@@ -7,22 +7,17 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import uvicorn
+from modelyard_runtime.http_limits import HttpLimits
+from modelyard_runtime.http_server import server_config
 
 
 @asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[str]:
-    """The base URL of `app`, served with its lifespan until the body ends."""
+async def serving(app: Any, *, limits: HttpLimits | None = None) -> AsyncIterator[str]:
+    """The base URL of `app`, served as services are, with its lifespan, until the body ends."""
     # asyncio turns Nagle's algorithm off only where the protocol is named: else each answer waits 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        app,
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=5,
-        timeout_keep_alive=75,
-    )
+    config = server_config(app, limits=limits or HttpLimits(), timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     # `Server.serve` would take the test runner's signal handlers.
     running = asyncio.create_task(server._serve(sockets=[listener]))

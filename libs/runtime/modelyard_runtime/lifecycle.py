@@ -14,15 +14,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-import uvicorn
 
 from modelyard_runtime.health import HealthCheck
+from modelyard_runtime.http_server import server_config
 from modelyard_runtime.settings import ServiceSettings
+from modelyard_runtime.startup import StoppableServer
 
 log = structlog.get_logger()
-
-KEEP_ALIVE_S = 75
-"""Longer than clients keep idle connections: who closes first must not be we, just as a request arrives."""
 
 
 class Work:
@@ -69,16 +67,12 @@ def serve(app: Any, *, settings: ServiceSettings) -> None:
     # and again while requests wait, a fifth of a second each time.
     gc.collect()
     gc.freeze()
-    uvicorn.run(
+    config = server_config(
         app,
+        limits=settings.http_limits(),
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.shutdown_grace_s),
     )
+    StoppableServer(config).run()

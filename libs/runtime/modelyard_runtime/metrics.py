@@ -22,3 +22,11 @@ STATE_RECORDS_REFUSED = Counter(
     "Records on state topics that the registry did not sign; they are ignored.",
     ["topic"],
 )
+HTTP_CONNECTIONS = Gauge("runtime_http_connections", "Connections that are open to this process.")
+HTTP_REFUSED = Counter(
+    "runtime_http_connections_refused_total",
+    "Connections that the server closed before a request had come in whole, or was read to its end. `reason` is"
+    " malformed, request_line_too_long, headers_too_large, too_slow, nothing_came, too_many_connections,"
+    " idle_made_room or answer_not_read.",
+    ["reason"],
+)

@@ -7,6 +7,7 @@ from modelyard_events.topics import ENTITY_CHANGES, TOPICS, Kind
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from modelyard_runtime.http_limits import HttpLimits
 from modelyard_runtime.issuers import IssuerSettings
 from modelyard_runtime.kafka_settings import KafkaSettings
 from modelyard_runtime.permissions import ALL_PROJECTS, Role
@@ -21,6 +22,9 @@ class ServiceSettings(KafkaSettings, BaseSettings):
     requests may leave for besides the public internet, as CIDR blocks: private addresses are refused
     unless they are listed. With `access_log` each request gets a line in the log; `access_log_sample` is the share of
     answers below 400 that get one, all others always do.
+    The `http_` limits hold for every connection, before anybody has proved who sends: bytes and number of headers, the
+    time for the whole head of a request, between two pieces of its body, between requests, for reading the answer. Of
+    `http_connections_max` connections those go first, when others come, that only wait.
     """
 
     model_config = SettingsConfigDict(env_prefix="MODELYARD_", extra="ignore")
@@ -32,11 +36,30 @@ class ServiceSettings(KafkaSettings, BaseSettings):
     log_format: Literal["json", "console"] = "json"
     access_log: bool = True
     access_log_sample: Annotated[float, Field(ge=0, le=1)] = 1.0
+    http_head_bytes_max: Annotated[int, Field(ge=4_096, le=1_048_576)] = 64 * 1024
+    http_headers_max: Annotated[int, Field(ge=10, le=10_000)] = 100
+    http_head_timeout_s: Annotated[float, Field(gt=0)] = 10.0
+    http_body_timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    http_idle_timeout_s: Annotated[float, Field(gt=0)] = 75.0
+    http_answer_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    http_connections_max: Annotated[int, Field(gt=0)] = 2_000
     shutdown_grace_s: Annotated[float, Field(gt=0)] = 10.0
     tokens: dict[str, SecretStr] = {}
     token_roles: dict[str, dict[str, frozenset[Role]]] = {}
     oidc_issuers: tuple[IssuerSettings, ...] = ()
     outbound_allow: tuple[str, ...] = ()
+
+    def http_limits(self) -> HttpLimits:
+        """What a connection may take before anybody has proved who sends."""
+        return HttpLimits(
+            head_bytes_max=self.http_head_bytes_max,
+            headers_max=self.http_headers_max,
+            head_timeout_s=self.http_head_timeout_s,
+            body_timeout_s=self.http_body_timeout_s,
+            idle_timeout_s=self.http_idle_timeout_s,
+            answer_timeout_s=self.http_answer_timeout_s,
+            connections_max=self.http_connections_max,
+        )
 
 
 class IngestSettings(ServiceSettings):
