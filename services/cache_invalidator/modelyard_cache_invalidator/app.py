@@ -38,7 +38,7 @@ from modelyard_runtime.service_app import ServiceApp, access_log_of
 from modelyard_runtime.topic_setup import ensure_topics
 from modelyard_runtime.unknown_callers import UnknownCallers
 
-from modelyard_cache_invalidator.cache_watch import CacheWatch
+from modelyard_cache_invalidator.cache_watch import CacheWatch, PurgesGoOn
 from modelyard_cache_invalidator.handlers import SOURCE, Handlers
 from modelyard_cache_invalidator.http import changes
 from modelyard_cache_invalidator.settings import Settings
@@ -110,7 +110,8 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
                 client_id="cache-invalidator",
                 graceful_timeout_s=settings.shutdown_grace_s + STOP_MARGIN_S,
             )
-            health.add(_subscribe(broker, app.state.handlers, producer, senders, settings=settings, clock=clock))
+            consumption = _subscribe(broker, app.state.handlers, producer, senders, settings=settings, clock=clock)
+            health.add(PurgesGoOn(consumption))
             await broker.start()
             opened.push_async_callback(broker.stop)
             yield

@@ -1,11 +1,24 @@
 """Whether the cache answers: a service that cannot purge is not ready, even when nothing changes."""
 
 import asyncio
+from dataclasses import replace
 
 from modelyard_prediction_cache import Cache, CacheUnavailableError
-from modelyard_runtime.health import HealthCheck
+from modelyard_runtime.health import Checkable, HealthCheck
 
 INTERVAL_S = 1.0
+
+
+class PurgesGoOn:
+    """The consumption of changes: where a partition does not move, stale predictions are served, so nothing is well."""
+
+    def __init__(self, consumption: Checkable) -> None:
+        self._consumption = consumption
+
+    def check(self) -> HealthCheck:
+        """Healthy while every partition moves."""
+        said = self._consumption.check()
+        return replace(said, ok=said.ok and not said.degraded)
 
 
 class CacheWatch:

@@ -7,6 +7,7 @@ the outbox.
 import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -84,8 +85,11 @@ class KafkaSide:
         self._trouble = "the topics are not checked yet"
 
     def check(self) -> HealthCheck:
-        """Healthy when every consumer does its work; the detail names the one that does not."""
-        checks = [each.check() for each in self._consumptions]
+        """Healthy when every consumer does its work; the detail names the one that does not.
+
+        A held partition needs a person, but the API works without it.
+        """
+        checks = [_degraded_when_held(each) for each in self._consumptions]
         troubles = [f"{each.name}: {each.detail}" for each in checks if not each.ok or each.degraded]
         detail = self._trouble or "; ".join(troubles)
         return HealthCheck(
@@ -170,3 +174,8 @@ class KafkaSide:
             ingest_projects=self._settings.ingest_projects,
             clock=self._clock,
         )
+
+
+def _degraded_when_held(consumption: Consumption) -> HealthCheck:
+    said = consumption.check()
+    return replace(said, ok=said.ok or consumption.is_held)

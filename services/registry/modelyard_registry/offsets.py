@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 
+import asyncpg
 from modelyard_runtime.consume import Batch
 from modelyard_runtime.errors import PermanentError, StaleOffsetError, TransientError
 from modelyard_runtime.problems import ProblemError
@@ -62,3 +63,7 @@ def consumer_errors() -> Iterator[None]:
         if problem.status >= SERVER_ERROR:
             raise TransientError(problem.detail) from problem
         raise PermanentError(f"{problem.detail} {problem.fix}", reason=problem.code.replace("-", "_")) from problem
+    except asyncpg.DataError as error:
+        raise PermanentError(
+            f"The database cannot hold a value of the event: {error}", reason="value_refused"
+        ) from error

@@ -132,7 +132,7 @@ async def test_a_proof_that_was_copied_from_another_run_proves_nothing(registry_
     assert [each["run_id"] for each in await settled(registry_world, run_id="genuine")] == ["genuine"]
     assert await parked(registry_world) == [
         (forged.value, "sender_unproved"),
-        (genuine.value, "header_twice"),
+        (genuine.value, "sender_unproved"),
     ]
 
 

@@ -76,7 +76,7 @@ class Corner:
     topic: Topic
     producer: AIOKafkaProducer
     policy: ConsumePolicy = QUICK
-    senders: Senders = EVERYBODY
+    senders: Senders | None = EVERYBODY
 
     @property
     def topic_name(self) -> str:
@@ -217,7 +217,8 @@ async def open_corner(
     producer = build_producer(kafka=KafkaConnection(bootstrap=bootstrap), client_id="test", linger_ms=0)
     await producer.start()
     try:
-        yield Corner(bootstrap=bootstrap, prefix=prefix, topic=topic, producer=producer)
+        senders = EVERYBODY if kind is Kind.INGEST else None
+        yield Corner(bootstrap=bootstrap, prefix=prefix, topic=topic, producer=producer, senders=senders)
     finally:
         await producer.stop()
 

@@ -5,24 +5,25 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from modelyard_events.codec import Poison, Received
 from modelyard_events.event import Event
-from modelyard_events.topics import Kind
 
-from modelyard_runtime.consume.delivery import Batch, BatchHandler, Delivery, RawRecord, Sender
-from modelyard_runtime.consume.lane import Ledger, outcome_of
-from modelyard_runtime.consume.reading import Ignored, delivery_of, read
+from modelyard_runtime.consume.delivery import Batch, BatchHandler, Delivery, RawRecord
+from modelyard_runtime.consume.examination import Refused, Sound, refused_by_handler
+from modelyard_runtime.consume.lane import Ledger
+from modelyard_runtime.consume.reading import Ignored, delivery_of
 from modelyard_runtime.consume.retries import Failure, StoppedError
 from modelyard_runtime.errors import StaleOffsetError
 
+RECORDS_PER_TURN_MAX = 50
+
 
 class Read(NamedTuple):
-    """A record, the event in it if a handler should see it, the outcome if the handler succeeds, and who sent it."""
+    """A record, the event in it if there is one to handle, the outcome if that succeeds, and who answers for it."""
 
     record: RawRecord
-    received: Received[Event] | None
+    sound: Sound | None
     outcome: str
-    sender: Sender | None = None
+    blamed: str | None = None
 
 
 class BatchLane:
@@ -31,9 +32,8 @@ class BatchLane:
     It ends, with `ledger.is_stale` set, when the store says that it is already past them.
     """
 
-    def __init__(self, ledger: Ledger, *, kind: Kind, on_batch: BatchHandler) -> None:
+    def __init__(self, ledger: Ledger, *, on_batch: BatchHandler) -> None:
         self.ledger = ledger
-        self._kind = kind
         self._on_batch = on_batch
         self._waiting: deque[RawRecord] = deque()
         self._arrived = asyncio.Event()
@@ -45,13 +45,14 @@ class BatchLane:
         self._arrived.set()
 
     async def run(self) -> None:
-        """Settle records until the lane is stopped, braked or stale; the batch in flight then is finished."""
+        """Settle records until the lane is stopped or stale; the batch in flight then is finished."""
         stop_watch = asyncio.create_task(self._wake_on_stop())
         try:
             while not self._must_end:
                 await self._arrived.wait()
                 self._arrived.clear()
                 while self._waiting and not self._must_end:
+                    await self.ledger.await_turn()
                     await self._settle_some()
         except StoppedError:
             return
@@ -60,58 +61,58 @@ class BatchLane:
 
     @property
     def _must_end(self) -> bool:
-        return self.ledger.stopping.is_set() or self.ledger.brake.is_on or self.ledger.is_stale
+        return self.ledger.stopping.is_set() or self.ledger.is_stale
 
     async def _read_some(self) -> list[Read]:
-        """The next records as one batch, cut where as many were parked as the brake lets pass in a row.
+        """The next records as one batch, cut where as many were parked as the limit lets pass in a row.
 
-        The brake counts when they are settled: between two batches it can stop a flood of poison.
+        The limit counts when they are settled: between two batches it can stop a flood of poison.
         """
         reads: list[Read] = []
         parked = 0
-        records_max = self.ledger.setting.policy.poll_records_max
-        while self._waiting and len(reads) < records_max and parked < self.ledger.brake.remaining:
+        records_max = 1 if self.ledger.limit.is_held else self.ledger.setting.policy.poll_records_max
+        while self._waiting and len(reads) < records_max and parked < self.ledger.limit.remaining:
             record = self._waiting[0]
             reads.append(await self._read(record))
             self._waiting.popleft()
             parked += reads[-1].outcome == "parked"
+            if len(reads) % RECORDS_PER_TURN_MAX == 0:
+                await asyncio.sleep(0)  # Reading a full batch must not keep heartbeats and callers waiting.
         return reads
 
     async def _settle_some(self) -> None:
         reads = await self._read_some()
-        failure = await self._try(reads)
-        if failure is None:
-            return
         if len(reads) == 1:
-            await self._give_up(reads[0], failure)
+            await self._settle_one(reads[0])
             return
-        # Which one is bad? One by one; the good ones are applied, only the bad one is parked.
-        for read_record in reads:
+        # A surprise is not repeated on the whole batch: the records that are at fault are found one by one.
+        if await self._try(reads, attempts_max=1) is None:
+            return
+        for each in reads:
             if self._must_end:
                 return
-            failure = await self._try([read_record])
-            if failure is not None:
-                await self._give_up(read_record, failure)
+            await self.ledger.await_turn()
+            await self._settle_one(each)
+
+    async def _settle_one(self, each: Read) -> None:
+        failure = await self._try([each], attempts_max=self.ledger.attempts_max(each.blamed))
+        if failure is not None:
+            await self._give_up(each, failure)
 
     async def _read(self, record: RawRecord) -> Read:
-        match read(record, kind=self._kind, wanted=None):
+        match await self.ledger.examination.of(record):
             case Ignored(outcome):
                 return Read(record, None, outcome)
-            case Poison(reason, detail):
-                await self.ledger.park(record, self.ledger.unreadable(reason=reason, detail=detail))
-                return Read(record, None, "parked")
-            case Received() as received:
-                return await self._prove(record, received)
+            case Refused() as refused:
+                return Read(record, None, await self.ledger.park(record, refused), refused.blamed)
+            case Sound() as sound:
+                return Read(record, sound, "handled", sound.blamed)
 
-    async def _prove(self, record: RawRecord, received: Received[Event]) -> Read:
-        proved = await self.ledger.prove(record, received)
-        if not isinstance(proved, Failure):
-            return Read(record, received, "handled", proved)
-        await self.ledger.park(record, proved)
-        return Read(record, None, outcome_of(proved))
+    async def _try(self, reads: list[Read], *, attempts_max: int | None) -> Failure | None:
+        """Offer the reads as one batch; on success settle them all.
 
-    async def _try(self, reads: list[Read]) -> Failure | None:
-        """Offer the reads as one batch; on success settle them all. None also when the store is past them."""
+        Returns None also when the store has already applied these offsets; nothing is settled then.
+        """
 
         async def offer(attempt: int) -> None:
             try:
@@ -119,20 +120,24 @@ class BatchLane:
             except StaleOffsetError:
                 self.ledger.is_stale = True
 
-        failure = await self.ledger.retries.attempt(offer)
+        failure = await self.ledger.retries.attempt(offer, attempts_max=attempts_max)
         if failure is None and not self.ledger.is_stale:
             self._settle(reads)
         return failure
 
     def _settle(self, reads: list[Read]) -> None:
         for each in reads:
-            occurred_at = each.received.envelope.occurred_at if each.received is not None else None
-            self.ledger.settle(each.record, outcome=each.outcome, occurred_at=occurred_at)
+            occurred_at = each.sound.received.envelope.occurred_at if each.sound is not None else None
+            self.ledger.settle(each.record, outcome=each.outcome, blamed=each.blamed, occurred_at=occurred_at)
 
-    async def _give_up(self, read_record: Read, failure: Failure) -> None:
+    async def _give_up(self, each: Read, failure: Failure) -> None:
         """Park the record, then let the store's offset pass it."""
-        await self.ledger.park(read_record.record, failure)
-        await self._insist_on_offset(Read(read_record.record, None, "parked"))
+        if each.sound is None:  # Parked already: what failed is the store, which time will mend.
+            await self._insist_on_offset(each)
+            return
+        refused = refused_by_handler(failure, each.sound)
+        outcome = await self.ledger.park(each.record, refused)
+        await self._insist_on_offset(Read(each.record, None, outcome, refused.blamed))
 
     async def _insist_on_offset(self, passed: Read) -> None:
         async def offer() -> None:
@@ -153,9 +158,9 @@ class BatchLane:
 def _batch_of(reads: list[Read], *, attempt: int) -> Batch:
     first, last = reads[0].record, reads[-1].record
     deliveries: tuple[Delivery[Event], ...] = tuple(
-        delivery_of(each.record, each.received, attempt=attempt, sender=each.sender)
+        delivery_of(each.record, each.sound.received, attempt=attempt, sender=each.sound.sender)
         for each in reads
-        if each.received is not None
+        if each.sound is not None
     )
     return Batch(
         deliveries=deliveries,

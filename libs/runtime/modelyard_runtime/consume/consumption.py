@@ -15,9 +15,9 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from modelyard_runtime.consume.brake import Brake
+from modelyard_runtime.consume.dead_letter_limit import DeadLetterLimit
 from modelyard_runtime.consume.lane import BuildLane, LaneSetting
-from modelyard_runtime.consume.metrics import AGE, BRAKED, COMMITS, LAG, REBALANCES
+from modelyard_runtime.consume.metrics import AGE, COMMITS, HELD, LAG, REBALANCES
 from modelyard_runtime.consume.partition import Partition, StartOffsets
 from modelyard_runtime.health import HealthCheck
 
@@ -49,7 +49,7 @@ class Consumption:
         self._subscriber: Any = None
         self._consumer: AIOKafkaConsumer | None = None
         self._partitions: dict[TopicPartition, Partition] = {}
-        self._brakes: dict[TopicPartition, Brake] = {}
+        self._limits: dict[TopicPartition, DeadLetterLimit] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._commit_lock = asyncio.Lock()
         self._is_assigned = False
@@ -69,22 +69,24 @@ class Consumption:
         return sum(part.lag for part in self._partitions.values())
 
     @property
-    def is_braked(self) -> bool:
-        """Whether a partition stands still because too many of its records were dead letters."""
-        return any(part.is_braked for part in self._partitions.values())
+    def is_held(self) -> bool:
+        """Whether a partition is held because too many of its records were dead letters."""
+        return any(part.is_held for part in self._partitions.values())
 
     def check(self) -> HealthCheck:
-        """Ready when assigned, caught up, and neither braked nor broken.
+        """Ready when assigned, caught up, and neither held nor broken; degraded when a retry takes long.
 
         What is being retried is told, but does not make the part unready: time will mend it, and the
         service may have other work.
         """
         problem = self._problem()
-        troubles = [text for part in self._partitions.values() if (text := part.trouble) is not None]
+        parts = self._partitions.values()
+        troubles = [text for part in parts if (text := part.trouble) is not None]
         detail = problem or f"lag {self.lag}"
         if troubles:
             detail = f"{detail}; retrying ({troubles[0]})"
-        return HealthCheck(name=self.name, ok=problem is None, detail=detail)
+        is_stuck = self.is_held or any(part.trouble_s > STALL_S for part in parts)
+        return HealthCheck(name=self.name, ok=problem is None, degraded=is_stuck, detail=detail)
 
     async def drain(self) -> None:
         """Finish what is in flight, commit it, take no more. Bounded by the policy's `drain_timeout_s`."""
@@ -125,18 +127,20 @@ class Consumption:
 
     def _open(self, tp: TopicPartition) -> Partition:
         policy = self._setting.policy
-        brake = self._brakes.setdefault(
+        limit = self._limits.setdefault(
             tp,
-            Brake(
-                consecutive_max=policy.brake_consecutive_max,
-                ratio_max=policy.brake_ratio_max,
-                window=policy.brake_window,
+            DeadLetterLimit(
+                consecutive_max=policy.dead_letters_in_a_row_max,
+                ratio_max=policy.dead_letters_ratio_max,
+                window=policy.dead_letters_window,
+                hold_initial_s=policy.hold_initial_s,
+                hold_max_s=policy.hold_max_s,
             ),
         )
         part = Partition(
             tp,
             consumer=self._consumer,
-            build_lane=lambda on_change: self._build_lane(brake, on_change),
+            build_lane=lambda on_change: self._build_lane(limit, on_change),
             start_offsets=self._start_offsets,
             policy=policy,
         )
@@ -212,7 +216,7 @@ class Consumption:
         labels = (self._setting.topic, self._setting.group)
         parts = self._partitions.values()
         LAG.labels(*labels).set(self.lag)
-        BRAKED.labels(*labels).set(sum(part.is_braked for part in parts))
+        HELD.labels(*labels).set(sum(part.is_held for part in parts))
         behind = [since for part in parts if (since := part.behind_since) is not None]
         age_s = (self._setting.clock() - min(behind)).total_seconds() if behind else 0.0
         AGE.labels(*labels).set(max(0.0, age_s))
@@ -263,8 +267,8 @@ class Consumption:
         if not self._is_assigned:
             return "waiting for partitions to be assigned"
         for tp, part in self._partitions.items():
-            if part.is_braked:
-                return f"braked: too many dead letters on {tp.topic}-{tp.partition}; fix the cause, then restart"
+            if part.is_held:
+                return f"held: too many dead letters on {tp.topic}-{tp.partition}; one record is tried now and then"
             if part.crash is not None:
                 return f"broken: {tp.topic}-{tp.partition}: {part.crash}"
             if part.stalled_s(now_s=self._measured_at_s) > STALL_S:

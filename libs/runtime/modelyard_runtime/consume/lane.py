@@ -7,19 +7,20 @@ from datetime import datetime
 from typing import Protocol
 
 import structlog
-from modelyard_events.codec import Received
-from modelyard_events.event import Event
 from prometheus_client import Counter
 
 from modelyard_runtime.clock import Clock
-from modelyard_runtime.consume.brake import Brake
+from modelyard_runtime.consume.allowance import Allowance
+from modelyard_runtime.consume.dead_letter_limit import DeadLetterLimit
 from modelyard_runtime.consume.dead_letters import DeadLetters
-from modelyard_runtime.consume.delivery import RawRecord, Sender
+from modelyard_runtime.consume.delivery import RawRecord
+from modelyard_runtime.consume.examination import Examination, Refused
 from modelyard_runtime.consume.metrics import CONSUMED, DEAD_LETTERS
 from modelyard_runtime.consume.offsets import OffsetTracker
 from modelyard_runtime.consume.policy import ConsumePolicy
-from modelyard_runtime.consume.retries import Failure, Retries
-from modelyard_runtime.consume.senders import NOT_PERMITTED, Senders
+from modelyard_runtime.consume.reading import Wanted
+from modelyard_runtime.consume.retries import Retries, StoppedError
+from modelyard_runtime.consume.senders import Senders
 
 log = structlog.get_logger()
 
@@ -28,7 +29,8 @@ log = structlog.get_logger()
 class LaneSetting:
     """What all partitions of one consumption share. `topic` is the catalogue's name, without the prefix.
 
-    `senders` judges who sent an event; None where only we write.
+    `senders` judges who sent an event; None where only we write. `unproved` is how many records that nobody proved are
+    parked.
     """
 
     topic: str
@@ -36,15 +38,18 @@ class LaneSetting:
     policy: ConsumePolicy
     clock: Clock
     dead_letters: DeadLetters
+    unproved: Allowance
     senders: Senders | None = None
 
 
 class Ledger:
     """The state of one partition: what is taken, what is done, what is wrong."""
 
-    def __init__(self, setting: LaneSetting, *, brake: Brake, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, setting: LaneSetting, *, wanted: Wanted, limit: DeadLetterLimit, on_change: Callable[[], None]
+    ) -> None:
         self.setting = setting
-        self.brake = brake
+        self.limit = limit
         self.stopping = asyncio.Event()
         self.offsets = OffsetTracker()
         self.retries = Retries(
@@ -55,6 +60,7 @@ class Ledger:
             stopping=self.stopping,
             on_change=on_change,
         )
+        self.examination = Examination(wanted, senders=setting.senders, retries=self.retries)
         self._on_change = on_change
         self._consumed: dict[str, Counter] = {}
         self.settled_count = 0
@@ -67,19 +73,42 @@ class Ledger:
         for record in records:
             self.offsets.take(record.offset)
 
-    def settle(self, record: RawRecord, *, outcome: str, occurred_at: datetime | None = None) -> None:
-        """Enter a record as done; `occurred_at` is its event's time."""
+    def settle(
+        self, record: RawRecord, *, outcome: str, blamed: str | None = None, occurred_at: datetime | None = None
+    ) -> None:
+        """Enter a record as done; `blamed` is its sender if one is known, `occurred_at` its event's time."""
         self.last_occurred_at = occurred_at or self.last_occurred_at
         if outcome not in self._consumed:
             self._consumed[outcome] = CONSUMED.labels(self.setting.topic, self.setting.group, outcome)
         self._consumed[outcome].inc()
         self.settled_count += 1
-        self.brake.count(is_dead=outcome == "parked")
+        if outcome in ("handled", "parked"):
+            self.limit.count(is_dead=outcome == "parked", sender=blamed)
         self.offsets.finish(record.offset)
         self._on_change()
 
-    async def park(self, record: RawRecord, failure: Failure) -> None:
-        """Write a record to the dead letters, however long that takes. Raises StoppedError."""
+    async def await_turn(self) -> None:
+        """Wait until the next record may be taken; at once unless the partition is held. Raises StoppedError."""
+        while (wait_s := self.limit.wait_s) > 0:
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self.stopping.wait()
+            except TimeoutError:
+                continue
+            raise StoppedError
+
+    def attempts_max(self, blamed: str | None) -> int | None:
+        """How often a sender's record is attempted: once if many of theirs failed, else as the policy says."""
+        return 1 if self.limit.is_suspect(blamed) else None
+
+    async def park(self, record: RawRecord, refused: Refused) -> str:
+        """Write a record to the dead letters, however long that takes; returns its outcome. Raises StoppedError.
+
+        Of a flood of records that nobody proved, only some are written: the others stay on their topic.
+        """
+        if refused.outcome == "unproved" and not self.setting.unproved.take():
+            return "unproved_dropped"
+        failure = refused.failure
 
         async def park() -> None:
             await self.setting.dead_letters.park(
@@ -104,33 +133,7 @@ class Ledger:
             detail=failure.detail,
             attempts=failure.attempts,
         )
-
-    async def prove(self, record: RawRecord, received: Received[Event]) -> Sender | Failure | None:
-        """Who sent the event, None when nobody needs to say so, or why it is refused. Raises StoppedError."""
-        senders = self.setting.senders
-        if senders is None:
-            return None
-        proved: Sender | None = None
-
-        async def prove(attempt: int) -> None:
-            nonlocal proved
-            proved = await senders.prove(record, received, attempt=attempt)
-
-        return await self.retries.attempt(prove) or proved
-
-    def unreadable(self, *, reason: str, detail: str) -> Failure:
-        """The failure of a record that could not be read: once, now."""
-        now = self.setting.clock()
-        return Failure(reason=reason, detail=detail, attempts=1, first_failed_at=now, last_failed_at=now)
-
-
-def outcome_of(failure: Failure) -> str:
-    """The metric label of a record that was parked.
-
-    What a known sender was not permitted to say is that sender's mistake alone: it must not stop the partition
-    for all others, as dead letters do that may be our own fault.
-    """
-    return "refused" if failure.reason == NOT_PERMITTED else "parked"
+        return refused.outcome
 
 
 class Lane(Protocol):
@@ -151,4 +154,4 @@ class Lane(Protocol):
 
 
 OnChange = Callable[[], None]
-BuildLane = Callable[[Brake, OnChange], Lane]
+BuildLane = Callable[[DeadLetterLimit, OnChange], Lane]

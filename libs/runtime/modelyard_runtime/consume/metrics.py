@@ -4,7 +4,8 @@ from prometheus_client import Counter, Gauge
 
 CONSUMED = Counter(
     "runtime_consumed_records_total",
-    "Records settled. `outcome` is handled, ignored, tombstone, unknown, parked or refused (parked, too).",
+    "Records settled. `outcome` is handled, ignored, tombstone, unknown, or of those that are parked: refused (their"
+    " sender's mistake), unproved (nobody proved to have sent it; unproved_dropped when too many came), parked.",
     ["topic", "group", "outcome"],
 )
 LAG = Gauge(
@@ -27,7 +28,11 @@ RETRIES = Counter(
     ["topic", "group", "cause"],
 )
 DEAD_LETTERS = Counter("runtime_dead_letters_total", "Records parked.", ["topic", "group", "reason"])
-BRAKED = Gauge("runtime_consumer_braked", "Partitions stopped because too many dead letters came.", ["topic", "group"])
+HELD = Gauge(
+    "runtime_consumer_held_partitions",
+    "Partitions that are held because too many dead letters came; one record is tried now and then.",
+    ["topic", "group"],
+)
 FACTS_DROPPED = Counter(
     "runtime_facts_dropped_total", "Facts dropped because the queue for observers was full.", ["event_type"]
 )

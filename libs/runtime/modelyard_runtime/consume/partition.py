@@ -68,9 +68,14 @@ class Partition:
         return self.lane.ledger.retries.trouble
 
     @property
-    def is_braked(self) -> bool:
-        """Whether the partition stands still because too many of its records were dead letters."""
-        return self.lane.ledger.brake.is_on
+    def trouble_s(self) -> float:
+        """For how long something has been retried without success."""
+        return self.lane.ledger.retries.trouble_s
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the partition is held because too many of its records were dead letters."""
+        return self.lane.ledger.limit.is_held
 
     @property
     def lag(self) -> int:
@@ -225,7 +230,7 @@ class Partition:
         limit = self._policy.poll_records_max
         is_full = ledger.offsets.outstanding >= (limit // 2 if self._is_paused else limit)
         is_held_up = ledger.retries.trouble is not None and self._policy.concurrency_max == 1
-        if not self._is_reading or self.crash or is_full or is_held_up or ledger.brake.is_on:
+        if not self._is_reading or self.crash or is_full or is_held_up:
             self._pause()
         elif self._is_paused:
             self._is_paused = False

@@ -10,8 +10,9 @@ class ConsumePolicy:
 
     `attempts_max` bounds handler failures that nobody foresaw; `TransientError` is retried without bound.
     `concurrency_max` is the number of records in flight per partition, never two of the same key.
-    `brake_consecutive_max` dead letters in a row, or a share above `brake_ratio_max` of the last
-    `brake_window` records, stop the partition.
+    `dead_letters_in_a_row_max`, or a share above `dead_letters_ratio_max` of the last `dead_letters_window` records,
+    hold the partition for `hold_initial_s`, then ever longer, until a record is handled again. At most
+    `unproved_parked_per_minute` records that nobody proved are parked; the others are counted and passed over.
     """
 
     attempts_max: int = 5
@@ -22,9 +23,12 @@ class ConsumePolicy:
     poll_records_max: int = 1_000
     concurrency_max: int = 1
     drain_timeout_s: float = 10.0
-    brake_consecutive_max: int = 20
-    brake_ratio_max: float = 0.5
-    brake_window: int = 100
+    dead_letters_in_a_row_max: int = 20
+    dead_letters_ratio_max: float = 0.5
+    dead_letters_window: int = 100
+    hold_initial_s: float = 5.0
+    hold_max_s: float = 300.0
+    unproved_parked_per_minute: int = 600
     auto_offset_reset: Literal["earliest", "latest"] = "earliest"
 
     def backoff_s(self, attempt: int) -> float:

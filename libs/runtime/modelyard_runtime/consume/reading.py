@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelyard_events.codec import Poison, Received, Record, Tombstone, Unknown, decode
+from modelyard_events.codec import Poison, Received, Tombstone, Unknown, decode
 from modelyard_events.event import Event
+from modelyard_events.record import Record
 from modelyard_events.topics import Kind
 
 from modelyard_runtime.consume.delivery import Delivery, Handler, Position, RawRecord, Sender
@@ -21,17 +22,24 @@ class Ignored:
 Reading = Received[Event] | Ignored | Poison
 
 
-def read(record: RawRecord, *, kind: Kind, wanted: Mapping[type[Event], Any] | None) -> Reading:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which events of a topic are handled: the types in `types`, or every known type when it is None."""
+
+    kind: Kind
+    types: Mapping[type[Event], Any] | None = None
+
+
+def read(record: Record, wanted: Wanted) -> Reading:
     """Decode a record and say what to do with it. Never raises.
 
-    `wanted` holds the event types that have a handler; None wants every known type. An unknown type is
-    the sender's mistake on an ingest topic, and a newer producer's word on all others.
+    An unknown type is the sender's mistake on an ingest topic, and a newer producer's word on all others.
     """
-    match decode(Record(key=record.key, value=record.value, headers=tuple(record.headers))):
+    match decode(record):
         case Received() as received:
-            is_wanted = wanted is None or type(received.event) in wanted
+            is_wanted = wanted.types is None or type(received.event) in wanted.types
             return received if is_wanted else Ignored("ignored")
-        case Unknown(envelope) if kind is Kind.INGEST:
+        case Unknown(envelope) if wanted.kind is Kind.INGEST:
             return Poison("unknown_type", f"nobody knows the event type {envelope.type}")
         case Unknown():
             return Ignored("unknown")

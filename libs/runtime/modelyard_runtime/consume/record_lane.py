@@ -3,15 +3,14 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from modelyard_events.codec import Poison, Received
 from modelyard_events.event import Event
-from modelyard_events.topics import Kind
 
-from modelyard_runtime.consume.delivery import Handler, RawRecord, Sender
+from modelyard_runtime.consume.delivery import Handler, RawRecord
+from modelyard_runtime.consume.examination import Refused, Sound, refused_by_handler
 from modelyard_runtime.consume.key_order import KeyScheduler
-from modelyard_runtime.consume.lane import Ledger, outcome_of
-from modelyard_runtime.consume.reading import Ignored, delivery_of, handler_of, read
-from modelyard_runtime.consume.retries import Failure, StoppedError
+from modelyard_runtime.consume.lane import Ledger
+from modelyard_runtime.consume.reading import Ignored, delivery_of, handler_of
+from modelyard_runtime.consume.retries import StoppedError
 
 RECORDS_PER_TURN_MAX = 50
 
@@ -19,9 +18,8 @@ RECORDS_PER_TURN_MAX = 50
 class RecordLane:
     """Settles records in the order of their keys, up to `concurrency_max` at once."""
 
-    def __init__(self, ledger: Ledger, *, kind: Kind, on: Mapping[type[Event], Handler]) -> None:
+    def __init__(self, ledger: Ledger, *, on: Mapping[type[Event], Handler]) -> None:
         self.ledger = ledger
-        self._kind = kind
         self._on = on
         self._concurrency_max = ledger.setting.policy.concurrency_max
         self._scheduler = KeyScheduler[RawRecord](concurrency_max=self._concurrency_max)
@@ -35,7 +33,7 @@ class RecordLane:
         self._wake()
 
     async def run(self) -> None:
-        """Settle records until the lane is stopped or braked; what is in flight then is finished."""
+        """Settle records until the lane is stopped; what is in flight then is finished."""
         stop_watch = asyncio.create_task(self._wake_on_stop())
         try:
             async with asyncio.TaskGroup() as workers:
@@ -46,12 +44,15 @@ class RecordLane:
 
     async def _work(self) -> None:
         settled = 0
-        while not self.ledger.stopping.is_set() and not self.ledger.brake.is_on:
-            record = self._scheduler.take()
-            if record is None:
-                await self._sleep()
-                continue
+        while not self.ledger.stopping.is_set():
             try:
+                await self.ledger.await_turn()
+                # Held, the partition tries one record at a time.
+                is_busy = self.ledger.limit.is_held and self._scheduler.in_flight
+                record = None if is_busy else self._scheduler.take()
+                if record is None:
+                    await self._sleep()
+                    continue
                 await self._settle(record)
             except StoppedError:
                 return
@@ -63,35 +64,30 @@ class RecordLane:
                 await asyncio.sleep(0)  # Handlers that never wait must not keep heartbeats waiting.
 
     async def _settle(self, record: RawRecord) -> None:
-        match read(record, kind=self._kind, wanted=self._on):
+        match await self.ledger.examination.of(record):
             case Ignored(outcome):
                 self.ledger.settle(record, outcome=outcome)
-            case Poison(reason, detail):
-                await self.ledger.park(record, self.ledger.unreadable(reason=reason, detail=detail))
-                self.ledger.settle(record, outcome="parked")
-            case Received() as received:
-                await self._prove_and_handle(record, received)
+            case Refused() as refused:
+                await self._park(record, refused)
+            case Sound() as sound:
+                await self._handle(record, sound)
 
-    async def _prove_and_handle(self, record: RawRecord, received: Received[Event]) -> None:
-        proved = await self.ledger.prove(record, received)
-        if not isinstance(proved, Failure):
-            await self._handle(record, received, sender=proved)
-            return
-        await self.ledger.park(record, proved)
-        self.ledger.settle(record, outcome=outcome_of(proved))
-
-    async def _handle(self, record: RawRecord, received: Received[Event], *, sender: Sender | None) -> None:
+    async def _handle(self, record: RawRecord, sound: Sound) -> None:
+        received = sound.received
         handler = handler_of(received, self._on)
 
         async def handle(attempt: int) -> None:
-            await handler(delivery_of(record, received, attempt=attempt, sender=sender))
+            await handler(delivery_of(record, received, attempt=attempt, sender=sound.sender))
 
-        failure = await self.ledger.retries.attempt(handle)
-        if failure is None:
-            self.ledger.settle(record, outcome="handled", occurred_at=received.envelope.occurred_at)
+        failure = await self.ledger.retries.attempt(handle, attempts_max=self.ledger.attempts_max(sound.blamed))
+        if failure is not None:
+            await self._park(record, refused_by_handler(failure, sound))
             return
-        await self.ledger.park(record, failure)
-        self.ledger.settle(record, outcome="parked")
+        self.ledger.settle(record, outcome="handled", blamed=sound.blamed, occurred_at=received.envelope.occurred_at)
+
+    async def _park(self, record: RawRecord, refused: Refused) -> None:
+        outcome = await self.ledger.park(record, refused)
+        self.ledger.settle(record, outcome=outcome, blamed=refused.blamed)
 
     async def _sleep(self) -> None:
         woken = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Trying again: bounded for surprises, without bound for what time will mend, never for what nobody can."""
+"""Retries unexpected errors up to `attempts_max`, transient errors forever, permanent errors never."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -52,18 +52,32 @@ class Retries:
         self._clock = clock
         self._stopping = stopping
         self._on_change = on_change
-        self._troubles: dict[object, str] = {}
+        self._troubles: dict[object, tuple[float, str]] = {}
 
     @property
     def trouble(self) -> str | None:
         """What is being retried at the moment, as a sentence; None when nothing is."""
-        return next(iter(self._troubles.values()), None)
+        return next((sentence for _, sentence in self._troubles.values()), None)
 
-    async def attempt(self, action: Callable[[int], Awaitable[None]]) -> Failure | None:
+    @property
+    def trouble_s(self) -> float:
+        """For how long something has been retried without success; 0 when nothing is."""
+        began_s = min((began_s for began_s, _ in self._troubles.values()), default=None)
+        return 0.0 if began_s is None else asyncio.get_running_loop().time() - began_s
+
+    def failed(self, reason: str, detail: str) -> Failure:
+        """The failure of a record that is given up at first sight."""
+        now = self._clock()
+        return Failure(reason=reason, detail=detail, attempts=1, first_failed_at=now, last_failed_at=now)
+
+    async def attempt(
+        self, action: Callable[[int], Awaitable[None]], *, attempts_max: int | None = None
+    ) -> Failure | None:
         """Run `action(attempt)` until it succeeds (None) or is given up (a Failure).
 
-        Raises StoppedError.
+        `attempts_max` bounds unexpected errors; the policy's bound is the default. Raises StoppedError.
         """
+        unexpected_max = attempts_max or self._policy.attempts_max
         first_failed_at: datetime | None = None
         unexpected = number = 0
         token = object()
@@ -80,7 +94,7 @@ class Retries:
                     first_failed_at = first_failed_at or now
                     is_transient = isinstance(error, TransientError)
                     unexpected += not is_transient
-                    if isinstance(error, PermanentError) or unexpected >= self._policy.attempts_max:
+                    if isinstance(error, PermanentError) or unexpected >= unexpected_max:
                         return _failure(error, attempts=number, first=first_failed_at, last=now)
                     cause = "transient" if is_transient else "unexpected"
                     await self._wait(number, error, cause=cause, token=token)
@@ -115,7 +129,8 @@ class Retries:
             retry_after_s=wait_s,
             error=f"{type(error).__name__}: {error}",
         )
-        self._troubles[token] = f"{cause}, attempt {number}: {type(error).__name__}: {error}"
+        began_s, _ = self._troubles.get(token, (asyncio.get_running_loop().time(), ""))
+        self._troubles[token] = (began_s, f"{cause}, attempt {number}: {type(error).__name__}: {error}")
         self._on_change()
         try:
             async with asyncio.timeout(wait_s):

@@ -15,14 +15,15 @@ from functools import lru_cache
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from modelyard_events.access import SigningKeyChanged
-from modelyard_events.codec import Received, Record
+from modelyard_events.codec import Received
 from modelyard_events.entities import EntityChanged
 from modelyard_events.event import Event
+from modelyard_events.record import Record
 from modelyard_events.signing import Signed, Unclear, Unsigned, read_signature
 from modelyard_events.topics import Topic
 
 from modelyard_runtime.clock import Clock
-from modelyard_runtime.consume.delivery import RawRecord, Sender
+from modelyard_runtime.consume.delivery import Sender
 from modelyard_runtime.errors import PermanentError
 from modelyard_runtime.permissions import ALL_PROJECTS
 
@@ -67,6 +68,23 @@ class RefusedSender:
 OnRefused = Callable[[RefusedSender], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """Whoever has the private half of a registered key, whatever it may still be used for."""
+
+    key: SigningKeyChanged
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """Somebody whom the broker lets write to the topic; `project` is the one that it is kept to, `*` for any."""
+
+    project: str
+
+
+Identity = KeyHolder | Vouched
+
+
 class Senders:
     """Judges the senders of one topic's events.
 
@@ -94,22 +112,43 @@ class Senders:
         self._on_refused = on_refused
         self._waits: deque[datetime] = deque()
 
-    async def prove(self, record: RawRecord, received: Received[Event], *, attempt: int) -> Sender | None:
-        """Who sent the event; None when the broker vouches for it.
+    async def identify(self, record: Record, *, attempt: int) -> Identity:
+        """Who sent a record, before anything of its event is read.
 
-        Raises SenderUnprovedError, SenderNotPermittedError, UnknownKeyError while the key may still become
-        known, and what `find_key` raises.
+        Raises SenderUnprovedError, UnknownKeyError while the key may still become known, and what `find_key` raises.
         """
-        match read_signature(Record(key=record.key, value=record.value, headers=tuple(record.headers))):
+        match read_signature(record):
             case Unsigned():
-                refuse_unsigned(received.event, topic=self._topic, open_to=self._open_to)
-                return None
+                if self._open_to is None:
+                    raise SenderUnprovedError(
+                        f"The event is not signed, and {self._topic.name} is not kept to one project's producers. "
+                        "Sign it with a key of POST /api/v1/access/signing-keys."
+                    )
+                return Vouched(project=self._open_to)
             case Unclear(detail):
                 raise SenderUnprovedError(f"The signature cannot be read: {detail}.")
             case Signed() as signed:
-                return await self._prove_signed(signed, received, attempt=attempt)
+                return KeyHolder(key=await self._find_fitting(signed, attempt=attempt))
 
-    async def _prove_signed(self, signed: Signed, received: Received[Event], *, attempt: int) -> Sender:
+    async def permit(self, identity: Identity, received: Received[Event]) -> Sender | None:
+        """The sender if they may send the event; None when the broker vouches for it.
+
+        Raises SenderNotPermittedError.
+        """
+        match identity:
+            case Vouched(project):
+                refuse_other_projects(received.event, topic=self._topic, open_to=project)
+                return None
+            case KeyHolder(key):
+                detail = find_refusal(key, topic=self._topic, event=received.event, now=self._clock())
+                if detail is None:
+                    return Sender(actor=key.actor, key_id=key.key_id)
+                if self._on_refused is not None:
+                    refused = RefusedSender(key=key, topic=self._topic, received=received, detail=detail)
+                    await self._on_refused(refused)
+                raise SenderNotPermittedError(detail)
+
+    async def _find_fitting(self, signed: Signed, *, attempt: int) -> SigningKeyChanged:
         key = await self._find_key(signed.key_id)
         if key is None and attempt < self._key_attempts_max and self._may_wait(attempt):
             raise UnknownKeyError(f"the signing key {signed.key_id} is not known yet")
@@ -119,12 +158,7 @@ class Senders:
                 if key is None
                 else f"The signature does not fit the record and the key {signed.key_id}."
             )
-        detail = find_refusal(key, topic=self._topic, event=received.event, now=self._clock())
-        if detail is None:
-            return Sender(actor=key.actor, key_id=key.key_id)
-        if self._on_refused is not None:
-            await self._on_refused(RefusedSender(key=key, topic=self._topic, received=received, detail=detail))
-        raise SenderNotPermittedError(detail)
+        return key
 
     def _may_wait(self, attempt: int) -> bool:
         """Whether to wait for a key; whoever invents keys must not keep all others waiting for ever."""
@@ -139,18 +173,23 @@ class Senders:
         return True
 
 
-def refuse_unsigned(event: Event, *, topic: Topic, open_to: str | None) -> None:
-    """Raise unless unsigned events of that kind are taken; `open_to` is the topic's entry of the settings."""
-    if open_to is None:
-        raise SenderUnprovedError(
-            f"The event is not signed, and {topic.name} is not kept to one project's producers. "
-            "Sign it with a key of POST /api/v1/access/signing-keys."
-        )
+def refuse_other_projects(event: Event, *, topic: Topic, open_to: str) -> None:
+    """Raise unless unsigned events of that project are taken; `open_to` is the topic's entry of the settings."""
     project = project_of(event)
     if open_to not in (ALL_PROJECTS, project):
         raise SenderNotPermittedError(
             f"Unsigned events on {topic.name} are taken for the project {open_to} only, not for {project}."
         )
+
+
+def blamed_for(identity: Identity, event: Event | None) -> str:
+    """Who answers for an event's failures: the holder of its key, or else the project or tenant that it names."""
+    match identity:
+        case KeyHolder(key):
+            return key.actor
+        case Vouched():
+            named = None if event is None else getattr(event, "tenant", None) or project_of(event)
+            return f"unsigned: {named}"
 
 
 def find_refusal(key: SigningKeyChanged, *, topic: Topic, event: Event, now: datetime) -> str | None:

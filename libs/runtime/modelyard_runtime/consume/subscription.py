@@ -1,5 +1,6 @@
 """The only way to subscribe: FastStream polls raw records, the consumer policy does everything else."""
 
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -13,15 +14,17 @@ from modelyard_events.event import Event
 from modelyard_events.topics import Kind, Topic
 
 from modelyard_runtime.clock import Clock
+from modelyard_runtime.consume.allowance import Allowance
 from modelyard_runtime.consume.batch_lane import BatchLane
-from modelyard_runtime.consume.brake import Brake
 from modelyard_runtime.consume.consumption import Consumption
+from modelyard_runtime.consume.dead_letter_limit import DeadLetterLimit
 from modelyard_runtime.consume.dead_letters import DeadLetters
 from modelyard_runtime.consume.delivery import BatchHandler, Handler
 from modelyard_runtime.consume.lane import Lane, LaneSetting, Ledger, OnChange
 from modelyard_runtime.consume.lenient_records import read_leniently
 from modelyard_runtime.consume.partition import StartOffsets
 from modelyard_runtime.consume.policy import ConsumePolicy
+from modelyard_runtime.consume.reading import Wanted
 from modelyard_runtime.consume.record_lane import RecordLane
 from modelyard_runtime.consume.senders import Senders
 
@@ -55,8 +58,9 @@ def consume(
     """
     setting = _setting(topic, group=group, dead_letters=dead_letters, clock=clock, policy=policy, senders=senders)
 
-    def build_lane(brake: Brake, on_change: OnChange) -> Lane:
-        return RecordLane(Ledger(setting, brake=brake, on_change=on_change), kind=topic.kind, on=on)
+    def build_lane(limit: DeadLetterLimit, on_change: OnChange) -> Lane:
+        wanted = Wanted(kind=topic.kind, types=on)
+        return RecordLane(Ledger(setting, wanted=wanted, limit=limit, on_change=on_change), on=on)
 
     consumption = Consumption(setting=setting, build_lane=build_lane, start_offsets=None)
     _subscribe(broker, topic, prefix=prefix, consumption=consumption, setting=setting)
@@ -85,8 +89,9 @@ def consume_batches(
     """
     setting = _setting(topic, group=group, dead_letters=dead_letters, clock=clock, policy=policy, senders=senders)
 
-    def build_lane(brake: Any, on_change: Any) -> Lane:
-        return BatchLane(Ledger(setting, brake=brake, on_change=on_change), kind=topic.kind, on_batch=on_batch)
+    def build_lane(limit: DeadLetterLimit, on_change: OnChange) -> Lane:
+        wanted = Wanted(kind=topic.kind)
+        return BatchLane(Ledger(setting, wanted=wanted, limit=limit, on_change=on_change), on_batch=on_batch)
 
     consumption = Consumption(setting=setting, build_lane=build_lane, start_offsets=start_offsets)
     _subscribe(broker, topic, prefix=prefix, consumption=consumption, setting=setting)
@@ -105,10 +110,12 @@ def _setting(
     if topic.kind is Kind.INGEST and senders is None:
         msg = f"others write to {topic.name}: say by `senders` who may"
         raise ValueError(msg)
+    policy = policy or ConsumePolicy()
     return LaneSetting(
         topic=topic.name,
         group=group,
-        policy=policy or ConsumePolicy(),
+        policy=policy,
+        unproved=Allowance(policy.unproved_parked_per_minute, seconds=time.monotonic),
         clock=clock,
         dead_letters=dead_letters,
         senders=senders,

@@ -1,20 +1,23 @@
 """A partition says when it stands still although records wait, and whose doing that is."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import TopicPartition
 from modelyard_events.topics import Kind
 from modelyard_runtime.clock import utc_now
-from modelyard_runtime.consume.brake import Brake
+from modelyard_runtime.consume.allowance import Allowance
+from modelyard_runtime.consume.dead_letter_limit import DeadLetterLimit
 from modelyard_runtime.consume.dead_letters import DeadLetters
 from modelyard_runtime.consume.lane import LaneSetting, Ledger
 from modelyard_runtime.consume.partition import Partition
 from modelyard_runtime.consume.policy import ConsumePolicy
+from modelyard_runtime.consume.reading import Wanted
 from modelyard_runtime.consume.record_lane import RecordLane
 
 TP = TopicPartition("entity-changes.v1", 0)
-POLICY = ConsumePolicy(brake_consecutive_max=1)
+POLICY = ConsumePolicy(dead_letters_in_a_row_max=1)
 
 
 class MemoryConsumer:
@@ -41,15 +44,19 @@ class MemoryConsumer:
         self.paused_now = False
 
 
-def a_partition(consumer: MemoryConsumer) -> tuple[Partition, Brake]:
-    brake = Brake(consecutive_max=1, ratio_max=1, window=10)
+def a_partition(consumer: MemoryConsumer) -> tuple[Partition, DeadLetterLimit]:
+    limit = DeadLetterLimit(consecutive_max=1, ratio_max=1, window=10, hold_initial_s=5, hold_max_s=60)
     letters = DeadLetters(None)  # No test here parks a record.
-    setting = LaneSetting(topic=TP.topic, group="test", policy=POLICY, clock=utc_now, dead_letters=letters)
+    unproved = Allowance(60, seconds=time.monotonic)
+    setting = LaneSetting(
+        topic=TP.topic, group="test", policy=POLICY, clock=utc_now, dead_letters=letters, unproved=unproved
+    )
+    wanted = Wanted(kind=Kind.INGEST)
 
     def build_lane(on_change: Any) -> RecordLane:
-        return RecordLane(Ledger(setting, brake=brake, on_change=on_change), kind=Kind.INGEST, on={})
+        return RecordLane(Ledger(setting, wanted=wanted, limit=limit, on_change=on_change), on={})
 
-    return Partition(TP, consumer=consumer, build_lane=build_lane, start_offsets=None, policy=POLICY), brake
+    return Partition(TP, consumer=consumer, build_lane=build_lane, start_offsets=None, policy=POLICY), limit
 
 
 async def test_records_that_wait_without_one_arriving_are_a_stall() -> None:
@@ -85,15 +92,14 @@ async def test_an_empty_partition_is_not_stalled() -> None:
 
 async def test_a_partition_that_we_hold_up_ourselves_is_not_stalled() -> None:
     consumer = MemoryConsumer(end=10)
-    part, brake = a_partition(consumer)
+    part, limit = a_partition(consumer)
     await part.measure(now_s=100.0, end_offset=None)
 
-    brake.count(is_dead=True)
-    part.lane.ledger.retries._on_change()
+    part.lane.ledger.offsets.take(0)
+    limit.count(is_dead=True)
     await part.measure(now_s=200.0, end_offset=None)
 
-    assert consumer.paused_now
-    assert part.is_braked
+    assert part.is_held
     assert part.stalled_s(now_s=200.0) == 0.0
 
 

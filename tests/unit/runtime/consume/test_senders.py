@@ -27,7 +27,7 @@ from modelyard_runtime.consume.senders import (
     SenderUnprovedError,
     UnknownKeyError,
     find_refusal,
-    refuse_unsigned,
+    refuse_other_projects,
 )
 from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.settings import IngestSettings
@@ -84,14 +84,12 @@ def test_any_other_key_is_refused_with_the_reason(key: SigningKeyChanged, topic:
 
 
 def test_an_unsigned_event_counts_only_where_the_broker_keeps_others_out() -> None:
-    refuse_unsigned(RUN, topic=TRAINING_RUNS, open_to="bank")
-    refuse_unsigned(RUN, topic=TRAINING_RUNS, open_to="*")
-    refuse_unsigned(CHANGE, topic=ENTITY_CHANGES, open_to="*")
+    refuse_other_projects(RUN, topic=TRAINING_RUNS, open_to="bank")
+    refuse_other_projects(RUN, topic=TRAINING_RUNS, open_to="*")
+    refuse_other_projects(CHANGE, topic=ENTITY_CHANGES, open_to="*")
 
-    with pytest.raises(SenderUnprovedError, match="not signed"):
-        refuse_unsigned(RUN, topic=TRAINING_RUNS, open_to=None)
     with pytest.raises(SenderNotPermittedError, match="for the project shop only"):
-        refuse_unsigned(RUN, topic=TRAINING_RUNS, open_to="shop")
+        refuse_other_projects(RUN, topic=TRAINING_RUNS, open_to="shop")
 
 
 @pytest.mark.parametrize(
@@ -124,14 +122,6 @@ def a_record(signer: Signer | None) -> Record:
     return record if signer is None else signer.sign(record)
 
 
-class Arrived:
-    """A record as the broker hands it over."""
-
-    def __init__(self, record: Record) -> None:
-        self.topic, self.partition, self.offset, self.timestamp = TRAINING_RUNS.name, 0, 0, 0
-        self.key, self.value, self.headers = record.key, record.value, record.headers
-
-
 async def proved(record: Record, *, keys: list[SigningKeyChanged], attempt: int = 9, open_to: str | None = None) -> Any:
     """What the judge of training runs says, and whom it reported."""
     refused: list[RefusedSender] = []
@@ -154,7 +144,7 @@ async def proved(record: Record, *, keys: list[SigningKeyChanged], attempt: int 
     received = decode(record)
     assert isinstance(received, Received)
     try:
-        return await senders.prove(Arrived(record), received, attempt=attempt), refused
+        return await senders.permit(await senders.identify(record, attempt=attempt), received), refused
     except (SenderUnprovedError, SenderNotPermittedError, UnknownKeyError) as error:
         return type(error), refused
 
@@ -165,6 +155,7 @@ async def test_whoever_signed_is_the_sender_also_on_a_topic_that_is_open() -> No
 
     assert await proved(a_record(signer), keys=[key]) == (Sender(actor="nightly", key_id="key-1"), [])
     assert await proved(a_record(None), keys=[key], open_to="*") == (None, [])
+    assert await proved(a_record(None), keys=[key]) == (SenderUnprovedError, [])
     refusal, _ = await proved(a_record(a_signer("key-1")), keys=[key], open_to="*")
     assert refusal is SenderUnprovedError, "a signature is judged, not overlooked"
 
@@ -188,10 +179,8 @@ async def test_invented_keys_are_soon_not_waited_for_any_more() -> None:
 
     async def outcome_of_the_first_attempt(number: int) -> type[Exception]:
         record = a_record(a_signer(f"invented-{number}"))
-        received = decode(record)
-        assert isinstance(received, Received)
         with pytest.raises((UnknownKeyError, SenderUnprovedError)) as refusal:
-            await senders.prove(Arrived(record), received, attempt=1)
+            await senders.identify(record, attempt=1)
         return refusal.type
 
     outcomes = [await outcome_of_the_first_attempt(number) for number in range(WAITS_MAX + 3)]

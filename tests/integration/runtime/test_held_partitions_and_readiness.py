@@ -1,24 +1,33 @@
 """When to stand still rather than park everything, and when to call oneself ready."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from modelyard_events.topics import Kind
 from modelyard_runtime.consume import Batch, ConsumePolicy, Delivery
-from modelyard_runtime.consume.metrics import BRAKED, COMMITS
+from modelyard_runtime.consume.metrics import COMMITS, HELD
 from modelyard_runtime.errors import PermanentError
 
 from tests.integration.runtime.corner import Corner, OpenCorner, eventually, number_of
 
 pytestmark = pytest.mark.integration
 
-TOUCHY = ConsumePolicy(backoff_initial_s=0.01, commit_interval_s=0.05, brake_consecutive_max=5, brake_window=10)
+TOUCHY = ConsumePolicy(
+    backoff_initial_s=0.01,
+    commit_interval_s=0.05,
+    dead_letters_in_a_row_max=5,
+    dead_letters_window=10,
+    hold_initial_s=3_600.0,
+)
+PATIENT = replace(TOUCHY, hold_initial_s=0.2, hold_max_s=0.4)
 
 
-async def test_too_many_dead_letters_in_a_row_stop_the_partition_but_not_the_others(
+async def test_too_many_dead_letters_in_a_row_hold_the_partition_but_not_the_others(
     a_corner: OpenCorner,
 ) -> None:
-    corner = await a_corner(partitions=2)
+    corner = await a_corner(partitions=2, kind=Kind.FACTS)
     seen: list[int] = []
 
     async def on_entity_changed(delivery: Delivery[Any]) -> None:
@@ -28,50 +37,89 @@ async def test_too_many_dead_letters_in_a_row_stop_the_partition_but_not_the_oth
 
     await corner.publish(*range(30), partition=0)
     async with corner.consuming(on_entity_changed, policy=TOUCHY) as consumption:
-        await eventually(lambda: consumption.is_braked)
+        await eventually(lambda: consumption.is_held)
         await corner.publish(*range(30), partition=1)
         await eventually(lambda: len(seen) == 30)
         await corner.eventually_committed(30, partition=1)
-        await eventually(lambda: BRAKED.labels(corner.topic.name, corner.group)._value.get() == 1)
+        await eventually(lambda: HELD.labels(corner.topic.name, corner.group)._value.get() == 1)
         said = consumption.check()
         lag = consumption.lag
 
     assert not said.ok
+    assert said.degraded
     assert f"{corner.topic_name}-0" in said.detail
     assert lag == 25
     assert await corner.dead_letter_count() == 5
     assert (await corner.committed())[0] == 5
 
 
-async def test_too_large_a_share_of_dead_letters_stops_the_partition(corner: Corner) -> None:
+async def test_too_large_a_share_of_dead_letters_holds_the_partition(a_corner: OpenCorner) -> None:
+    corner = await a_corner(kind=Kind.FACTS)
+
     async def on_entity_changed(delivery: Delivery[Any]) -> None:
         if number_of(delivery.event) % 3:
             raise PermanentError("wrong", reason="wrong")
 
     await corner.publish(*range(60))
     async with corner.consuming(on_entity_changed, policy=TOUCHY) as consumption:
-        await eventually(lambda: consumption.is_braked)
+        await eventually(lambda: consumption.is_held)
 
-    assert await corner.dead_letter_count() == 6  # Two of three in a window of ten.
+    assert await corner.dead_letter_count() == 7  # Two of three; the window of ten is full before the seventh.
 
 
 async def test_a_flood_of_poison_does_not_all_go_to_the_dead_letters_of_a_batch_consumer(
-    corner: Corner,
+    a_corner: OpenCorner,
 ) -> None:
+    corner = await a_corner(kind=Kind.FACTS)
+
     async def on_batch(batch: Batch) -> None:
         pass
 
     for _ in range(30):
         await corner.send(b"not json")
     async with corner.consuming_batches(on_batch, policy=TOUCHY) as consumption:
-        await eventually(lambda: consumption.is_braked)
+        await eventually(lambda: consumption.is_held)
 
     assert await corner.dead_letter_count() == 5
     assert await corner.committed() == {0: 5}
 
 
-async def test_a_rebalance_does_not_release_the_brake(a_corner: OpenCorner) -> None:
-    corner = await a_corner(partitions=2)
+@pytest.mark.parametrize("in_batches", [False, True])
+async def test_a_held_partition_goes_on_by_itself_once_its_records_are_handled_again(
+    a_corner: OpenCorner, in_batches: bool
+) -> None:
+    corner = await a_corner(kind=Kind.FACTS)
+    is_mended = False
+    seen: list[int] = []
+
+    async def on_entity_changed(delivery: Delivery[Any]) -> None:
+        if not is_mended:
+            raise PermanentError("our own defect", reason="defect")
+        seen.append(number_of(delivery.event))
+
+    async def on_batch(batch: Batch) -> None:
+        for delivery in batch.deliveries:
+            await on_entity_changed(delivery)
+
+    await corner.publish(*range(30))
+    opened = (
+        corner.consuming_batches(on_batch, policy=PATIENT)
+        if in_batches
+        else corner.consuming(on_entity_changed, policy=PATIENT)
+    )
+    async with opened as consumption:
+        await eventually(lambda: consumption.is_held)
+        is_mended = True
+        await eventually(lambda: seen[-1:] == [29])
+        await eventually(lambda: consumption.check().ok and not consumption.check().degraded)
+
+    parked = await corner.dead_letter_count()
+    assert 5 <= parked < 30
+    assert seen == list(range(parked, 30))
+
+
+async def test_a_rebalance_does_not_release_a_held_partition(a_corner: OpenCorner) -> None:
+    corner = await a_corner(partitions=2, kind=Kind.FACTS)
 
     async def on_entity_changed(delivery: Delivery[Any]) -> None:
         raise PermanentError("wrong", reason="wrong")
@@ -79,11 +127,11 @@ async def test_a_rebalance_does_not_release_the_brake(a_corner: OpenCorner) -> N
     await corner.publish(*range(30), partition=0)
     await corner.publish(*range(30), partition=1)
     async with corner.consuming(on_entity_changed, policy=TOUCHY) as consumption:
-        await eventually(lambda: sum(part.is_braked for part in consumption._partitions.values()) == 2)
+        await eventually(lambda: sum(part.is_held for part in consumption._partitions.values()) == 2)
         async with corner.consuming(on_entity_changed, policy=TOUCHY) as other:
-            await eventually(lambda: other.is_braked and consumption.is_braked)
-            await eventually(lambda: "braked" in consumption.check().detail)
-        await eventually(lambda: sum(part.is_braked for part in consumption._partitions.values()) == 2)
+            await eventually(lambda: other.is_held and consumption.is_held)
+            await eventually(lambda: "held" in consumption.check().detail)
+        await eventually(lambda: sum(part.is_held for part in consumption._partitions.values()) == 2)
 
     # Five of each partition by the first member, five more by the new one, who could not know.
     assert await corner.dead_letter_count() == 15
