@@ -6,9 +6,13 @@ import logging
 import signal
 import sys
 from contextlib import AsyncExitStack
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from modelyard_stack import StackError
+from modelyard_stack.supervision import kept_servers, supervise
+from rich.markup import escape
 from rich.table import Table
 
 from modelyard_examples.demo import publishing_acts
@@ -71,9 +75,13 @@ async def _run(screen: Screen, *, directory: Path) -> None:
                 world = await running.enter_async_context(running_world(directory=directory, on_progress=on_progress))
             await _fill_when_empty(screen, world)
             _show(screen, world, directory=directory)
-            await asyncio.Event().wait()
+            await supervise(kept_servers(world.system), say=partial(_notice, screen))
     except asyncio.CancelledError:
         screen.console.print("Stopped.")
+
+
+def _notice(screen: Screen, text: str) -> None:
+    screen.console.print(f"[yellow]{datetime.now().astimezone():%H:%M:%S}[/] {escape(text)}", soft_wrap=True)
 
 
 async def _fill_when_empty(screen: Screen, world: World) -> None:

@@ -209,10 +209,10 @@ def main() -> None:
     try:
         with open(arguments.lock, "a+", encoding="ascii") as lock:
             if not _locked(lock):
-                place = arguments.lock.parent
-                _report({"error": f"A stack runs in {place} already: stop it, or give another directory."})
+                lock.seek(0)
+                _report({"error": _runs_already(arguments.lock.parent, note=lock.read())})
                 return
-            _note(lock, RUNNING)
+            _note(lock, f"{RUNNING} {arguments.parent}")
             _report({"ready": True})
             try:
                 serve(keeper, parent=arguments.parent, wakeup=wakeup)
@@ -224,6 +224,12 @@ def main() -> None:
     finally:
         for directory in arguments.remove:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def _runs_already(place: Path, *, note: str) -> str:
+    parent = note.removeprefix(RUNNING).strip()
+    how = f"with Ctrl-C in its terminal or `kill {parent}`" if parent.isdigit() else "with Ctrl-C in its terminal"
+    return f"A stack runs in {place} already: stop it {how}, or give another directory."
 
 
 def _report(message: Request) -> None:

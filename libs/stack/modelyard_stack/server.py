@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn, Protocol
 
 from modelyard_stack.errors import ServerFailedError, StackError
-from modelyard_stack.keeper import Command, Keeper
+from modelyard_stack.keeper import Command, Keeper, Status
 
 START_TIMEOUT_S = 90.0
 STOP_GRACE_S = 30.0
@@ -86,12 +86,16 @@ class KeptServer:
             except (NotReadyError, OSError, EOFError) as error:
                 status = await self._keeper.status(self.name)
                 if not status.running:
-                    reason = f"ended while it started ({_ended(status.exit_code)})"
+                    reason = f"ended while it started ({ended_how(status.exit_code)})"
                     raise ServerFailedError(self.name, reason=reason, log=self.log) from error
                 if time.monotonic() > deadline:
                     reason = f"did not answer within {timeout_s:.0f} s"
                     raise ServerFailedError(self.name, reason=reason, log=self.log) from error
             await asyncio.sleep(LOOK_INTERVAL_S)
+
+    async def status(self) -> Status:
+        """Whether it runs, and how it ended."""
+        return await self._keeper.status(self.name)
 
     async def stop(self) -> None:
         await self._keeper.signal(self.name, number=signal.SIGCONT)
@@ -150,7 +154,8 @@ class ExternalServer:
         )
 
 
-def _ended(exit_code: int | None) -> str:
+def ended_how(exit_code: int | None) -> str:
+    """How a program ended, in words: its exit code, or the signal."""
     if exit_code is not None and exit_code < 0:
         return f"by {signal.Signals(-exit_code).name}"
     return f"exit code {exit_code}"

@@ -70,7 +70,7 @@ class System:
 
         What they write goes to `directory`, or to a temporary one that is removed. `postgres_dsn`,
         `redis_url` and `topic_prefix` keep systems apart that share a stack; `settings` are environment variables
-        of all services besides. Raises `ServerFailedError`
+        of all services besides, as are those of this process. Raises `ServerFailedError`
         with the end of the log when a service does not become ready.
         """
         place = _place_for(directory)
@@ -83,10 +83,14 @@ class System:
                 tokens=_tokens(place / "tokens.json"),
                 keeper=keeper,
             )
-            environment = system._environment(
-                postgres_dsn=postgres_dsn or stack.addresses.postgres_dsn,
-                redis_url=redis_url or stack.addresses.redis_url,
-            ) | dict(settings or {})
+            environment = (
+                passed_on(os.environ)
+                | system._environment(
+                    postgres_dsn=postgres_dsn or stack.addresses.postgres_dsn,
+                    redis_url=redis_url or stack.addresses.redis_url,
+                )
+                | dict(settings or {})
+            )
             await do_together(
                 system.run(name, module=f"modelyard_{name}", environment=environment) for name in services
             )
@@ -153,6 +157,11 @@ class System:
             "MODELYARD_CACHE_TIMEOUT_S": "1.0",
             "MODELYARD_ARTIFACT_DIRECTORY": str(self.directory / "artifacts"),
         }
+
+
+def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
+    """The settings that whoever starts the system has set for its services, such as MODELYARD_LOG_LEVEL."""
+    return {name: value for name, value in environment.items() if name.startswith("MODELYARD_")}
 
 
 def _place_for(directory: Path | None) -> Path:

@@ -101,3 +101,10 @@ def test_binaries_that_the_account_cannot_reach_are_copied(tmp_path: Path) -> No
         assert not can_execute(hidden, account=account)
         assert can_execute(copied, account=account)
         shutil.rmtree(closed)
+
+
+async def test_a_second_keeper_says_how_to_stop_the_first(tmp_path: Path) -> None:
+    async with Keeper(lock=tmp_path / "lock", remove=[]):
+        with pytest.raises(StackError, match=f"already: stop it with Ctrl-C in its terminal or `kill {os.getpid()}`"):
+            async with Keeper(lock=tmp_path / "lock", remove=[]):
+                pass

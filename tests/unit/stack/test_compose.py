@@ -39,3 +39,7 @@ def test_nothing_is_open_to_other_machines() -> None:
 
     assert len(ports) == 3
     assert all(line.startswith('ports: ["127.0.0.1:') for line in ports)
+
+
+def test_a_server_that_dies_is_started_again() -> None:
+    assert COMPOSE.count("\n    restart: unless-stopped\n") == 3
