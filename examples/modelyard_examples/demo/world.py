@@ -1,5 +1,6 @@
 """Everything that runs: the stack, the four services, the model server and the loan book, all as processes."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import aiohttp
 from modelyard_stack import Stack
-from modelyard_stack.system import System
+from modelyard_stack.system import System, passed_on
 
 from modelyard_examples.cloud_events import ENTITY_CHANGES, TRAINING_RUNS
 from modelyard_examples.registry_client import RegistryClient
@@ -59,7 +60,9 @@ async def running_world(
     on_progress("Kafka, PostgreSQL and Valkey")
     async with Stack.start(directory=directory and directory / "stack") as stack:
         on_progress("registry, router, shadow worker and cache invalidator")
-        async with System.start(stack, directory=directory and directory / "system") as system:
+        async with System.start(
+            stack, directory=directory and directory / "system", inherited=passed_on(os.environ)
+        ) as system:
             on_progress("model server and loan book")
             registry_url, router_url = system.service("registry").url, system.service("router").url
             key_files = await _register_keys(system, registry_url)

@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 from modelyard_stack import Addresses, Stack, StackError, fetch
@@ -83,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=version("modelyard-stack"))
     commands = parser.add_subparsers(dest="command", required=True, metavar="{up,fetch}")
     up = commands.add_parser("up", help="start the three servers, print their addresses, stop them on Ctrl-C")
     up.add_argument(

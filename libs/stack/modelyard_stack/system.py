@@ -65,12 +65,13 @@ class System:
         redis_url: str | None = None,
         services: Sequence[str] = SERVICES,
         settings: Mapping[str, str] | None = None,
+        inherited: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Self]:
         """Start the services on `stack` and stop them at the end of the block, before their servers go.
 
         What they write goes to `directory`, or to a temporary one that is removed. `postgres_dsn`,
         `redis_url` and `topic_prefix` keep systems apart that share a stack; `settings` are environment variables
-        of all services besides, as are those of this process. Raises `ServerFailedError`
+        of all services besides, and `inherited` those that the system does not set itself. Raises `ServerFailedError`
         with the end of the log when a service does not become ready.
         """
         place = _place_for(directory)
@@ -84,7 +85,7 @@ class System:
                 keeper=keeper,
             )
             environment = (
-                passed_on(os.environ)
+                dict(inherited or {})
                 | system._environment(
                     postgres_dsn=postgres_dsn or stack.addresses.postgres_dsn,
                     redis_url=redis_url or stack.addresses.redis_url,

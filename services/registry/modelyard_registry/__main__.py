@@ -1,5 +1,6 @@
 """`python -m modelyard_registry`: settings, then the application, then serve."""
 
+from modelyard_runtime.command_line import settings_of
 from modelyard_runtime.lifecycle import serve
 from modelyard_runtime.logs import configure_logs
 
@@ -8,8 +9,8 @@ from modelyard_registry.settings import Settings
 
 
 def main() -> None:
-    """Serve until SIGTERM or SIGINT."""
-    settings = Settings()
+    """Serve until SIGTERM or SIGINT, unless the command line asks for something else."""
+    settings = settings_of(Settings, service="registry")
     configure_logs(service="registry", level=settings.log_level, layout=settings.log_format)
     serve(build_app(settings), settings=settings)
 
