@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any, cast
 from zlib import crc32
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
@@ -201,14 +201,17 @@ def connect(url: str, *, timeout_s: float, connections_max: int = CONNECTIONS_MA
     It does not retry: the one who asks knows better whether waiting is worth while. Opens nothing yet;
     close it with `aclose()`.
     """
-    return Redis.from_url(
+    # Who finds no connection free waits for one: an error would look like a cache that is down, to everybody.
+    pool = BlockingConnectionPool.from_url(
         url,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),
         max_connections=connections_max,
+        timeout=timeout_s,
         decode_responses=False,
     )
+    return Redis.from_pool(pool)
 
 
 def random_nonce() -> str:

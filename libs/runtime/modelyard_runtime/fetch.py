@@ -7,7 +7,8 @@ a name that points elsewhere a moment later gains nothing.
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -17,9 +18,14 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from modelyard_runtime.errors import PermanentError, TransientError
+from modelyard_runtime.public_addresses import is_public, reached_by, strange_host
+from modelyard_runtime.shares import Shares
 
 BYTES_MAX = 10 * 1024 * 1024
 CONNECTIONS_MAX = 512
+HOST_CONNECTIONS_MAX = 192
+"""Of one owner to one host: what an owner alone may hold, less a quarter for its other hosts."""
+
 DNS_CACHE_S = 10
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -34,6 +40,10 @@ class FetchRefusedError(PermanentError):
 
 class FetchFailedError(TransientError):
     """The other side could not be reached, or broke off."""
+
+
+class FetchUnreachableError(FetchFailedError):
+    """Nothing took the connection, or its name is unknown: no request reached the other side."""
 
 
 class FetchTimeoutError(TransientError):
@@ -59,16 +69,22 @@ class Fetched:
 class Fetcher:
     """Sends requests to URLs that others chose. Use as an async context manager.
 
-    `allow` lists CIDR blocks that may be asked besides public addresses.
+    `allow` lists CIDR blocks that may be asked besides public addresses. Requests with an `owner` share
+    `connections_max` places with the others; those of the service itself have none.
     """
 
-    def __init__(self, *, allow: Sequence[str] = ()) -> None:
+    def __init__(self, *, allow: Sequence[str] = (), connections_max: int = CONNECTIONS_MAX) -> None:
+        self._shares = Shares(places=connections_max)
+        self._host_shares = Shares(places=connections_max, most=HOST_CONNECTIONS_MAX)
         self._networks: tuple[Network, ...] = tuple(ipaddress.ip_network(block) for block in allow)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(
-            resolver=_JudgingResolver(self), limit=CONNECTIONS_MAX, ttl_dns_cache=DNS_CACHE_S
+            # Who waits for a connection would wait behind others: the shares refuse instead.
+            resolver=_JudgingResolver(self),
+            limit=0,
+            ttl_dns_cache=DNS_CACHE_S,
         )
         self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
         return self
@@ -82,9 +98,12 @@ class Fetcher:
     def permits(self, address: str) -> bool:
         """Whether requests may go to this IP address."""
         ip = ipaddress.ip_address(address)
-        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
-        return (ip.is_global and not ip.is_multicast) or any(ip in network for network in self._networks)
+        return is_public(ip) or any(
+            candidate in network
+            for network in self._networks
+            for candidate in (ip, reached_by(ip))
+            if network.version == candidate.version
+        )
 
     def refuse_unless_allowed(self, url: str) -> URL:
         """The parsed URL. Raises FetchRefusedError when its scheme, form or literal address is refused."""
@@ -96,6 +115,8 @@ class Fetcher:
             raise FetchRefusedError(f"not an http or https URL: {url[:200]}")
         if parsed.user is not None or parsed.password is not None:
             raise FetchRefusedError("a URL must not carry credentials")
+        if (problem := strange_host(url)) is not None:
+            raise FetchRefusedError(f"{url[:200]!r} is not taken: {problem}")
         if _is_address(parsed.host) and not self.permits(parsed.host):
             raise FetchRefusedError(_refusal(parsed.host))
         return parsed
@@ -109,29 +130,39 @@ class Fetcher:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         bytes_max: int = BYTES_MAX,
+        owner: Hashable | None = None,
     ) -> Fetched:
-        """Send one request and read its answer, whatever its status.
+        """Send one request and read its answer, whatever its status. `owner` is on whose behalf.
 
-        Raises FetchRefusedError, FetchTimeoutError, FetchFailedError or FetchTooLargeError.
+        Raises FetchRefusedError, FetchTimeoutError, FetchFailedError or FetchTooLargeError; at once ShareUsedUpError
+        when the owner has too many requests under way.
         """
         if self._session is None:
             raise RuntimeError("Fetcher is an async context manager; enter it first")
         target = self.refuse_unless_allowed(url)
-        try:
-            async with asyncio.timeout(timeout_s):
-                async with self._session.request(
-                    method, target, data=body, headers=headers, allow_redirects=False
-                ) as response:
-                    content = await _read(response, bytes_max=bytes_max)
-                    return Fetched(status=response.status, headers=response.headers, body=content)
-        except TimeoutError as error:
-            raise FetchTimeoutError(f"{target.host} did not answer within {timeout_s:g} s") from error
-        except _AddressRefusedError as error:
-            raise FetchRefusedError(str(error)) from error
-        except (aiohttp.ClientError, OSError) as error:
-            if isinstance(error.__cause__, _AddressRefusedError):
-                raise FetchRefusedError(str(error.__cause__)) from error
-            raise FetchFailedError(f"{target.host}:{target.port}: {error}") from error
+        with ExitStack() as held:
+            if owner is not None:
+                held.enter_context(self._shares.holding(owner))
+                held.enter_context(self._host_shares.holding((owner, target.host)))
+            try:
+                async with (
+                    asyncio.timeout(timeout_s),
+                    self._session.request(method, target, data=body, headers=headers, allow_redirects=False) as answer,
+                ):
+                    content = await _read(answer, bytes_max=bytes_max)
+                    return Fetched(status=answer.status, headers=answer.headers, body=content)
+            except TimeoutError as error:
+                raise FetchTimeoutError(f"{target.host} did not answer within {timeout_s:g} s") from error
+            except (aiohttp.ClientError, OSError) as error:
+                raise _failure(error, target) from error
+
+
+def _failure(error: Exception, target: URL) -> FetchRefusedError | FetchFailedError:
+    refused = error if isinstance(error, _AddressRefusedError) else error.__cause__
+    if isinstance(refused, _AddressRefusedError):
+        return FetchRefusedError(str(refused))
+    kind = FetchUnreachableError if isinstance(error, aiohttp.ClientConnectorError) else FetchFailedError
+    return kind(f"{target.host}:{target.port}: {error}")
 
 
 async def _read(response: aiohttp.ClientResponse, *, bytes_max: int) -> bytes:

@@ -14,6 +14,7 @@ from modelyard_routing.decision import Decision, ServableVersion
 from modelyard_routing.receipt import Receipt
 
 from modelyard_router.adapters.feature_source import EntityFeatures
+from modelyard_router.adapters.model_endpoint import Asked
 from modelyard_router.domain.attributes import Attributes
 from modelyard_router.domain.features import needs_features
 from modelyard_router.domain.prediction_request import PredictionRequest
@@ -49,6 +50,12 @@ class Inference:
     def served(self) -> ServableVersion:
         """The decided version."""
         return self.decision.served
+
+    @property
+    def question(self) -> Asked:
+        """What endpoints are asked for, and on whose behalf."""
+        tenant = self.asked.attributes.request.tenant
+        return Asked(inference_id=self.id, project=self.receipt.project, tenant=tenant, outputs=self.asked.outputs)
 
     @property
     def reads_source(self) -> bool:

@@ -40,3 +40,8 @@ VERSION_MISMATCHES = Counter(
     "Answers that an endpoint gave for another version than the decided one.",
     ["model"],
 )
+SHED = Counter(
+    "router_requests_shed_total",
+    "Requests refused because their project has too many under way. `part` is predictions, endpoint or feature_source.",
+    ["part"],
+)

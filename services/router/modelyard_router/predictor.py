@@ -4,7 +4,8 @@ The order keeps the cache honest: its lease is taken before anything about the e
 answer made from inputs of before a purge can never be filled after it.
 """
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import structlog
 from modelyard_events.tensors import TensorError, as_declared
@@ -14,6 +15,7 @@ from modelyard_routing.receipt import shadow_of
 from modelyard_runtime.ids import NewId
 from modelyard_runtime.principals import Principal
 from modelyard_runtime.problems import InvalidRequestError, ProblemError
+from modelyard_runtime.shares import Shares, ShareUsedUpError
 from modelyard_runtime.state_tail import Seconds
 
 from modelyard_router.adapters.answer_cache import AnswerCache, Fill
@@ -46,7 +48,11 @@ from modelyard_router.problems import (
     FeatureSourceNonsenseError,
     InputsMissingError,
     OutputsMissingError,
+    used_up,
 )
+
+IN_PROGRESS_MAX = 1_024
+"""Predictions under way together, of which a project alone may have half."""
 
 log = structlog.get_logger()
 
@@ -62,12 +68,22 @@ class Predictor:
     facts: Facts
     new_id: NewId
     seconds: Seconds
+    in_progress: Shares = field(default_factory=lambda: Shares(places=IN_PROGRESS_MAX))
 
     async def predict(self, body: bytes, caller: Principal) -> bytes:
         """The answer to a request of the Open Inference Protocol v2. Raises ProblemError."""
-        started_s = self.seconds()
         refuse_unless_may_predict(caller)
-        inference = self._begin(prediction_request_of(json_of(body)), caller=caller)
+        asked = prediction_request_of(json_of(body))
+        project = asked.attributes.request.project
+        try:
+            with self.in_progress.holding(project):
+                return await self._predict(asked, caller=caller)
+        except ShareUsedUpError as error:
+            raise used_up("predictions", project) from error
+
+    async def _predict(self, asked: PredictionRequest, *, caller: Principal) -> bytes:
+        started_s = self.seconds()
+        inference = self._begin(asked, caller=caller)
         request = inference.asked.attributes.request
         self.facts.record_exposure(inference.decision, inference.receipt, request)
         try:
@@ -129,8 +145,9 @@ class Predictor:
         inference.lease = reading.lease
         inference.cache = "bypass" if reading.lease is None else "miss"
         if reading.features is not None and reading.lease is not None:
-            inference.features = EntityFeatures.from_bytes(reading.features.value)
-            inference.features_were_cached = True
+            with suppress(ValueError):  # Another release wrote them in another form: they are fetched anew.
+                inference.features = EntityFeatures.from_bytes(reading.features.value)
+                inference.features_were_cached = True
         return None
 
     async def _gather(self, inference: Inference) -> None:
@@ -139,7 +156,9 @@ class Predictor:
         inference.inputs = inference.asked.inputs
         if inference.reads_source and source is not None and inference.entity is not None:
             if inference.features is None:
-                inference.features = await self.features.fetch(source, inference.entity)
+                inference.features = await self.features.fetch(
+                    source, inference.entity, project=inference.receipt.project
+                )
             try:
                 fetched = tensors_of(inference.features.features, all_declared(inference.decision))
             except FeatureMismatchError as error:
@@ -188,7 +207,7 @@ class Predictor:
     ) -> tuple[InferenceAnswer, tuple[Tensor, ...]]:
         """The version's answer, and those of its outputs that the caller wants. Raises ProblemError."""
         wanted = inference.asked.outputs
-        answer = await self.endpoints.ask(version, tensors, outputs=wanted, inference_id=inference.id)
+        answer = await self.endpoints.ask(version, tensors, asked=inference.question)
         try:
             return answer, requested(wanted, answer.outputs)
         except KeyError as error:

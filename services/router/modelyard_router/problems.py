@@ -1,5 +1,7 @@
 """The router's refusals: why a request was not answered, each with the status that says who must act."""
 
+from typing import ClassVar, Literal
+
 from modelyard_routing.decision import Refusal, RefusalCode
 from modelyard_runtime.problems import (
     ConflictError,
@@ -8,6 +10,9 @@ from modelyard_runtime.problems import (
     ProblemError,
     UnavailableError,
 )
+
+from modelyard_router.domain.breaker import Blame
+from modelyard_router.metrics import SHED
 
 
 class MalformedBodyError(ProblemError):
@@ -69,10 +74,27 @@ class EndpointRefusedInputsError(InvalidRequestError):
     """The endpoint refused the inputs."""
 
 
+class TooManyRequestsError(UnavailableError):
+    """The project has too many requests under way."""
+
+
 class EndpointFailureError(ProblemError):
     """The endpoint did not answer the prediction."""
 
     status = 502
+    blame: ClassVar[Blame] = Blame.SHARE
+
+
+class EndpointUnreachableError(EndpointFailureError):
+    """The endpoint takes no connection."""
+
+    blame = Blame.EVERYBODY
+
+
+class EndpointUnusableError(EndpointFailureError):
+    """The endpoint is there, and does not take predictions as it is recorded."""
+
+    blame = Blame.NOBODY
 
 
 class EndpointTimeoutError(EndpointFailureError):
@@ -89,6 +111,7 @@ class EndpointPausedError(EndpointFailureError):
     """The endpoint failed repeatedly and is left alone for a moment."""
 
     status = 503
+    blame = Blame.NOBODY
     headers = {"retry-after": "1"}  # noqa: RUF012  # The base class declares it as a ClassVar.
 
 
@@ -96,6 +119,27 @@ class FeatureSourceFailureError(ProblemError):
     """The feature source did not answer."""
 
     status = 502
+    blame: ClassVar[Blame] = Blame.SHARE
+
+
+class FeatureSourceUnreachableError(FeatureSourceFailureError):
+    """The feature source takes no connection."""
+
+    blame = Blame.EVERYBODY
+
+
+class FeatureSourceUnusableError(FeatureSourceFailureError):
+    """The feature source is there, and does not take requests as it is recorded."""
+
+    blame = Blame.NOBODY
+
+
+class FeatureSourcePausedError(FeatureSourceFailureError):
+    """The feature source failed repeatedly and is left alone for a moment."""
+
+    status = 503
+    headers = {"retry-after": "1"}  # noqa: RUF012  # The base class declares it as a ClassVar.
+    blame = Blame.NOBODY
 
 
 class FeatureSourceTimeoutError(FeatureSourceFailureError):
@@ -112,6 +156,10 @@ class EntityUnknownError(NotFoundError):
     """The feature source does not know the entity."""
 
 
+class EntityRefusedError(InvalidRequestError):
+    """The feature source does not take the entity."""
+
+
 _REFUSALS: dict[RefusalCode, type[ProblemError]] = {
     RefusalCode.NO_ROUTE: NoRouteError,
     RefusalCode.UNKNOWN_ALIAS: UnknownAliasError,
@@ -124,3 +172,12 @@ _REFUSALS: dict[RefusalCode, type[ProblemError]] = {
 def problem_of(refusal: Refusal) -> ProblemError:
     """A refusal of the decision as callers see it; `code` is its stable name."""
     return _REFUSALS[refusal.code](refusal.detail, fix=refusal.fix, code=refusal.code.value)
+
+
+def used_up(part: Literal["predictions", "endpoint", "feature_source"], project: str) -> TooManyRequestsError:
+    """The refusal of a request for which a project has no place left in a part of the router; it is counted."""
+    SHED.labels(part).inc()
+    return TooManyRequestsError(
+        f"Project {project} has as many requests under way as it may: {part.replace('_', ' ')} requests are refused.",
+        fix="Send fewer requests at once, or make the endpoint and the feature source answer faster; then try again.",
+    )

@@ -180,7 +180,8 @@ async def test_inputs_that_the_endpoint_refuses_are_the_callers_to_mend(world: W
         problem = await router.predict(inputs=[INCOME_TENSOR, GRADE_TENSOR], industry="debt", ok=False)
 
     assert problem["status"] == 422
-    assert "grade must be a letter" in problem["detail"]
+    assert "debt/1" in problem["detail"]
+    assert problem["inference_id"] in problem["detail"]
 
 
 @pytest.mark.parametrize(

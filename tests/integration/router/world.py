@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -54,9 +54,12 @@ class Models:
     asked: list[tuple[str, int, Document]] = field(default_factory=list)
     behave: dict[str, Callable[[], Any]] = field(default_factory=dict)
     digests: dict[tuple[str, int], str] = field(default_factory=dict)
+    intercept: Callable[[web.Request], Awaitable[web.Response]] | None = None
     url: str = ""
 
     async def infer(self, request: web.Request) -> web.Response:
+        if self.intercept is not None:
+            return await self.intercept(request)
         model, number = request.match_info["model"], int(request.match_info["number"])
         body = await request.json()
         self.asked.append((model, number, body))

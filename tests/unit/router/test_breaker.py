@@ -1,6 +1,6 @@
 """Who fails repeatedly is left alone for a moment, and then tried by one request first."""
 
-from modelyard_router.domain.breaker import Breakers
+from modelyard_router.domain.breaker import Blame, Breakers
 
 
 def a_failing(times: int) -> Breakers:
@@ -45,3 +45,59 @@ def test_a_try_that_fails_pauses_again_and_one_that_succeeds_ends_it() -> None:
     assert breakers.permits("it", now_s=4.5)
     breakers.succeeded("it")
     assert [breakers.permits("it", now_s=4.5) for _ in range(3)] == [True, True, True]
+
+
+def a_share_failing(breakers: Breakers, *shares: str, times: int = 3, now_s: float = 0.0) -> None:
+    for share in shares:
+        for _ in range(times):
+            breakers.failed("it", share=share, now_s=now_s)
+
+
+def test_failures_of_one_share_stop_that_share_only() -> None:
+    breakers = Breakers(failures_max=3, pause_s=2.0)
+
+    a_share_failing(breakers, "attacker", times=100)
+
+    assert not breakers.permits("it", share="attacker", now_s=1.0)
+    assert all(breakers.permits("it", share="victim", now_s=1.0) for _ in range(10))
+
+
+def test_a_share_that_never_failed_is_let_through_however_many_others_fail() -> None:
+    breakers = Breakers(failures_max=3, pause_s=2.0)
+
+    a_share_failing(breakers, *(f"attacker-{number}" for number in range(2_000)))
+
+    assert breakers.permits("it", share="victim", now_s=1.0)
+    breakers.succeeded("it", share="victim")
+    breakers.failed("it", share="victim", now_s=1.0)
+    assert breakers.permits("it", share="victim", now_s=1.0)
+
+
+def test_when_several_shares_failed_and_none_succeeded_those_are_stopped_after_their_first_failure() -> None:
+    breakers = Breakers(failures_max=3, pause_s=2.0)
+
+    a_share_failing(breakers, "a", "b", "c", times=1)
+
+    assert [breakers.permits("it", share=share, now_s=1.0) for share in "abc"] == [False, False, False]
+    assert [breakers.permits("it", share=share, now_s=2.0) for share in "abc"] == [True, False, False]
+    breakers.succeeded("it", share="a")
+    assert [breakers.permits("it", share=share, now_s=2.0) for share in "abc"] == [True, True, True]
+
+
+def test_what_cannot_be_reached_is_left_alone_by_everybody_and_tried_by_one() -> None:
+    breakers = Breakers(failures_max=3, pause_s=2.0)
+    for share in "abc":
+        breakers.failed("it", share=share, blame=Blame.EVERYBODY, now_s=0.0)
+
+    assert not breakers.permits("it", share="victim", now_s=1.9)
+    assert [breakers.permits("it", share=share, now_s=2.0) for share in ("victim", "a", "b")] == [True, False, False]
+    breakers.succeeded("it", share="victim")
+    assert breakers.permits("it", share="a", now_s=2.0)
+
+
+def test_what_is_nobodys_fault_is_not_counted() -> None:
+    breakers = Breakers(failures_max=3, pause_s=2.0)
+    for _ in range(10):
+        breakers.failed("it", share="a", blame=Blame.NOBODY, now_s=0.0)
+
+    assert breakers.permits("it", share="a", now_s=0.0)

@@ -2,37 +2,51 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote
 
 import orjson
 from modelyard_events.routes import FeatureSource
+from modelyard_events.shown import shown
 from modelyard_prediction_cache import Entity
 from modelyard_runtime.errors import PermanentError
-from modelyard_runtime.fetch import Fetched, Fetcher, FetchFailedError, FetchTimeoutError
+from modelyard_runtime.fetch import (
+    Fetched,
+    Fetcher,
+    FetchFailedError,
+    FetchRefusedError,
+    FetchTimeoutError,
+    FetchUnreachableError,
+)
+from modelyard_runtime.problems import ProblemError
+from modelyard_runtime.request_ids import outgoing_headers
+from modelyard_runtime.shares import ShareUsedUpError
 from modelyard_runtime.state_tail import Seconds
-from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_router.domain.breaker import Breakers
+from modelyard_router.domain.json_body import json_in
 from modelyard_router.problems import (
+    EntityRefusedError,
     EntityUnknownError,
     FeatureSourceFailureError,
     FeatureSourceNonsenseError,
+    FeatureSourcePausedError,
     FeatureSourceTimeoutError,
+    FeatureSourceUnreachableError,
+    FeatureSourceUnusableError,
+    used_up,
 )
 
 FEATURES_MAX = 5_000
+SOURCE_CHARACTERS_MAX = 500
+ANSWER_BYTES_MAX = 1024 * 1024
 HEADERS = {"accept": "application/json"}
+UNKNOWN = frozenset({404, 410})
+REFUSED_ENTITY = frozenset({400, 409, 414, 422})
+FAILED = frozenset({408, 425, 429})
+"""Not now, of the 4xx: counted as failures, like every 5xx. Other 4xx mean that the recorded source is wrong."""
 
-
-class FeatureDocument(BaseModel):
-    """A feature source's answer. `source` names whoever counts `version`, if the purges' source has a name."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    version: Annotated[int, Field(ge=0)] | None = None
-    source: Annotated[str, Field(max_length=500)] = ""
-    features: Annotated[dict[str, Any], Field(max_length=FEATURES_MAX)]
+FIX = "Check the feature source of this model type, or send all inputs with the request."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,9 +63,19 @@ class EntityFeatures:
 
     @classmethod
     def from_bytes(cls, body: bytes) -> "EntityFeatures":
-        """From a source's answer, or from `to_bytes`. Raises ValueError."""
-        document = FeatureDocument.model_validate(orjson.loads(body))
-        return cls(version=document.version, source=document.source, features=document.features)
+        """From a source's answer, or from `to_bytes`. Raises ValueError, whose text says what came."""
+        document = json_in(body)
+        if not isinstance(document, dict):
+            raise ValueError(f"it is {shown(document)}")
+        version, source, features = (document.get(member) for member in ("version", "source", "features"))
+        if version is not None and not (type(version) is int and version >= 0):
+            raise ValueError(f"`version` is {shown(version)}, not a whole number from 0 or null")
+        if source is not None and not (isinstance(source, str) and len(source) <= SOURCE_CHARACTERS_MAX):
+            raise ValueError(f"`source` is {shown(source)}, not a string of at most {SOURCE_CHARACTERS_MAX} characters")
+        if not isinstance(features, dict) or len(features) > FEATURES_MAX:
+            what = shown(features) if "features" in document else "not there"
+            raise ValueError(f"`features` is {what}, not an object of at most {FEATURES_MAX} features")
+        return cls(version=version, source=source or "", features=features)
 
 
 class FeatureSources:
@@ -62,56 +86,80 @@ class FeatureSources:
         self._breakers = breakers
         self._seconds = seconds
 
-    async def fetch(self, source: FeatureSource, entity: Entity) -> EntityFeatures:
-        """The entity's features now. Raises EntityUnknownError or a FeatureSourceFailureError."""
-        key = (source.url_template, source.revision)
-        if not self._breakers.permits(key, now_s=self._seconds()):
-            raise FeatureSourceFailureError(
+    async def fetch(self, source: FeatureSource, entity: Entity, *, project: str) -> EntityFeatures:
+        """The entity's features now.
+
+        Raises EntityUnknownError or EntityRefusedError when the caller must act, TooManyRequestsError, else a
+        FeatureSourceFailureError.
+        """
+        key, share = (source.url_template, source.revision), (project, entity.tenant)
+        if not self._breakers.permits(key, share=share, now_s=self._seconds()):
+            raise FeatureSourcePausedError(
                 "The feature source failed repeatedly and is not asked at the moment.",
                 fix="Try again in a few seconds, or send all inputs with the request.",
             )
         try:
-            features = await self._fetch(source, entity)
-        except FeatureSourceFailureError:
-            self._breakers.failed(key, now_s=self._seconds())
+            features = await self._fetch(source, entity, owner=project)
+        except FeatureSourceFailureError as failure:
+            self._breakers.failed(key, share=share, blame=failure.blame, now_s=self._seconds())
             raise
-        except EntityUnknownError:
-            self._breakers.succeeded(key)
+        except (EntityUnknownError, EntityRefusedError):
+            self._breakers.succeeded(key, share=share)
             raise
-        self._breakers.succeeded(key)
+        self._breakers.succeeded(key, share=share)
         return features
 
-    async def _fetch(self, source: FeatureSource, entity: Entity) -> EntityFeatures:
+    async def _fetch(self, source: FeatureSource, entity: Entity, *, owner: str) -> EntityFeatures:
         url = url_of(source, entity)
-        fix = "Check the feature source of this model type, or send all inputs with the request."
         try:
-            fetched = await self._fetch_twice(url, timeout_s=source.timeout_s)
+            fetched = await self._fetch_twice(url, timeout_s=source.timeout_s, owner=owner)
+        except ShareUsedUpError as error:
+            raise used_up("feature_source", owner) from error
         except FetchTimeoutError as error:
             detail = f"The feature source at {url} did not answer within {source.timeout_s:g} s."
-            raise FeatureSourceTimeoutError(detail, fix=fix) from error
+            raise FeatureSourceTimeoutError(detail, fix=FIX) from error
+        except FetchUnreachableError as error:
+            raise FeatureSourceUnreachableError(f"The feature source could not be asked: {error}.", fix=FIX) from error
+        except FetchRefusedError as error:
+            raise FeatureSourceUnusableError(f"The feature source could not be asked: {error}.", fix=FIX) from error
         except (FetchFailedError, PermanentError) as error:
-            raise FeatureSourceFailureError(f"The feature source could not be asked: {error}.", fix=fix) from error
-        if fetched.status == 404:
-            detail = f"The feature source at {url} knows no {entity.entity_type} {entity.entity_id}."
-            raise EntityUnknownError(detail, fix="Correct the entity, or send all inputs with the request.")
+            raise FeatureSourceFailureError(f"The feature source failed: {error}.", fix=FIX) from error
         if fetched.status != 200:
-            raise FeatureSourceFailureError(f"The feature source at {url} answered {fetched.status}.", fix=fix)
+            raise _refusal(url, entity, fetched.status)
         try:
             return EntityFeatures.from_bytes(fetched.body)
         except ValueError as error:
-            detail = f'The feature source at {url} did not answer {{"version": …, "features": {{…}}}}.'
-            raise FeatureSourceNonsenseError(detail, fix=fix) from error
+            detail = f'The feature source at {url} did not answer {{"version": …, "features": {{…}}}}: {error}.'
+            raise FeatureSourceNonsenseError(detail, fix=FIX) from error
 
-    async def _fetch_twice(self, url: str, *, timeout_s: float) -> Fetched:
+    async def _fetch_twice(self, url: str, *, timeout_s: float, owner: str) -> Fetched:
         """Reading changes nothing, so that a failed connection is tried once more."""
         started_s = self._seconds()
         try:
-            return await self._fetcher.fetch("GET", url, timeout_s=timeout_s, headers=HEADERS)
+            return await self._fetch_once(url, timeout_s=timeout_s, owner=owner)
         except FetchFailedError:
             left_s = timeout_s - (self._seconds() - started_s)
             if left_s <= 0:
                 raise
-            return await self._fetcher.fetch("GET", url, timeout_s=left_s, headers=HEADERS)
+            return await self._fetch_once(url, timeout_s=left_s, owner=owner)
+
+    async def _fetch_once(self, url: str, *, timeout_s: float, owner: str) -> Fetched:
+        headers = {**HEADERS, **outgoing_headers()}
+        return await self._fetcher.fetch(
+            "GET", url, timeout_s=timeout_s, headers=headers, bytes_max=ANSWER_BYTES_MAX, owner=owner
+        )
+
+
+def _refusal(url: str, entity: Entity, status: int) -> ProblemError:
+    fix = "Correct the entity, or send all inputs with the request."
+    if status in UNKNOWN:
+        detail = f"The feature source at {url} knows no {entity.entity_type} {entity.entity_id}."
+        return EntityUnknownError(detail, fix=fix)
+    if status in REFUSED_ENTITY:
+        detail = f"The feature source at {url} refused {entity.entity_type} {entity.entity_id} with {status}."
+        return EntityRefusedError(detail, fix=fix)
+    kind = FeatureSourceFailureError if status >= 500 or status in FAILED else FeatureSourceUnusableError
+    return kind(f"The feature source at {url} answered {status}.", fix=FIX)
 
 
 def url_of(source: FeatureSource, entity: Entity) -> str:

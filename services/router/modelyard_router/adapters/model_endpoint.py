@@ -2,12 +2,24 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import structlog
 from modelyard_events.inferences import RequestedOutput
 from modelyard_events.values import Tensor
 from modelyard_routing.decision import ServableVersion
 from modelyard_runtime.errors import PermanentError
-from modelyard_runtime.fetch import Fetched, Fetcher, FetchFailedError, FetchTimeoutError
+from modelyard_runtime.fetch import (
+    Fetched,
+    Fetcher,
+    FetchFailedError,
+    FetchTimeoutError,
+    FetchTooLargeError,
+    FetchUnreachableError,
+)
+from modelyard_runtime.problems import ProblemError
+from modelyard_runtime.request_ids import outgoing_headers
+from modelyard_runtime.shares import ShareUsedUpError
 from modelyard_runtime.state_tail import Seconds
 
 from modelyard_router.domain.breaker import Breakers
@@ -23,12 +35,32 @@ from modelyard_router.problems import (
     EndpointPausedError,
     EndpointRefusedInputsError,
     EndpointTimeoutError,
+    EndpointUnreachableError,
+    EndpointUnusableError,
+    used_up,
 )
 
 ATTEMPTS_MAX = 2
+ANSWER_BYTES_MAX = 1024 * 1024
 EXCERPT_CHARACTERS_MAX = 300
-HEADERS = {"content-type": "application/json"}
-REFUSED_INPUTS = frozenset({400, 422})
+HEADERS = {"content-type": "application/json", "accept": "application/json"}
+REFUSED_INPUTS = frozenset({400, 409, 413, 414, 415, 422, 431})
+"""What the endpoint says of this very request: no other version would be asked with another one."""
+
+FAILED = frozenset({408, 425, 429})
+"""Not now, of the 4xx: counted as failures, like every 5xx. Other 4xx mean that the recorded deployment is wrong."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What an endpoint is asked for, and on whose behalf: a project's tenant."""
+
+    inference_id: str
+    project: str
+    tenant: str | None = None
+    outputs: tuple[RequestedOutput, ...] = ()
 
 
 class ModelEndpoints:
@@ -39,76 +71,66 @@ class ModelEndpoints:
         self._breakers = breakers
         self._seconds = seconds
 
-    async def ask(
-        self,
-        version: ServableVersion,
-        tensors: Sequence[Tensor],
-        *,
-        outputs: Sequence[RequestedOutput] = (),
-        inference_id: str,
-    ) -> InferenceAnswer:
-        """The version's answer; the endpoint is told which outputs are wanted, if not all are.
+    async def ask(self, version: ServableVersion, tensors: Sequence[Tensor], *, asked: Asked) -> InferenceAnswer:
+        """The version's answer.
 
-        Raises EndpointRefusedInputsError when the caller must act, else an EndpointFailureError.
+        Raises EndpointRefusedInputsError when the caller must act, TooManyRequestsError, else an EndpointFailureError.
         """
-        key = (version.version.version_id, version.endpoint.revision)
-        if not self._breakers.permits(key, now_s=self._seconds()):
+        key, share = (version.version.version_id, version.endpoint.revision), (asked.project, asked.tenant)
+        if not self._breakers.permits(key, share=share, now_s=self._seconds()):
             raise EndpointPausedError(
                 f"{_name(version)} failed repeatedly and is not asked at the moment.",
                 fix="Try again in a few seconds; the operators find the cause in the model server's log.",
             )
         try:
-            answer = await self._ask(version, inference_body(tensors, outputs=outputs, inference_id=inference_id))
-        except EndpointFailureError:
-            self._breakers.failed(key, now_s=self._seconds())
+            answer = await self._ask(version, tensors, asked)
+        except EndpointFailureError as failure:
+            self._breakers.failed(key, share=share, blame=failure.blame, now_s=self._seconds())
             raise
         except EndpointRefusedInputsError:
-            self._breakers.succeeded(key)
+            self._breakers.succeeded(key, share=share)
             raise
-        self._breakers.succeeded(key)
+        self._breakers.succeeded(key, share=share)
         return answer
 
-    async def _ask(self, version: ServableVersion, body: bytes) -> InferenceAnswer:
+    async def _ask(self, version: ServableVersion, tensors: Sequence[Tensor], asked: Asked) -> InferenceAnswer:
+        body = inference_body(tensors, outputs=asked.outputs, inference_id=asked.inference_id)
         try:
-            fetched = await self._fetch(version, body)
+            fetched = await self._fetch(version, body, owner=asked.project)
+        except ShareUsedUpError as error:
+            raise used_up("endpoint", asked.project) from error
         except FetchTimeoutError as error:
             raise EndpointTimeoutError(
                 f"{_name(version)} did not answer within {version.endpoint.timeout_s:g} s.",
                 fix="Try again; if it stays slow, raise the timeout of the deployment or scale the model server.",
             ) from error
+        except FetchTooLargeError as error:
+            raise _nonsense(version, str(error)) from error
         except (FetchFailedError, PermanentError) as error:
-            raise EndpointFailureError(
-                f"{_name(version)} could not be asked: {error}.",
-                fix="Check that the model server runs at the endpoint of the recorded deployment.",
-            ) from error
-        excerpt = fetched.body[:EXCERPT_CHARACTERS_MAX].decode(errors="replace")
-        if fetched.status in REFUSED_INPUTS:
-            raise EndpointRefusedInputsError(
-                f"{_name(version)} refused the inputs: {excerpt}",
-                fix="Send the inputs that the version declares, in their datatypes and shapes.",
-            )
+            raise _not_asked(version, error) from error
         if fetched.status != 200:
-            raise EndpointFailureError(
-                f"{_name(version)} answered {fetched.status}: {excerpt}",
-                fix="Look into the model server's log; the recorded deployment may name the wrong path.",
-            )
+            raise _refusal(version, fetched, asked)
         try:
             return inference_answer_of(fetched.body)
         except NonsenseError as error:
-            raise EndpointNonsenseError(
-                f"{_name(version)} gave an answer that is not one of the Open Inference Protocol: {error}.",
-                fix="Point the deployment at an endpoint that speaks open-inference-v2.",
-            ) from error
+            raise _nonsense(version, str(error)) from error
 
-    async def _fetch(self, version: ServableVersion, body: bytes) -> Fetched:
+    async def _fetch(self, version: ServableVersion, body: bytes, *, owner: str) -> Fetched:
         """Ask; once more when the connection failed, which a prediction allows: it changes nothing."""
         endpoint = version.endpoint
+        headers = {**HEADERS, **outgoing_headers()}
         try:
             async with asyncio.timeout(endpoint.timeout_s):
                 for attempt in range(1, ATTEMPTS_MAX + 1):
                     try:
                         return await self._fetcher.fetch(
-                            "POST", endpoint.url, timeout_s=endpoint.timeout_s, body=body, headers=HEADERS
+                            "POST",
+                            endpoint.url,
+                            timeout_s=endpoint.timeout_s,
+                            body=body,
+                            headers=headers,
+                            bytes_max=ANSWER_BYTES_MAX,
+                            owner=owner,
                         )
                     except FetchFailedError:
                         if attempt == ATTEMPTS_MAX:
@@ -116,6 +138,50 @@ class ModelEndpoints:
         except TimeoutError as error:
             raise FetchTimeoutError(f"no answer within {endpoint.timeout_s:g} s") from error
         raise AssertionError("the last attempt returns or raises")
+
+
+def _not_asked(version: ServableVersion, error: Exception) -> EndpointFailureError:
+    if isinstance(error, FetchUnreachableError):
+        kind: type[EndpointFailureError] = EndpointUnreachableError
+    else:
+        kind = EndpointUnusableError if isinstance(error, PermanentError) else EndpointFailureError
+    return kind(
+        f"{_name(version)} could not be asked: {error}.",
+        fix="Check that the model server runs at the endpoint of the recorded deployment.",
+    )
+
+
+def _nonsense(version: ServableVersion, why: str) -> EndpointNonsenseError:
+    return EndpointNonsenseError(
+        f"{_name(version)} gave an answer that is not one of the Open Inference Protocol: {why}.",
+        fix="Point the deployment at an endpoint that speaks open-inference-v2.",
+    )
+
+
+def _refusal(version: ServableVersion, fetched: Fetched, asked: Asked) -> ProblemError:
+    """The problem for another status than 200. What the endpoint wrote is for the operators' log, not for callers."""
+    log.warning(
+        "endpoint_refused",
+        model=version.version.model,
+        number=version.version.number,
+        status=fetched.status,
+        inference_id=asked.inference_id,
+        body=fetched.body[: EXCERPT_CHARACTERS_MAX * 4].decode(errors="replace")[:EXCERPT_CHARACTERS_MAX],
+    )
+    where = f"what it wrote is in the router's log under inference_id {asked.inference_id}"
+    if fetched.status in REFUSED_INPUTS:
+        return EndpointRefusedInputsError(
+            f"{_name(version)} refused the inputs with {fetched.status}; {where}.",
+            fix="Send the inputs that the version declares, in their datatypes and shapes.",
+            inference_id=asked.inference_id,
+        )
+    failed = fetched.status >= 500 or fetched.status in FAILED
+    kind = EndpointFailureError if failed else EndpointUnusableError
+    return kind(
+        f"{_name(version)} answered {fetched.status}; {where}.",
+        fix="Look into the model server's log; the recorded deployment may name the wrong path.",
+        inference_id=asked.inference_id,
+    )
 
 
 def _name(version: ServableVersion) -> str:

@@ -1,7 +1,31 @@
-"""Circuit breakers: who failed repeatedly is left alone for a moment, and then tried by one request first."""
+"""Circuit breakers: who failed repeatedly is left alone for a moment, and then tried by one request first.
+
+Each share (a project's tenant) has a breaker of its own, because what one sends may be what makes the other side fail.
+All shares together are stopped only when the other side cannot be reached at all, or when several of them failed and
+none succeeded since.
+"""
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from enum import StrEnum
+
+SHARES_TO_STOP_ALL = 3
+"""How many shares must have failed before the fault is taken for the other side's."""
+
+SHARES_MAX = 1_000
+"""Shares in trouble that are remembered for one key; callers choose the names of tenants."""
+
+
+KEYS_MAX = 10_000
+"""Keys in trouble that are remembered; those of former endpoints are forgotten in the end."""
+
+
+class Blame(StrEnum):
+    """Whose fault a failure may be."""
+
+    NOBODY = "nobody"
+    SHARE = "share"
+    EVERYBODY = "everybody"
 
 
 @dataclass(slots=True)
@@ -10,33 +34,74 @@ class _Trouble:
     paused_until_s: float = 0.0
 
 
+@dataclass(slots=True)
+class _Key:
+    unreachable: _Trouble = field(default_factory=_Trouble)
+    together: _Trouble = field(default_factory=_Trouble)
+    shares: dict[Hashable, _Trouble] = field(default_factory=dict)
+
+
 @dataclass(slots=True, kw_only=True)
 class Breakers:
-    """One breaker for each key. Opens after `failures_max` failures in a row, for `pause_s`.
+    """One breaker for each key, with one for each share of it. Opens after `failures_max` failures, for `pause_s`.
 
-    A key is held only while it is in trouble, so that keys of former endpoints do not pile up.
+    A key is held only while it is in trouble.
     """
 
     failures_max: int
     pause_s: float
-    _troubles: dict[Hashable, _Trouble] = field(default_factory=dict)
+    _keys: dict[Hashable, _Key] = field(default_factory=dict)
 
-    def permits(self, key: Hashable, *, now_s: float) -> bool:
-        """Whether `key` may be asked now. After a pause only one asker a pause is let through, until one succeeds."""
-        trouble = self._troubles.get(key)
-        if trouble is None or trouble.failures < self.failures_max:
+    def permits(self, key: Hashable, *, share: Hashable = None, now_s: float) -> bool:
+        """Whether `share` may ask `key` now. After a pause one asker a pause is let through, until one succeeds."""
+        held = self._keys.get(key)
+        if held is None:
             return True
+        own = held.shares.get(share)
+        if own is not None and own.failures >= self.failures_max and not self._is_its_turn(own, now_s):
+            return False
+        if held.unreachable.failures >= self.failures_max:
+            return self._is_its_turn(held.unreachable, now_s)
+        if self._all_are_stopped(held) and own is not None:
+            # A share that never failed is let through: its success shows that the fault is the others'.
+            return self._is_its_turn(held.together, now_s)
+        return True
+
+    def succeeded(self, key: Hashable, *, share: Hashable = None) -> None:
+        """`key` answered `share`."""
+        held = self._keys.get(key)
+        if held is None:
+            return
+        held.shares.pop(share, None)
+        held.unreachable = _Trouble()
+        held.together = _Trouble()
+        if not held.shares:
+            del self._keys[key]
+
+    def failed(self, key: Hashable, *, share: Hashable = None, blame: Blame = Blame.SHARE, now_s: float) -> None:
+        """`key` did not answer `share`, or not sensibly."""
+        if blame is Blame.NOBODY:
+            return
+        if key not in self._keys and len(self._keys) >= KEYS_MAX:
+            del self._keys[next(iter(self._keys))]
+        held = self._keys.setdefault(key, _Key())
+        if blame is Blame.EVERYBODY:
+            self._count(held.unreachable, now_s)
+            return
+        if share not in held.shares and len(held.shares) >= SHARES_MAX:
+            del held.shares[next(iter(held.shares))]
+        self._count(held.shares.setdefault(share, _Trouble()), now_s)
+        self._count(held.together, now_s)
+
+    def _count(self, trouble: _Trouble, now_s: float) -> None:
+        trouble.failures += 1
+        trouble.paused_until_s = now_s + self.pause_s
+
+    def _is_its_turn(self, trouble: _Trouble, now_s: float) -> bool:
         if now_s < trouble.paused_until_s:
             return False
         trouble.paused_until_s = now_s + self.pause_s
         return True
 
-    def succeeded(self, key: Hashable) -> None:
-        """`key` answered."""
-        self._troubles.pop(key, None)
-
-    def failed(self, key: Hashable, *, now_s: float) -> None:
-        """`key` did not answer, or not sensibly."""
-        trouble = self._troubles.setdefault(key, _Trouble())
-        trouble.failures += 1
-        trouble.paused_until_s = now_s + self.pause_s
+    def _all_are_stopped(self, held: _Key) -> bool:
+        return held.together.failures >= self.failures_max and len(held.shares) >= SHARES_TO_STOP_ALL
