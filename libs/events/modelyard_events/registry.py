@@ -187,7 +187,8 @@ class AuditEntryRecorded(Event):
     """One change, or one refusal: who, what, when, from, to, why.
 
     Its place in the log, a gapless index, is the envelope's `sequence`. `previous_hash` is the hash of the
-    entry before it about the same subject (see `modelyard_events.audit_chain`); the first has none.
+    entry before it about the same subject (see `modelyard_events.audit_chain`); the first has none. `hash` is its own;
+    entries that are older than this member have none.
     """
 
     type: ClassVar[str] = "audit_entry.recorded.v1"
@@ -204,3 +205,4 @@ class AuditEntryRecorded(Event):
     digest: Digest | None = None
     request_id: str | None = None
     previous_hash: Digest | None = None
+    hash: Digest | None = None

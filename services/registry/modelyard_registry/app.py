@@ -37,6 +37,7 @@ from modelyard_registry.artifacts.choice import choose_artifact_store
 from modelyard_registry.artifacts.cleaning import UploadCleaning
 from modelyard_registry.attachments import http as attachments_http
 from modelyard_registry.audit import http as audit_http
+from modelyard_registry.audit import verification_http
 from modelyard_registry.body_limit import BodyLimit
 from modelyard_registry.compatibility import by_name_http
 from modelyard_registry.compatibility import changes_http as changes_by_id_http
@@ -93,11 +94,13 @@ OPERATIONS = (
     experiments_router(new_salt=new_salt),
     scoreboard_http.router,
     audit_http.router,
+    verification_http.router,
     access_http.grants_router,
 )
 
 BESIDE_PROJECTS = (
     projects_http.router,
+    verification_http.whole_log_router,
     access_http.tokens_router,
     signing_keys_http.router,
     models_by_id_http.router,

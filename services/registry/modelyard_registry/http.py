@@ -39,7 +39,7 @@ from modelyard_registry.preconditions import (
     parse_if_match,
     refuse_revisions,
 )
-from modelyard_registry.refused import record_refusal
+from modelyard_registry.refused import Subject, record_refusal
 from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
 
 DEFAULT_PROJECT = "default"
@@ -280,7 +280,7 @@ async def carry_out(
     *,
     project: str,
     action: str,
-    subject: str,
+    subject: Subject,
     revision: ReadRevision | None = None,
 ) -> Response:
     """Do `work` in one transaction, once per `Idempotency-Key`, and answer what it answers.

@@ -89,6 +89,8 @@ async def test_a_project_sees_its_own_entries_only(door: Door) -> None:
     assert elsewhere.expect(200)["items"] == []
 
 
-@pytest.mark.parametrize("query", [{"after": "yesterday"}, {"before": "2026-01-01T00:00:00"}, {"page_token": "zz"}])
+@pytest.mark.parametrize(
+    "query", [{"created_after": "yesterday"}, {"created_before": "2026-01-01T00:00:00"}, {"page_token": "zz"}]
+)
 async def test_a_bad_search_is_refused(door: Door, query: dict[str, str]) -> None:
     assert (await door.call("GET", "/audit-entries", query=query)).status == 422

@@ -99,12 +99,6 @@ async def test_changes_about_one_subject_at_once_make_one_chain(door: Door) -> N
     assert verified["entries"] == 1 + CALLERS
 
 
-async def test_a_subject_that_nobody_touched_has_an_empty_chain(door: Door) -> None:
-    verified = await verify(door, "registered-models/none")
-
-    assert (verified["intact"], verified["entries"], verified["last_hash"]) == (True, 0, None)
-
-
 async def test_the_log_is_exported_line_by_line_with_the_filters_of_the_search(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,7 +33,7 @@ async def test_a_whole_number_is_a_number_also_where_a_fraction_would_do(door: D
 @pytest.mark.parametrize("moment", ["0", "0.5", "1767225600", "2026-03-03", "2026-03-03T12:00:00"])
 async def test_a_moment_is_spelled_out_with_its_offset(door: Door, moment: str) -> None:
     replies = [
-        await door.call("GET", "/audit-entries", query={"after": moment}),
+        await door.call("GET", "/audit-entries", query={"created_after": moment}),
         await door.call("GET", "/registered-models", query={"created_after": moment}),
     ]
 
@@ -42,7 +42,7 @@ async def test_a_moment_is_spelled_out_with_its_offset(door: Door, moment: str) 
 
 @pytest.mark.parametrize("moment", ["2026-03-03T12:00:00Z", "2026-03-03T12:00:00.123456+01:00"])
 async def test_a_moment_as_rfc_3339_writes_it_is_understood(door: Door, moment: str) -> None:
-    (await door.call("GET", "/audit-entries", query={"after": moment})).expect(200)
+    (await door.call("GET", "/audit-entries", query={"created_after": moment})).expect(200)
 
 
 @pytest.mark.parametrize(

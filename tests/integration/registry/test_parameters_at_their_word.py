@@ -108,7 +108,7 @@ async def test_a_parameter_that_is_no_text_is_refused(door: Door, query: str) ->
         "/registered-models?created_after=0001-01-01T00:00:00%2B05:00",
         "/registered-models/risk/versions?created_before=9999-12-31T23:59:59.999999-00:01",
         "/registered-models/risk/champion?at=0001-01-01T00:00:00%2B05:00",
-        "/audit-entries?after=0001-01-01T00:00:00%2B00:01",
+        "/audit-entries?created_after=0001-01-01T00:00:00%2B00:01",
     ],
 )
 async def test_a_moment_that_no_database_holds_is_refused_with_the_range(door: Door, path: str) -> None:

@@ -37,7 +37,7 @@ from modelyard_registry.http import (
 )
 from modelyard_registry.lifecycle.domain import ROUTED_ENVIRONMENT
 from modelyard_registry.lifecycle.http import VERSION_PATH, NewTransition, transition_of
-from modelyard_registry.models.changes import revision_of_version
+from modelyard_registry.models.changes import revision_of_version, subject_of_version
 from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.versions_http import VersionText
 from modelyard_registry.preconditions import etag_of
@@ -87,7 +87,7 @@ async def post_transition_request(
         work,
         project=project,
         action="transition_request.created",
-        subject=f"registered-models/{name}/versions/{reference}",
+        subject=subject_of_version(project, name, parse_reference(reference)),
         revision=revision_of_version(project, name, parse_reference(reference)),
     )
 
@@ -121,7 +121,9 @@ async def post_endpoint_request(
         work,
         project=project,
         action="transition_request.created",
-        subject=f"registered-models/{name}/versions/{reference}/deployments/{ROUTED_ENVIRONMENT}",
+        subject=subject_of_version(
+            project, name, parse_reference(reference), below=f"/deployments/{ROUTED_ENVIRONMENT}"
+        ),
         revision=revision_of_version(project, name, parse_reference(reference)),
     )
 

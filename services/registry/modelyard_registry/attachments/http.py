@@ -18,7 +18,7 @@ from modelyard_registry.attachments.store import Attachment, list_attachments
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.gates.signatures import SIGNATURE, SIGNATURE_FILE_BYTES_MAX
 from modelyard_registry.http import Answer, Call, Caller, ModelName, Project, Request, carry_out, problems, requires
-from modelyard_registry.models.changes import revision_of_version
+from modelyard_registry.models.changes import revision_of_version, subject_of_version
 from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.versions_http import VersionText
 from modelyard_registry.models.visibility import get_visible_version
@@ -124,7 +124,7 @@ async def put_attachment(
         work,
         project=project,
         action="model_version.artifact_attached",
-        subject=f"registered-models/{name}/versions/{reference}",
+        subject=subject_of_version(project, name, parse_reference(reference)),
         revision=revision_of_version(project, name, parse_reference(reference)),
     )
 

@@ -87,7 +87,9 @@ async def chain_entries(connection: Connection, entries: Sequence[AuditEntry]) -
         place, previous_hash = ends[entry.project, entry.subject]
         linked = entry if previous_hash is None else replace(entry, previous_hash=previous_hash)
         event = linked.event()
-        end = ChainedEntry(entry=linked, event=event, place=place + 1, hash=hash_of_entry(event))
+        own_hash = hash_of_entry(event)
+        told = event.model_copy(update={"hash": own_hash})
+        end = ChainedEntry(entry=linked, event=told, place=place + 1, hash=own_hash)
         ends[entry.project, entry.subject] = (end.place, end.hash)
         chained.append(end)
     return chained

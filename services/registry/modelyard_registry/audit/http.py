@@ -9,10 +9,9 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response, StreamingResponse
 from modelyard_events.values import Moment
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from modelyard_registry.access.permissions import Permission
-from modelyard_registry.audit.chain import verify_chain
 from modelyard_registry.audit.search import AuditQuery, FoundEntry, list_entries, search_entries
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
@@ -37,49 +36,37 @@ Filter = Annotated[str | None, Query(min_length=1, max_length=300)]
 
 
 class AuditEntryDocument(BaseModel):
-    """Who changed what, when, from what, to what and why. `log_index` is null until the entry is published.
+    """Who changed what, when, from what, to what and why.
 
-    `previous_hash` is the hash of the entry before it about the same subject; both are null for entries that
-    are older than the chains.
+    The hash is computed of all members but `log_index` and `hash` that are not null; see docs/reference/audit-log.md.
     """
 
-    entry_id: str
-    log_index: int | None
-    actor: str
-    action: str
-    subject: str
-    recorded_at: datetime
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-    reason: str | None
-    digest: str | None
-    request_id: str | None
-    previous_hash: str | None
-    hash: str | None
+    entry_id: str = Field(description="Names the entry.")
+    log_index: int | None = Field(
+        description="Its place in the log of all projects, without gaps; null until the entry is published."
+    )
+    project: str = Field(description="The project in which it happened.")
+    actor: str = Field(description="Who did it.")
+    action: str = Field(description="What was done; a refusal ends in `.refused`.")
+    subject: str = Field(description="What it is about: the path of what changed, below its project.")
+    recorded_at: datetime = Field(description="When it was recorded.")
+    before: dict[str, Any] | None = Field(description="What differed, as it was before.")
+    after: dict[str, Any] | None = Field(description="What differs, as it is since.")
+    reason: str | None = Field(description="Why, in the words of whoever did it, or of the refusal.")
+    digest: str | None = Field(description="The artifact that it is about.")
+    request_id: str | None = Field(description="The request or the event by which it came.")
+    previous_hash: str | None = Field(
+        description="The hash of the entry before it about the same subject; null for the first, and for entries that"
+        " are older than the chains."
+    )
+    hash: str | None = Field(description="Its own hash; null for entries that are older than the chains.")
 
 
 class AuditEntryPage(BaseModel):
     """Some entries, newest first."""
 
-    items: list[AuditEntryDocument]
-    next_page_token: str | None
-
-
-class ChainDocument(BaseModel):
-    """Whether a subject's entries are still those that were written, every hash computed anew.
-
-    `last_hash` proves the `entries` that hold; `unchained_entries` are older than the chains. `broken_at` is the
-    first entry that does not hold, null when one at the end is missing.
-    """
-
-    subject: str
-    intact: bool
-    entries: int
-    unchained_entries: int
-    last_hash: str | None
-    broken_at: str | None
-    broken_place: int | None
-    reason: str | None
+    items: list[AuditEntryDocument] = Field(description="The entries of this page.")
+    next_page_token: str | None = Field(description="Send it as `page_token` to get the next page; null at the end.")
 
 
 def _filters(
@@ -87,16 +74,16 @@ def _filters(
     subject: Annotated[Filter, Query(description="What was changed, and what lies below it.")] = None,
     actor: Annotated[Filter, Query(description="Who changed it.")] = None,
     action: Annotated[Filter, Query(description="What was done, such as `alias.moved`.")] = None,
-    after: Annotated[Moment | None, Query(description="Recorded at this moment or later.")] = None,
-    before: Annotated[Moment | None, Query(description="Recorded before this moment.")] = None,
+    created_after: Annotated[Moment | None, Query(description="Recorded at this moment or later.")] = None,
+    created_before: Annotated[Moment | None, Query(description="Recorded before this moment.")] = None,
 ) -> AuditQuery:
     return AuditQuery(
         project=project,
         subject=subject,
         actor=actor,
         action=action,
-        recorded_from=after,
-        recorded_until=before,
+        recorded_from=created_after,
+        recorded_until=created_before,
         position=None,
         limit=EXPORTED_AT_ONCE,
     )
@@ -162,46 +149,12 @@ async def _next_entries(call: Call, query: AuditQuery) -> list[FoundEntry]:
         return list(await list_entries(connection, query))
 
 
-@router.get(
-    "/audit-entries/verify",
-    responses=problems(),
-    summary="Verify the chain of a subject's entries",
-    dependencies=[requires(Permission.AUDIT_READ)],
-)
-async def get_audit_verification(
-    project: Project,
-    subject: Annotated[
-        str,
-        Query(
-            min_length=1,
-            max_length=300,
-            description="Exactly the subject; what lies below it has chains of its own.",
-            examples=["registered-models/loan-risk/versions/3"],
-        ),
-    ],
-    call: Caller,
-) -> ChainDocument:
-    """Computes every hash anew. Compare `last_hash` with one that you noted, or with the log on Kafka."""
-    async with call.services.database.reading() as connection:
-        chain = await verify_chain(connection, project=project, subject=subject)
-    broken = chain.broken
-    return ChainDocument(
-        subject=subject,
-        intact=broken is None,
-        entries=chain.entries,
-        unchained_entries=chain.unchained,
-        last_hash=chain.last_hash,
-        broken_at=str(broken.entry_id) if broken and broken.entry_id else None,
-        broken_place=broken.place if broken else None,
-        reason=broken.reason if broken else None,
-    )
-
-
 def _document(found: FoundEntry) -> AuditEntryDocument:
     entry = found.entry
     return AuditEntryDocument(
         entry_id=str(entry.id),
         log_index=found.log_index,
+        project=entry.project,
         actor=entry.actor,
         action=entry.action,
         subject=entry.subject,

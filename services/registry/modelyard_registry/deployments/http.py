@@ -31,7 +31,7 @@ from modelyard_registry.http import (
     requires,
 )
 from modelyard_registry.lifecycle.domain import Health
-from modelyard_registry.models.changes import revision_of_version
+from modelyard_registry.models.changes import revision_of_version, subject_of_version
 from modelyard_registry.models.domain import ModelVersion, parse_reference
 from modelyard_registry.models.store import get_version
 from modelyard_registry.models.versions_http import VersionText
@@ -159,7 +159,7 @@ async def put_deployment(
         work,
         project=project,
         action="deployment.recorded",
-        subject=f"registered-models/{name}/versions/{reference}/deployments/{environment}",
+        subject=subject_of_version(project, name, parse_reference(reference), below=f"/deployments/{environment}"),
         revision=revision_of_version(project, name, parse_reference(reference)),
     )
 

@@ -32,7 +32,7 @@ from modelyard_registry.lifecycle import store
 from modelyard_registry.lifecycle.domain import parse_stage
 from modelyard_registry.lifecycle.handlers import TransitionModelVersion, transition_version
 from modelyard_registry.lifecycle.quarantine import QuarantineModelVersion, quarantine_version
-from modelyard_registry.models.changes import revision_of_version
+from modelyard_registry.models.changes import revision_of_version, subject_of_version
 from modelyard_registry.models.documents import ModelVersionDocument
 from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.store import get_version
@@ -136,7 +136,7 @@ async def post_transition(
         work,
         project=project,
         action="model_version.transitioned",
-        subject=f"registered-models/{name}/versions/{reference}",
+        subject=subject_of_version(project, name, parse_reference(reference)),
         revision=revision_of_version(project, name, parse_reference(reference)),
     )
 
@@ -252,6 +252,6 @@ async def put_quarantine(
         work,
         project=project,
         action="model_version.quarantined",
-        subject=f"registered-models/{name}/versions/{reference}",
+        subject=subject_of_version(project, name, parse_reference(reference)),
         revision=revision_of_version(project, name, parse_reference(reference)),
     )

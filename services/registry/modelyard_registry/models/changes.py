@@ -10,7 +10,7 @@ from modelyard_events.model_changes import (
     RegisteredModelRestored,
     RegisteredModelUpdated,
 )
-from modelyard_runtime.problems import ConflictError
+from modelyard_runtime.problems import ConflictError, NotFoundError
 
 from modelyard_registry.models import changes_store
 from modelyard_registry.models.domain import Reference, RegisteredModel
@@ -26,6 +26,7 @@ from modelyard_registry.models.store import (
     lock_model_type,
 )
 from modelyard_registry.preconditions import ReadRevision
+from modelyard_registry.refused import FindSubject
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.transactions import Transaction
 
@@ -56,6 +57,19 @@ def revision_of_version(project: str, name: str, reference: Reference) -> ReadRe
         return (await get_version(tx.connection, project=project, model=name, reference=reference)).revision
 
     return read
+
+
+def subject_of_version(project: str, name: str, reference: Reference, *, below: str = "") -> FindSubject:
+    """How to find out what a refusal about a version is about: always its number, however the caller named it."""
+
+    async def find(tx: Transaction) -> str:
+        try:
+            version = await get_version(tx.connection, project=project, model=name, reference=reference)
+        except NotFoundError:
+            return f"registered-models/{name}/versions{below}"
+        return f"{version.subject}{below}"
+
+    return find
 
 
 async def update_model(tx: Transaction, patch: RegisteredModelPatch, *, project: str, name: str) -> RegisteredModel:

@@ -21,7 +21,7 @@ from modelyard_registry.http import (
     problems,
     requires,
 )
-from modelyard_registry.models.changes import revision_of_version
+from modelyard_registry.models.changes import revision_of_version, subject_of_version
 from modelyard_registry.models.documents import ModelVersionDocument
 from modelyard_registry.models.domain import ModelVersion, parse_reference
 from modelyard_registry.models.patches import ModelVersionPatch
@@ -151,6 +151,6 @@ async def _change(
         work,
         project=project,
         action=action,
-        subject=f"registered-models/{name}/versions/{reference}",
+        subject=subject_of_version(project, name, parse_reference(reference)),
         revision=revision_of_version(project, name, parse_reference(reference)),
     )
