@@ -20,7 +20,7 @@ from modelyard_runtime.errors import TransientError
 from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.permissions import Permission, Role
 from modelyard_runtime.principals import Principal, RolesByProject
-from modelyard_runtime.problems import UnauthenticatedReason
+from modelyard_runtime.problems import UnauthenticatedReason, UnavailableError
 from modelyard_runtime.signing_keys import SigningKeys
 from modelyard_runtime.state_keys import StateKeys
 from modelyard_runtime.state_tail import Seconds, StateTail
@@ -47,6 +47,10 @@ class _Granted:
     roles: frozenset[Role]
 
 
+class TokensUnknownError(UnavailableError):
+    """Nobody can be told from anybody else yet."""
+
+
 class AccessState(StateTail):
     """The API tokens that this process knows, the roles that actors were granted, and the signing keys by their ids."""
 
@@ -65,13 +69,19 @@ class AccessState(StateTail):
 
     def find(self, token_hash: bytes) -> Principal | None:
         """Whom a token proves, by its hash; None when nobody, no longer, or not any more."""
-        known = self._by_hash.get(token_hash)
+        # Before the whole topic was read once, the document that revokes a token may still come.
+        known = self._by_hash.get(token_hash) if self.has_caught_up else None
         if known is None or known.revoked or known.expires_at <= self._clock():
             return None
         return known.principal
 
     def why_not(self, token_hash: bytes) -> UnauthenticatedReason:
-        """Why a token with that hash proves nobody."""
+        """Why a token with that hash proves nobody. Raises TokensUnknownError before the whole topic was read once."""
+        if not self.has_caught_up:
+            raise TokensUnknownError(
+                "This service has just started and does not know yet which tokens were issued.",
+                fix="Send the request again after `Retry-After` seconds; /readyz says when the service is ready.",
+            )
         known = self._by_hash.get(token_hash)
         if known is None:
             return "unknown"

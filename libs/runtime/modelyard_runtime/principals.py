@@ -142,6 +142,13 @@ def no_token() -> UnauthenticatedError:
     return UnauthenticatedError("The request carries no bearer token.", fix=TOKEN_FIX, reason="missing")
 
 
+def several_tokens() -> UnauthenticatedError:
+    """The refusal of a call that carries more than one proof: they may be of different callers."""
+    return UnauthenticatedError(
+        "The request carries more than one Authorization header.", fix="Send one Authorization header.", reason="header"
+    )
+
+
 def unknown_token(reason: UnauthenticatedReason) -> UnauthenticatedError:
     """The refusal of a token that proves nobody; the caller is not told which of the reasons it is."""
     return UnauthenticatedError(
@@ -175,6 +182,8 @@ def authenticated(
         request: Request,
         credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_SCHEME)],
     ) -> Principal:
+        if len(request.headers.getlist("authorization")) > 1:
+            raise several_tokens()
         known = await authentication.authenticate(credentials.credentials if credentials else None)
         request.state.principal = known
         if permission is not None and not known.may_somewhere(permission):

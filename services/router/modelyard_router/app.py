@@ -148,7 +148,11 @@ def _add_routes_dump(app: FastAPI, *, state: RouteState, authentication: Authent
         summary="The whole routing state, to compare it with the registry's",
         tags=["serving"],
         responses=documented(
-            {401: "The request does not say who sent it", 403: "The caller may read the models of no project"}
+            {
+                401: "The request does not say who sent it",
+                403: "The caller may read the models of no project",
+                503: "The issued tokens are not known yet",
+            }
         ),
     )
     async def routes(caller: Annotated[Principal, Depends(known)]) -> RoutesInForce:

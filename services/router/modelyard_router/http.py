@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 import structlog
 from modelyard_runtime.authentication import Authentication
-from modelyard_runtime.principals import Principal, bearer_of
+from modelyard_runtime.principals import Principal, bearer_of, several_tokens
 from modelyard_runtime.problems import MEDIA_TYPE, ForbiddenError, ProblemError
 from modelyard_runtime.refusals import RefusalFacts
 
-from modelyard_router.problems import BodyTooLargeError, MethodNotAllowedError
+from modelyard_router.problems import BodyTooLargeError, MethodNotAllowedError, encoded_body, malformed_length
 from modelyard_router.state import RouteState
 
 log = structlog.get_logger()
@@ -26,6 +26,8 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 Operation = Callable[[bytes, Principal], bytes] | Callable[[bytes, Principal], Awaitable[bytes]]
 """Answers a body for a caller who has proved who it is."""
 
+EXAMPLE = '{"model_type": "risk-scoring", "tenant": "acme"}'
+LENGTH_DIGITS_MAX = 18
 AGE_HEADER = b"x-modelyard-route-age"
 JSON_HEADER = (b"content-type", b"application/json")
 
@@ -100,14 +102,28 @@ class Door:
     def _token(self, scope: Scope) -> str | None:
         """What proves who sends this POST, before anything of its body is read. Raises ProblemError."""
         if scope["method"] != "POST":
-            raise MethodNotAllowedError(f"{scope['path']} does not take {scope['method']}.", fix="Send a POST.")
-        token: str | None = None
+            raise MethodNotAllowedError(
+                f"{scope['path']} does not take {scope['method']}.",
+                fix=f"Send a POST with a JSON object as its body, such as {EXAMPLE}; /docs shows every member.",
+            )
+        authorizations: list[bytes] = []
         for name, value in scope["headers"]:
             if name == b"authorization":
-                token = bearer_of(value.decode("latin-1"))
-            elif name == b"content-length" and int(value) > self._body_bytes_max:
-                raise self._too_large()
-        return token
+                authorizations.append(value)
+            elif name == b"content-length":
+                self._judge_length(value)
+            elif name == b"content-encoding" and value.lower() != b"identity":
+                raise encoded_body(value)
+        if len(authorizations) > 1:
+            raise several_tokens()
+        return bearer_of(authorizations[0].decode("latin-1")) if authorizations else None
+
+    def _judge_length(self, value: bytes) -> None:
+        if not value.isdigit():
+            raise malformed_length(value)
+        # Compared as text first: a number of thousands of digits is not computed.
+        if len(value.lstrip(b"0")) > LENGTH_DIGITS_MAX or int(value) > self._body_bytes_max:
+            raise self._too_large()
 
     async def _body(self, receive: Receive) -> bytes | None:
         """The whole body, or None when the caller has gone."""

@@ -202,14 +202,15 @@ _PREDICTED = {
     },
 }
 _STATUSES = {
-    400: "The body is not JSON",
+    400: "The body is not JSON, or `content-length` is no number",
     401: "The bearer token is missing, unknown, expired or revoked",
     403: "The caller may not ask for predictions in this project",
     404: "No route, alias or entity of that name",
     409: "The version is quarantined or may not be routed to",
     413: "The body is too large",
+    415: "The body is compressed",
     422: "The request is malformed; the problem names what to mend",
-    503: "The routes are not known yet, or the version has no endpoint",
+    503: "The routes or the issued tokens are not known yet, or the version has no endpoint",
 }
 _PREDICT_STATUSES = {
     **_STATUSES,
@@ -279,6 +280,7 @@ def _post(
             "security": [{"HTTPBearer": []}],
             "requestBody": {
                 "required": True,
+                "description": "JSON, whatever `content-type` says, for no other kind is taken. Not compressed.",
                 "content": {"application/json": {"schema": _reference(body[0]), "example": body[1]}},
             },
             "responses": {

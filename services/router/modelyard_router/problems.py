@@ -14,6 +14,8 @@ from modelyard_runtime.problems import (
 from modelyard_router.domain.breaker import Blame
 from modelyard_router.metrics import SHED
 
+HEADER_SHOWN_BYTES_MAX = 100
+
 
 class MalformedBodyError(ProblemError):
     """The body is not JSON."""
@@ -29,6 +31,12 @@ class BodyTooLargeError(ProblemError):
     """The body is larger than the router reads."""
 
     status = 413
+
+
+class EncodedBodyError(ProblemError):
+    """The body is encoded in a way that the router does not read."""
+
+    status = 415
 
 
 class MethodNotAllowedError(ProblemError):
@@ -181,3 +189,23 @@ def used_up(part: Literal["predictions", "endpoint", "feature_source"], project:
         f"Project {project} has as many requests under way as it may: {part.replace('_', ' ')} requests are refused.",
         fix="Send fewer requests at once, or make the endpoint and the feature source answer faster; then try again.",
     )
+
+
+def encoded_body(encoding: bytes) -> EncodedBodyError:
+    """The refusal of a compressed body."""
+    return EncodedBodyError(
+        f"content-encoding: {_cut(encoding)} came; the router reads plain bodies only.",
+        fix="Send the JSON as it is, without compressing it and without the header content-encoding.",
+    )
+
+
+def malformed_length(length: bytes) -> MalformedBodyError:
+    """The refusal of a length that is no number."""
+    return MalformedBodyError(
+        f"content-length: {_cut(length)} came; that is no number of bytes.",
+        fix="Send the number of bytes in the body in decimal digits, or leave the header to your HTTP client.",
+    )
+
+
+def _cut(value: bytes) -> str:
+    return repr(value[:HEADER_SHOWN_BYTES_MAX].decode("latin-1"))

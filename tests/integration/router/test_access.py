@@ -112,3 +112,13 @@ async def test_the_router_is_not_ready_before_it_knows_the_tokens(world: World) 
 
     assert ready == 503
     assert "access" in str(answer)
+
+
+async def test_an_issued_token_is_asked_to_come_again_while_tokens_are_not_known_yet(world: World) -> None:
+    async with world.starting_router(topic_prefix="nobody-made-these.") as router:
+        early, problem = await router.post("/v1/route", QUESTION, token=new_token())
+        listed, _ = await router.get("/v1/routes", token=new_token())
+        without, _ = await router.post("/v1/route", QUESTION, token=None)
+
+    assert (early, listed, without) == (503, 503, 401)
+    assert "Retry-After" in problem["fix"]

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from modelyard_router.openapi import PredictionAnswer, RouteAnswer, RoutesInForce
+from yarl import URL
 
 from tests.integration.router.world import TOKEN, World
 from tests.routing_builders import a_document, a_version, an_experiment
@@ -40,7 +41,7 @@ async def test_a_request_that_cannot_be_answered_gets_a_problem(
 
 @pytest.mark.parametrize("path", ["/v1/route", "/v1/predict"])
 async def test_without_a_known_token_there_is_no_answer(world: World, path: str) -> None:
-    async with world.starting_router() as router:
+    async with world.router() as router:
         without = await router.post(path, {}, token=None)
         unknown = await router.post(path, {}, token="another")
         dump, _ = await router.get("/v1/routes", token=None)
@@ -70,7 +71,52 @@ async def test_another_method_is_told_which_one_to_use(world: World) -> None:
     async with world.starting_router() as router:
         status, problem = await router.get("/v1/route")
 
-    assert (status, problem["fix"]) == (405, "Send a POST.")
+    assert status == 405
+    assert problem["fix"].startswith('Send a POST with a JSON object as its body, such as {"model_type"')
+
+
+async def test_a_slash_too_many_is_told_the_right_address_and_never_where_the_host_header_says(world: World) -> None:
+    headers = {"host": "evil.example", "authorization": f"Bearer {TOKEN}"}
+    async with world.starting_router() as router:
+        for path in ("/v1/route/", "/v1/predict/", "/healthz/", "/v1/routes/", "/docs/", "//evil.example/"):
+            async with router.session.post(
+                f"{router.url}{path}", headers=headers, data=b"{}", allow_redirects=False
+            ) as answer:
+                said = await answer.text()
+            assert answer.status in (404, 405)
+            assert "evil.example" not in str(answer.headers)
+            assert path.startswith("//") or path.rstrip("/") in said
+
+
+@pytest.mark.parametrize("path", ["/v1%2froute", "/v1%2Froute", "/%76%31%2froute"])
+async def test_an_encoded_slash_leads_nowhere(world: World, path: str) -> None:
+    async with (
+        world.starting_router() as router,
+        router.session.post(URL(f"{router.url}{path}", encoded=True), data=b"{}") as answer,
+    ):
+        assert answer.status == 404
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "words"),
+    [
+        ([("content-encoding", "gzip")], 415, "without compressing"),
+        ([("authorization", "Bearer another")], 401, "one Authorization header"),
+        ([("content-type", "text/plain")], 200, ""),
+        ([("content-encoding", "identity")], 200, ""),
+    ],
+)
+async def test_headers_are_taken_at_their_word(
+    world: World, headers: list[tuple[str, str]], status: int, words: str
+) -> None:
+    await world.topics.publish(a_document(a_version("everyone")))
+    sent = [("authorization", f"Bearer {TOKEN}"), *headers]
+    async with (
+        world.router() as router,
+        router.session.post(f"{router.url}/v1/route", headers=sent, data=b'{"model_type": "risk-scoring"}') as answer,
+    ):
+        assert answer.status == status
+        assert words in (await answer.json()).get("fix", "")
 
 
 async def test_answers_are_as_the_openapi_document_says(world: World) -> None:
