@@ -4,7 +4,7 @@ from typing import Any
 
 from modelyard_events.registry import ExperimentVariant
 from modelyard_events.routes import Champion, RoutableVersion, RouteChanged, RunningExperiment
-from modelyard_events.values import Endpoint, Protocol, Scope, Stage
+from modelyard_events.values import Endpoint, Protocol, Scope, Stage, VersionReference
 
 SALT = "5f0c7a52c5d14b5e9d2f6a8b3c1e4d70"
 
@@ -40,14 +40,15 @@ def an_industry_version(model: str = "debt", number: int = 1, **changes: Any) ->
     return a_version(model, number, **{**values, **changes})
 
 
-def a_champion_of(version: RoutableVersion) -> Champion:
-    """`version` as the champion of its own slot."""
+def a_champion_of(version: RoutableVersion, *, former: RoutableVersion | None = None) -> Champion:
+    """`version` as the champion of its own slot, after `former`."""
     return Champion(
         scope=version.scope,
         industry=version.industry,
         tenant=version.tenant,
         model=version.model,
         number=version.number,
+        former=None if former is None else VersionReference(model=former.model, number=former.number),
     )
 
 

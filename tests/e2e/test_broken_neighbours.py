@@ -25,9 +25,30 @@ async def release_at(lending: Lending, model: str, *, url: str) -> int:
     return number
 
 
+async def quarantine(lending: Lending, model: str, number: int) -> None:
+    path = f"/registered-models/{model}/versions/{number}/quarantine"
+    (await lending.registry.call("PUT", path, {"quarantined": True})).expect(200)
+    await lending.settle()
+
+
+@pytest.mark.parametrize("model", [GLOBAL_MODEL, INDUSTRY_MODEL])
+@pytest.mark.parametrize("how", WAYS_TO_BE_BROKEN)
+async def test_the_champion_before_it_stands_in_for_a_broken_endpoint(lending: Lending, how: str, model: str) -> None:
+    number = await release_at(lending, model, url=lending.world.models.broken_endpoint(how))
+    industry = {} if model == INDUSTRY_MODEL else {"industry": "credit_card"}
+
+    reply = await lending.router.ask(**lending.attributes("loan-1", **industry))
+
+    parameters = reply.expect(200)["parameters"]
+    assert (parameters["reason"], parameters["outcome"]) == ("fell_back", "fell_back")
+    assert (parameters["fell_back_from"], parameters["fell_back_to"]) == (f"{model}/{number}", f"{model}/1")
+    assert (reply.document["model_name"], reply.document["model_version"]) == (model, "1")
+
+
 @pytest.mark.parametrize("how", WAYS_TO_BE_BROKEN)
 async def test_the_global_model_stands_in_for_a_broken_endpoint(lending: Lending, how: str) -> None:
     await release_at(lending, INDUSTRY_MODEL, url=lending.world.models.broken_endpoint(how))
+    await quarantine(lending, INDUSTRY_MODEL, 1)
 
     first, second = await lending.predict("loan-1"), await lending.predict("loan-1")
 
@@ -39,6 +60,7 @@ async def test_the_global_model_stands_in_for_a_broken_endpoint(lending: Lending
 @pytest.mark.parametrize("how", WAYS_TO_BE_BROKEN)
 async def test_a_broken_endpoint_without_stand_in_is_a_clear_error(lending: Lending, how: str) -> None:
     await release_at(lending, GLOBAL_MODEL, url=lending.world.models.broken_endpoint(how))
+    await quarantine(lending, GLOBAL_MODEL, 1)
 
     refusal = await lending.router.ask(**lending.attributes("loan-1", industry="credit_card"))
 

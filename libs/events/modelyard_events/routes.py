@@ -10,7 +10,7 @@ from pydantic import Field
 
 from modelyard_events.event import Event, Value
 from modelyard_events.registry import ExperimentVariant
-from modelyard_events.values import Digest, Endpoint, Scope, Semver, Slug, Stage
+from modelyard_events.values import Digest, Endpoint, Scope, Semver, Slug, Stage, VersionReference
 
 
 class SelectionPolicy(Value):
@@ -40,7 +40,7 @@ class KillSwitch(Value):
 
 
 class RoutableVersion(Value):
-    """A version that may answer: in canary or production, or named by a running experiment."""
+    """A version that may answer: in canary or production, named by a running experiment, or a former champion."""
 
     version_id: str
     model: Slug
@@ -59,13 +59,17 @@ class RoutableVersion(Value):
 
 
 class Champion(Value):
-    """The version that serves a slot by default."""
+    """The version that serves a slot by default.
+
+    `former` is the champion before it, which a rollback would restore: it answers when the champion's endpoint fails.
+    """
 
     scope: Scope
     industry: Slug | None = None
     tenant: Slug | None = None
     model: Slug
     number: Annotated[int, Field(ge=1)]
+    former: VersionReference | None = None
 
 
 class RunningExperiment(Value):

@@ -100,7 +100,8 @@ class Decision:
     Compiled once: requests that are answered alike get the same object, so that identity is equality
     and a reader may keep what it derives from one. `variant` and `propensity` are set when an
     experiment assigned a unit; `experiment` also when its control answers a request without a unit.
-    `shadow` is the version that may get a copy, subject to the route's sampling.
+    `fallbacks` answer in its place, in this order, when its endpoint fails. `shadow` is the version that may get a
+    copy, subject to the route's sampling.
     """
 
     route: RouteFacts
@@ -109,13 +110,13 @@ class Decision:
     experiment: RunningExperiment | None = None
     variant: ExperimentVariant | None = None
     propensity: float | None = None
-    fallback: ServableVersion | None = None
+    fallbacks: tuple[ServableVersion, ...] = ()
     shadow: ServableVersion | None = None
     shadow_sample: Share
     receipt_facts: "ReceiptFacts" = field(init=False)
 
     def __post_init__(self) -> None:
-        experiment, fallback = self.experiment, self.fallback
+        experiment, fallback = self.experiment, next(iter(self.fallbacks), None)
         facts = (
             self.reason,
             self.route.project,

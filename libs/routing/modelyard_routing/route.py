@@ -83,6 +83,7 @@ class _Compiler:
         )
         self.skipped: list[str] = []
         self.global_version = self._global_version()
+        self.former = self._former_champions()
 
     def route(self) -> Route:
         document = self.document
@@ -171,7 +172,9 @@ class _Compiler:
             route=self.facts,
             served=served,
             reason=reason,
-            fallback=other,
+            fallbacks=_distinct(
+                (each for each in (self.former.get(_key(served)), other) if each is not None), without=served
+            ),
             shadow=other if is_shadowed else None,
             shadow_sample=self.shadow_sample,
         )
@@ -181,6 +184,16 @@ class _Compiler:
             return None
         servable = self.servable[self.global_version.model, self.global_version.number]
         return None if isinstance(servable, Refusal) else servable
+
+    def _former_champions(self) -> dict[tuple[str, int], ServableVersion]:
+        """Who answers when a champion's endpoint fails, by the champion."""
+        former: dict[tuple[str, int], ServableVersion] = {}
+        for champion in self.document.champions:
+            named = champion.former
+            servable = None if named is None else self.servable.get((named.model, named.number))
+            if isinstance(servable, ServableVersion):
+                former[champion.model, champion.number] = servable
+        return former
 
     def _experiments(self) -> Iterable[CompiledExperiment]:
         for experiment in self.document.experiments:
@@ -211,7 +224,12 @@ class _Compiler:
             industries=frozenset(experiment.industries),
             traffic=taken,
             treated=treated,
-            treatment=replace(arms[1], variant=treatments[0], propensity=treated.propensity, fallback=arms[0].served),
+            treatment=replace(
+                arms[1],
+                variant=treatments[0],
+                propensity=treated.propensity,
+                fallbacks=_distinct((arms[0].served, *arms[0].fallbacks), without=arms[1].served),
+            ),
             control=replace(arms[0], variant=controls[0], propensity=1 - treated.propensity),
             without_unit=replace(arms[0], reason=Reason.NO_UNIT),
         )
@@ -254,6 +272,15 @@ def _declared(versions: Iterable[RoutableVersion]) -> dict[str, frozenset[Dataty
         for feature in version.endpoint.inputs:
             declared[feature.name] = declared.get(feature.name, frozenset()) | {feature.datatype}
     return declared
+
+
+def _key(served: ServableVersion) -> tuple[str, int]:
+    return served.version.model, served.version.number
+
+
+def _distinct(versions: Iterable[ServableVersion], *, without: ServableVersion) -> tuple[ServableVersion, ...]:
+    by_key = {_key(each): each for each in versions if _key(each) != _key(without)}
+    return tuple(by_key.values())
 
 
 def _is_worth_it(version: RoutableVersion, policy: SelectionPolicy) -> bool:

@@ -104,7 +104,7 @@ def field_of_features(inference: Inference) -> str | None:
 
 def all_declared(decision: Decision) -> Sequence[Feature]:
     """What the served version declares, and what others who may be asked with the same features declare."""
-    served, others = decision.served, (decision.shadow, decision.fallback)
+    served, others = decision.served, (decision.shadow, *reversed(decision.fallbacks))
     by_name = {feature.name: feature for other in others if other for feature in other.endpoint.inputs}
     by_name.update({feature.name: feature for feature in served.endpoint.inputs})
     return tuple(by_name.values())
@@ -122,6 +122,11 @@ def failed_ending(inference: Inference, *, error: str) -> Ending:
     )
 
 
+def name_of(served: ServableVersion) -> str:
+    """A version as people name it."""
+    return f"{served.version.model}/{served.version.number}"
+
+
 def answer_of(inference: Inference, ending: Ending) -> bytes:
     """The answer to the caller: the outputs, with the receipt as parameters."""
     version = ending.served.version
@@ -134,6 +139,8 @@ def answer_of(inference: Inference, ending: Ending) -> bytes:
         "cache": ending.cache,
         "cache_reason": _cache_reason(inference, ending),
         "outcome": ending.outcome,
+        "fell_back_from": name_of(inference.served) if ending.outcome == "fell_back" else None,
+        "fell_back_to": name_of(ending.served) if ending.outcome == "fell_back" else None,
         "version_matched": ending.version_matched,
         "inference_id": inference.id,
     }

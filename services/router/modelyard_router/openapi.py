@@ -116,6 +116,16 @@ class PredictionReceipt(RouteReceipt):
         Field(description="Why the cache had no part in it: an entity needs `tenant`, `entity_type` and `entity_id`."),
     ]
     outcome: Annotated[str, Field(description="`served`, or `fell_back` to another version than the decided one.")]
+    fell_back_from: Annotated[
+        str | None, Field(description="The decided version, `model/number`, whose endpoint failed; else null.")
+    ]
+    fell_back_to: Annotated[
+        str | None,
+        Field(
+            description="The version that answered in its place, `model/number`: the champion before it, or the control"
+            " of the experiment, or else the global champion."
+        ),
+    ]
     version_matched: Annotated[bool, Field(description="False: the endpoint says that another version answered.")]
     inference_id: str
 
@@ -197,6 +207,8 @@ _PREDICTED = {
         "cache": "miss",
         "cache_reason": None,
         "outcome": "served",
+        "fell_back_from": None,
+        "fell_back_to": None,
         "version_matched": True,
         "inference_id": "0199c1d3-0000-7000-8000-000000000000",
     },

@@ -41,6 +41,7 @@ from modelyard_router.inference import (
     failed_ending,
     field_of_features,
     field_of_prediction,
+    name_of,
 )
 from modelyard_router.metrics import PREDICT_SECONDS, PREDICTIONS, VERSION_MISMATCHES
 from modelyard_router.problems import (
@@ -218,17 +219,31 @@ class Predictor:
             ) from error
 
     async def _fall_back(self, inference: Inference, failure: EndpointFailureError) -> Ending:
-        """The answer of the fallback version. Raises `failure` when there is none, or when it fails too."""
-        fallback = inference.decision.fallback
-        if fallback is None or missing_inputs(fallback.endpoint.inputs, inference.inputs):
-            raise failure
-        try:
-            tensors = as_declared(inference.inputs, fallback.endpoint.inputs)
-            answer, outputs = await self._answered(inference, fallback, tensors)
-        except (ProblemError, TensorError) as second:
-            failure.extra["fallback"] = second.detail if isinstance(second, ProblemError) else f"Input {second}."
-            raise failure from second
-        log.warning("prediction_fell_back", inference_id=inference.id, error=failure.code)
+        """The answer of the first fallback that has one. Raises `failure` when there is none, or when all fail too."""
+        others: list[str] = []
+        for fallback in inference.decision.fallbacks:
+            if missing_inputs(fallback.endpoint.inputs, inference.inputs):
+                continue
+            try:
+                return await self._ask_instead(inference, fallback, failure)
+            except (ProblemError, TensorError) as another:
+                others.append(another.detail if isinstance(another, ProblemError) else f"Input {another}.")
+        if others:
+            failure.extra["fallback"] = " ".join(others)
+        raise failure
+
+    async def _ask_instead(
+        self, inference: Inference, fallback: ServableVersion, failure: EndpointFailureError
+    ) -> Ending:
+        tensors = as_declared(inference.inputs, fallback.endpoint.inputs)
+        answer, outputs = await self._answered(inference, fallback, tensors)
+        log.warning(
+            "prediction_fell_back",
+            inference_id=inference.id,
+            error=failure.code,
+            version=name_of(inference.served),
+            fallback=name_of(fallback),
+        )
         return Ending(
             served=fallback,
             reason=Reason.FELL_BACK,

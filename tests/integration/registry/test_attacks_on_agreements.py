@@ -161,7 +161,7 @@ async def test_a_version_that_came_to_canary_before_policy_demanded_agreement_is
 
     assert (refused.status, refused.document["type"]) == (409, "/problems/treatment-not-routable")
     assert "before policy demanded" in refused.document["detail"]
-    assert set(before) == {"risk/2", "risk/3"}
+    assert set(before) == {"risk/1", "risk/2", "risk/3"}
     assert agreed.status == 201
 
 

@@ -20,7 +20,7 @@ async def test_a_promotion_publishes_the_champion_with_its_endpoint(registry_wor
     route = await registry_world.route()
 
     assert route["champions"] == [
-        {"scope": "global", "industry": None, "tenant": None, "model": "everyone", "number": number}
+        {"scope": "global", "industry": None, "tenant": None, "model": "everyone", "number": number, "former": None}
     ]
     (version,) = route["versions"]
     assert (version["model"], version["number"], version["stage"]) == ("everyone", number, "production")

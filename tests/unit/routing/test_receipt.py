@@ -1,12 +1,16 @@
 """The receipt says why, for whom and what else: version served, fallback, shadow, and never a raw unit id."""
 
+from typing import Any
+
+import pytest
 from modelyard_events.routes import RouteChanged
+from modelyard_events.values import Stage
 from modelyard_routing.decide import decide
-from modelyard_routing.decision import Decision, Reason, Request
+from modelyard_routing.decision import Decision, Reason, Refusal, RefusalCode, Request
 from modelyard_routing.receipt import Receipt, receipt_of, shadow_of
 from modelyard_routing.routing_table import RoutingTable
 
-from tests.routing_builders import a_document, a_version, an_endpoint, an_experiment, an_industry_version
+from tests.routing_builders import a_champion_of, a_document, a_version, an_endpoint, an_experiment, an_industry_version
 
 GLOBAL = a_version("everyone")
 INDUSTRY = an_industry_version("debt")
@@ -70,6 +74,51 @@ def test_the_global_champion_falls_back_for_everything_else_but_itself() -> None
 
     assert receipt_for(document, industry="debt").fallback_version_id == "everyone-1"
     assert receipt_for(document).fallback_version_id is None
+
+
+def test_the_champion_before_it_falls_back_for_a_champion_and_then_the_global_one() -> None:
+    before = an_industry_version(number=9, stage=Stage.DEPRECATED)
+    champions = (a_champion_of(GLOBAL), a_champion_of(INDUSTRY, former=before))
+    document = a_document(versions=(GLOBAL, INDUSTRY, before), champions=champions)
+
+    decision, _ = decision_of(document, industry="debt")
+
+    assert [each.version.version_id for each in decision.fallbacks] == ["debt-9", "everyone-1"]
+    assert receipt_for(document, industry="debt").fallback_version_id == "debt-9"
+
+
+def test_the_control_and_the_champion_before_it_fall_back_for_a_treatment() -> None:
+    before, treatment = a_version("everyone", 7, stage=Stage.DEPRECATED), a_version("everyone", 2, stage=Stage.CANARY)
+    document = a_document(
+        versions=(GLOBAL, treatment, before),
+        champions=(a_champion_of(GLOBAL, former=before),),
+        experiments=(an_experiment(GLOBAL, treatment, treatment_bp=10_000),),
+    )
+
+    decision, _ = decision_of(document, unit_id="user-1")
+
+    assert [each.version.version_id for each in decision.fallbacks] == ["everyone-1", "everyone-7"]
+
+
+@pytest.mark.parametrize("facts", [{"quarantined": True}, {"endpoint": None}], ids=["quarantined", "no endpoint"])
+def test_a_former_champion_that_cannot_be_served_falls_back_for_nobody(facts: dict[str, Any]) -> None:
+    before = a_version("everyone", 7, stage=Stage.DEPRECATED, **facts)
+    document = a_document(versions=(GLOBAL, before), champions=(a_champion_of(GLOBAL, former=before),))
+
+    decision, _ = decision_of(document)
+
+    assert decision.fallbacks == ()
+
+
+def test_a_deprecated_former_champion_is_not_served_to_whoever_names_it() -> None:
+    before = a_version("everyone", 7, stage=Stage.DEPRECATED)
+    document = a_document(versions=(GLOBAL, before), champions=(a_champion_of(GLOBAL, former=before),))
+    table = RoutingTable().apply(document, order=(3, 7))
+
+    answer = decide(table, Request(project=document.project, model="everyone", version=7))
+
+    assert isinstance(answer, Refusal)
+    assert answer.code is RefusalCode.VERSION_NOT_ROUTABLE
 
 
 def test_a_version_that_cannot_be_served_is_neither_fallback_nor_shadow() -> None:

@@ -17,11 +17,12 @@ WHERE registered_model_id = $1 AND alias > $2 AND ($3::text IS NULL OR alias = $
     WHERE v.registered_model_id = aliases.registered_model_id AND v.number = aliases.number AND v.stage = $5))
 ORDER BY alias LIMIT $4
 """
-# The versions that a routing document holds: by their stage, or because a running experiment names them.
+# The versions that a routing document may hold: by their stage (deprecated ones as former champions), or because a
+# running experiment names them.
 IS_ROUTED = """
 SELECT EXISTS (
     SELECT 1 FROM model_versions
-    WHERE registered_model_id = $1 AND number = ANY($2) AND stage IN ('canary', 'production')
+    WHERE registered_model_id = $1 AND number = ANY($2) AND stage IN ('canary', 'production', 'deprecated')
 ) OR EXISTS (
     SELECT 1 FROM experiments e, jsonb_to_recordset(e.variants) AS variant (model text, number integer)
     WHERE e.project = $3 AND e.model_type = $4 AND e.state = 'running'

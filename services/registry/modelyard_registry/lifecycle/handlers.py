@@ -160,7 +160,7 @@ async def _apply_rollback(tx: Transaction, rollback: Rollback, *, model: Registe
 
 
 def _touches_routing(version: ModelVersion, move: Move) -> bool:
-    return move.becomes_champion or bool({version.stage, move.to_stage} & ROUTABLE_STAGES)
+    return move.becomes_champion or bool({version.stage, move.to_stage} & {*ROUTABLE_STAGES, Stage.DEPRECATED})
 
 
 def _approval_required(situation: Situation, plan: Plan) -> ApprovalRequiredError:

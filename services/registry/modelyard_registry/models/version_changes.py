@@ -17,7 +17,9 @@ from modelyard_registry.models.changes import difference
 from modelyard_registry.models.domain import ModelVersion, Reference
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.models.patches import ModelVersionPatch
-from modelyard_registry.models.store import get_version, lock_model
+from modelyard_registry.models.store import get_model, get_version, lock_model
+from modelyard_registry.routes.domain import RESTORABLE_STAGES
+from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.transactions import Transaction
 
 BUILD_STATUSES_AFTER: Mapping[BuildStatus, tuple[BuildStatus, ...]] = {
@@ -151,6 +153,10 @@ async def _say_changed(
         reason=reason,
         digest=version.digest,
     )
+    if version.stage in RESTORABLE_STAGES and not isinstance(fact, ModelVersionUpdated):
+        # Routes fall back to former champions, but not to one that was rejected.
+        model = await get_model(tx.connection, project=fact.project, name=version.model)
+        await publish_route(tx, project=fact.project, model_type=model.model_type)
     return await get_version(tx.connection, project=fact.project, model=version.model, reference=version.number)
 
 

@@ -14,9 +14,12 @@ from modelyard_events.routes import (
     RunningExperiment,
     SelectionPolicy,
 )
-from modelyard_events.values import Stage
+from modelyard_events.values import Stage, VersionReference
 
 ROUTABLE_STAGES = frozenset({Stage.CANARY, Stage.PRODUCTION})
+
+RESTORABLE_STAGES = frozenset({Stage.PRODUCTION, Stage.DEPRECATED})
+"""Where a former champion stands that may be served again."""
 
 VersionKey = tuple[str, int]
 """A registered model's name and a version's number."""
@@ -47,6 +50,29 @@ class ChampionAlias:
     model: str
     number: int
     moved_at: datetime
+    former: VersionKey | None = None
+    """The version that answers when the champion's endpoint fails."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormerChampion:
+    """A version that was champion of its registered model before, as far as it may answer in the champion's place.
+
+    `is_rejected` when its review or its build says that it is no good; `is_agreed` when it has an endpoint, and that
+    one is as people agreed to it for production.
+    """
+
+    model: str
+    number: int
+    stage: Stage
+    quarantined: bool
+    is_rejected: bool
+    is_agreed: bool
+
+    @property
+    def may_serve(self) -> bool:
+        """Whether it could be served again as far as it is concerned itself."""
+        return self.stage in RESTORABLE_STAGES and not self.quarantined and not self.is_rejected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +93,7 @@ class RouteState:
 def build_document(state: RouteState, *, revision: int) -> RouteChanged:
     """The whole document. Its parts are sorted, so that the same state gives the same document."""
     named = {(variant.model, variant.number) for experiment in state.experiments for variant in experiment.variants}
+    named |= {champion.former for champion in state.champions if champion.former is not None}
     routable = {
         (version.model, version.number): version
         for version in state.versions
@@ -84,6 +111,16 @@ def build_document(state: RouteState, *, revision: int) -> RouteChanged:
         experiments=tuple(sorted(state.experiments, key=lambda each: each.key)),
         shadow_sample_bp=state.settings.shadow_sample_bp,
     )
+
+
+def choose_former(former: Iterable[FormerChampion]) -> VersionKey | None:
+    """Which of the former champions of a model, the most recent first, answers when its champion's endpoint fails.
+
+    It is the one that a rollback would restore, so that one with another endpoint than people agreed to is not passed
+    over for one before it.
+    """
+    first = next((each for each in former if each.may_serve), None)
+    return (first.model, first.number) if first is not None and first.is_agreed else None
 
 
 def says_the_same(document: RouteChanged, *, stored: dict[str, Any] | None) -> bool:
@@ -145,5 +182,10 @@ def _champions(
             tenant=version.tenant,
             model=version.model,
             number=version.number,
+            former=_reference(alias.former, routable=routable),
         )
     return tuple(by_slot[slot] for slot in sorted(by_slot, key=lambda slot: (slot[0], *(p or "" for p in slot[1:]))))
+
+
+def _reference(key: VersionKey | None, *, routable: dict[VersionKey, RoutableVersion]) -> VersionReference | None:
+    return VersionReference(model=key[0], number=key[1]) if key is not None and key in routable else None

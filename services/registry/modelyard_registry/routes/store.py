@@ -1,6 +1,6 @@
 """The route row and what its document is made from, in PostgreSQL."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import asyncpg
@@ -16,6 +16,7 @@ from modelyard_events.values import Endpoint
 
 from modelyard_registry.database import Connection
 from modelyard_registry.routes.domain import ChampionAlias, RouteSettings, RouteState
+from modelyard_registry.routes.former_champions import load_former
 
 SERVING_ENVIRONMENT = "production"
 
@@ -33,7 +34,7 @@ WHERE project = $1 AND model_type = $2"""
 
 SAVE_DOCUMENT = "UPDATE routes SET sequence = $3, document = $4 WHERE project = $1 AND model_type = $2"
 
-# Versions that are routable by their stage, or because a running experiment names them.
+# Versions that are routable by their stage, because a running experiment names them, or as former champions.
 LOAD_VERSIONS = """
 SELECT v.id::text AS version_id, m.name AS model, v.number, v.semver, v.stage, m.scope, m.industry, m.tenant,
        v.digest, (v.evidence ->> 'training_examples')::bigint AS training_examples, v.improvement,
@@ -44,7 +45,8 @@ FROM registered_models m
 JOIN model_versions v ON v.registered_model_id = m.id
 LEFT JOIN deployments d ON d.version_id = v.id AND d.environment = $3
 WHERE m.project = $1 AND m.model_type = $2 AND (
-    v.stage IN ('canary', 'production') OR EXISTS (
+    v.stage IN ('canary', 'production') OR (m.name, v.number) IN (SELECT * FROM unnest($4::text[], $5::integer[]))
+    OR EXISTS (
         SELECT 1 FROM experiments e, jsonb_to_recordset(e.variants) AS variant (model text, number integer)
         WHERE e.project = m.project AND e.model_type = m.model_type AND e.state = 'running'
           AND variant.model = m.name AND variant.number = v.number))"""
@@ -85,15 +87,17 @@ async def lock_route(connection: Connection, *, project: str, model_type: str) -
 
 async def load_state(connection: Connection, *, project: str, model_type: str, settings: RouteSettings) -> RouteState:
     """What the document is made from, as this transaction sees it now."""
-    versions = await connection.fetch(LOAD_VERSIONS, project, model_type, SERVING_ENVIRONMENT)
-    champions = await connection.fetch(LOAD_CHAMPIONS, project, model_type)
+    champions = [ChampionAlias(**dict(each)) for each in await connection.fetch(LOAD_CHAMPIONS, project, model_type)]
+    former = await load_former(connection, project=project, model_type=model_type) if champions else {}
+    models, numbers = [key[0] for key in former.values()], [key[1] for key in former.values()]
+    versions = await connection.fetch(LOAD_VERSIONS, project, model_type, SERVING_ENVIRONMENT, models, numbers)
     experiments = await connection.fetch(LOAD_EXPERIMENTS, project, model_type)
     return RouteState(
         project=project,
         model_type=model_type,
         settings=settings,
         versions=[_version(each) for each in versions],
-        champions=[ChampionAlias(**dict(each)) for each in champions],
+        champions=[replace(each, former=former.get(each.model)) for each in champions],
         experiments=[RunningExperiment.model_validate(dict(each)) for each in experiments],
     )
 

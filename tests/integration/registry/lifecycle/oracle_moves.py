@@ -179,16 +179,7 @@ def _plan_of(told: Told, command: Command) -> Plan:
 
 def _former_champion(world: World, model: Model) -> Version | None:
     """The most recent champion that nothing was rolled back from, and that may be served."""
-    stack: list[int] = []
-    for _, to_number, cause in model.reigns:
-        if to_number is None:
-            continue
-        if to_number in stack and cause == "rollback":
-            stack = stack[: stack.index(to_number)]
-        stack = [*(number for number in stack if number != to_number), to_number]
-    former = [model.versions[number] for number in reversed(stack[:-1])]
-    ready = [each for each in former if each.stage in (PRODUCTION, DEPRECATED) and world.may_be_served(model, each)]
-    return next(iter(ready), None)
+    return next((each for each in world.former_champions(model) if world.may_be_served(model, each)), None)
 
 
 def _succeeds(world: World, model: Model, version: Version, serving: tuple[Model, Version] | None) -> bool:

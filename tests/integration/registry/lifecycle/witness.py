@@ -326,7 +326,10 @@ def _routed(document: dict[str, Any]) -> dict[str, Any]:
             )
             for each in document["versions"]
         },
-        "champions": {(each["industry"], each["model"], each["number"]) for each in document["champions"]},
+        "champions": {
+            (each["industry"], each["model"], each["number"], (each["former"] or {}).get("number"))
+            for each in document["champions"]
+        },
         "experiments": {
             each["key"]: tuple((variant["model"], variant["number"]) for variant in each["variants"])
             for each in document["experiments"]

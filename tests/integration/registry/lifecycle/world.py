@@ -199,6 +199,29 @@ class World:
         rules = [self.rule(model, (from_stage, stage)) for from_stage in (*STAGES, None)]
         return max((each for each in rules if "approvals" in each), key=_count, default=None)
 
+    def former_champions(self, model: Model) -> list[Version]:
+        """The champions before, newest first, that nothing was rolled back from and that stand where they may serve."""
+        stack: list[int] = []
+        for _, to_number, cause in model.reigns:
+            if to_number is None:
+                continue
+            if to_number in stack and cause == "rollback":
+                stack = stack[: stack.index(to_number)]
+            stack = [*(number for number in stack if number != to_number), to_number]
+        former = [model.versions[number] for number in reversed(stack[:-1])]
+        return [each for each in former if each.stage in (PRODUCTION, DEPRECATED)]
+
+    def stand_in(self, model: Model) -> Version | None:
+        """Who answers when the endpoint of the model's champion fails."""
+        if model.champion is None:
+            return None
+        sound = [
+            each
+            for each in self.former_champions(model)
+            if not each.quarantined and each.review != "rejected" and each.build != "failed"
+        ]
+        return next((each for each in sound[:1] if each.url is not None), None)
+
     def endpoint_guard(self, model: Model, version: Version) -> dict[str, Any] | None:
         """The rule by which people must agree to where the version answers, when it can get traffic."""
         if version.stage in SERVING:
@@ -243,6 +266,8 @@ class World:
     def route(self) -> dict[str, Any]:
         """What the routing document must say."""
         named, there = self.variants(), self.models.values()
+        stand_ins = {model.name: self.stand_in(model) for model in there}
+        named |= {(name, version.number) for name, version in stand_ins.items() if version is not None}
         routed = {
             (model.name, version.number): (
                 version.stage,
@@ -255,7 +280,11 @@ class World:
             for version in model.versions.values()
             if version.stage in SERVING or (model.name, version.number) in named
         }
-        champions = {(model.industry, model.name, model.champion) for model in there if model.champion is not None}
+        champions = {
+            (model.industry, model.name, model.champion, _number(stand_ins[model.name]))
+            for model in there
+            if model.champion is not None
+        }
         running = {each.key: (each.control, each.treatment) for each in self.experiments.values() if each.is_running}
         return {"versions": routed, "champions": champions, "experiments": running}
 
@@ -266,3 +295,7 @@ class World:
 
 def _count(rule: dict[str, Any]) -> int:
     return int(rule["approvals"]["count"])
+
+
+def _number(version: Version | None) -> int | None:
+    return None if version is None else version.number
