@@ -133,7 +133,9 @@ class Registry:
         found: list[Document] = []
         position: dict[str, str] = {}
         for _ in range(PAGES_MAX):
-            page_query = {"page_size": PAGE_ITEMS, **query, **position}
+            # A version has few deployments: they are one page.
+            size = {} if path.endswith("/deployments") else {"page_size": PAGE_ITEMS}
+            page_query = {**size, **query, **position}
             page = (await self.call("GET", path, query=page_query)).expect(200)
             (rows,) = (member for member in page.values() if isinstance(member, list))
             found += rows

@@ -40,6 +40,9 @@ ACTOR_CHARS_MAX = 400
 TEXT_CHARS_MAX = 5_000
 """Descriptions and values of tags: the longest text for people that a record carries beside others."""
 
+PARAMETER_CHARS_MAX = 6_000
+"""The text of one parameter of a run: as much as MLflow takes, whose runs are registered here."""
+
 REASON_CHARS_MAX = 1_000
 """Why somebody did something: it is carried by the fact, the audit entry and the transition together."""
 

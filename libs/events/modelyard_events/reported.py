@@ -13,7 +13,15 @@ from pydantic_core import PydanticCustomError
 
 from modelyard_events.exact_values import ExactValue
 from modelyard_events.free_json import FreeJson
-from modelyard_events.limits import EXACT_INT_MAX, ID_CHARS_MAX, INT32_MAX, NAME_CHARS_MAX, TEXT_CHARS_MAX
+from modelyard_events.limits import (
+    EXACT_INT_MAX,
+    ID_CHARS_MAX,
+    INT32_MAX,
+    NAME_CHARS_MAX,
+    PARAMETER_CHARS_MAX,
+    TEXT_CHARS_MAX,
+)
+from modelyard_events.strict_json import INT_DIGITS_MAX
 from modelyard_events.values import Evidence, Feature, ModelCard, Scalar, VersionReference
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS_MAX)]
@@ -27,13 +35,10 @@ def _a_parameter(value: object) -> object:
         raise PydanticCustomError(
             "parameter", "is nested: a parameter is one text, number or truth value; send this in `hyperparameters`"
         )
-    if isinstance(value, str) and len(value) > TEXT_CHARS_MAX:
-        raise PydanticCustomError("parameter", "has more than {most} characters", {"most": TEXT_CHARS_MAX})
-    if isinstance(value, int) and abs(value) > EXACT_INT_MAX:
-        raise PydanticCustomError(
-            "parameter",
-            "is a whole number beyond 2**53, which readers of JSON change: send it as a text",
-        )
+    if isinstance(value, str) and len(value) > PARAMETER_CHARS_MAX:
+        raise PydanticCustomError("parameter", "has more than {most} characters", {"most": PARAMETER_CHARS_MAX})
+    if isinstance(value, int) and len(str(value)) > INT_DIGITS_MAX:
+        raise PydanticCustomError("parameter", "has more than {most} digits", {"most": INT_DIGITS_MAX})
     return value
 
 

@@ -136,6 +136,8 @@ async def _leave_as_it_is(connection: "asyncpg.Connection[asyncpg.Record]") -> N
     return None
 
 
+ERROR_CHARS_MAX = 500
+
 _AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
@@ -159,7 +161,8 @@ def database_errors() -> Iterator[None]:
     """Turn the driver's errors into problems.
 
     "Away or too busy" becomes DatabaseUnavailableError (503: the same request may work in a moment), and
-    a text that PostgreSQL cannot store (a NUL character, half a surrogate pair) InvalidRequestError.
+    a value that PostgreSQL cannot store InvalidRequestError. The bounds of `modelyard_events.limits` hold such
+    values back at the door: one that comes so far is logged as a fault of ours.
     """
     try:
         yield
@@ -176,6 +179,12 @@ def database_errors() -> Iterator[None]:
         raise _unstorable() from error
     except UnicodeEncodeError as error:
         raise _unstorable() from error
+    except (asyncpg.DataError, asyncpg.ProgramLimitExceededError) as error:
+        log.error("value_beyond_bounds", error=str(error)[:ERROR_CHARS_MAX])
+        raise InvalidRequestError(
+            "A number, moment or text in the request is larger than the database can hold.",
+            fix="Send a smaller one; tell the operators which request it was, for it should have been refused by name.",
+        ) from error
 
 
 def _unavailable() -> DatabaseUnavailableError:

@@ -14,8 +14,9 @@ from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from modelyard_events.exact_values import ExactValue
-from modelyard_events.limits import REASON_CHARS_MAX
+from modelyard_events.limits import INT32_MAX, REASON_CHARS_MAX
 from modelyard_events.spelling import Spelled
+from modelyard_events.strict_json import read_json
 from modelyard_events.values import Slug
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.fetch import Fetcher, FetchRefusedError
@@ -348,11 +349,11 @@ def decode_page_token(token: str | None, *, shape: tuple[type, ...]) -> list[Any
     if token is None:
         return None
     try:
-        texts = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        texts = read_json(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         if not isinstance(texts, list):
             raise TypeError("a list expected")
         return [_part(text, kind) for text, kind in zip(texts, shape, strict=True)]
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         raise InvalidRequestError(
             "page_token is none that this list gave out.",
             fix="Use `next_page_token` of the page before, unchanged, or leave it out to begin again.",
@@ -364,6 +365,8 @@ def _part(text: object, kind: type) -> object:
         return UUID(text)
     if type(text) is not kind:
         raise TypeError(f"{kind.__name__} expected")
+    if isinstance(text, int) and not 0 <= text <= INT32_MAX:
+        raise ValueError("no version has this number")
     return text
 
 

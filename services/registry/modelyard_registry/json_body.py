@@ -7,6 +7,7 @@ from modelyard_events.strict_json import JsonRefusedError, read_json
 from modelyard_runtime.problems import InvalidRequestError, UnsupportedMediaTypeError
 
 from modelyard_registry.body_limit import too_large
+from modelyard_registry.http import READING
 
 BODY_BYTES_MAX = 1_500_000
 """A body becomes an event, which has a million bytes at most; JSON may write a character in six bytes."""
@@ -37,7 +38,7 @@ async def read_json_body(request: Request, *, bytes_max: int = BODY_BYTES_MAX) -
 
 async def refuse_any_body(request: Request) -> None:
     """Raise BodyNotTakenError when a body says something, which would be dropped."""
-    if not _announces_body(request):
+    if request.method in READING or not _announces_body(request):
         return
     body = await _read(request, bytes_max=BODY_BYTES_MAX)
     if body.strip() not in _SAYS_NOTHING:

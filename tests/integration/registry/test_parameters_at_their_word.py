@@ -11,7 +11,7 @@ from tests.integration.registry.door import Door, versions
 
 pytestmark = pytest.mark.integration
 
-APP = build_app(Settings())
+APP = build_app(Settings(state_unsigned="allow"))
 OPERATIONS = list(operations_of(APP))
 DOCUMENT = APP.openapi()
 P = "/api/v1/projects/{project}"

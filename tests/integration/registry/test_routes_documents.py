@@ -143,7 +143,7 @@ async def test_a_change_whose_event_no_broker_would_take_is_refused_and_holds_no
 ) -> None:
     await registry_world.a_model("everyone")
     digest = await registry_world.registry.upload(b"a model")
-    evidence = {**an_evidence(), "parameters": {"notes": "x" * 1_020_000}}
+    evidence = {**an_evidence(), "parameters": {f"notes {number}": "x" * 5_000 for number in range(204)}}
 
     refusal = await registry_world.registry.register("everyone", digest=digest, run_id="run", evidence=evidence)
     number = await registry_world.a_version("everyone")

@@ -7,10 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from modelyard_registry.http import decode_page_token, encode_page_token
+from modelyard_registry.models.listing import Sort, a_moment, decode_position
 from modelyard_runtime.problems import InvalidRequestError
 
 
-@given(st.text(), st.integers(), st.uuids())
+@given(
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), st.integers(0, 2**31 - 1), st.uuids()
+)
 def test_a_position_survives_its_token(text: str, number: int, identifier: UUID) -> None:
     token = encode_page_token([text, number, identifier])
 
@@ -34,11 +37,28 @@ def test_no_token_is_no_position() -> None:
         encode_page_token(["a", "b"]),
         base64.urlsafe_b64encode(b'{"a": 1}').decode(),
         base64.urlsafe_b64encode(b"null").decode(),
+        encode_page_token(["a\0b"]),
+        base64.urlsafe_b64encode(b'["\\ud800"]').decode(),
     ],
 )
 def test_a_token_of_someone_elses_making_is_refused(token: str) -> None:
     with pytest.raises(InvalidRequestError, match="page_token"):
         decode_page_token(token, shape=(str,))
+
+
+@pytest.mark.parametrize("number", [-1, 2**31, 2**63, 10**30, -(2**70)])
+def test_a_number_that_no_version_has_is_no_position(number: int) -> None:
+    with pytest.raises(InvalidRequestError, match="page_token"):
+        decode_page_token(encode_page_token([number]), shape=(int,))
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-05:00", "0001-01-01T00:00:00+05:00", "2026-03-03T12:00:00"])
+def test_a_moment_that_no_database_holds_is_no_position(moment: str) -> None:
+    sort = Sort(by="created_at", descending=False)
+    token = encode_page_token([str(sort), moment])
+
+    with pytest.raises(InvalidRequestError, match="page_token"):
+        decode_position(token, sort, [a_moment("created_at")])
 
 
 @given(st.text(max_size=200))

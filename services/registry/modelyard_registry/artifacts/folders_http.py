@@ -155,7 +155,12 @@ async def get_folder_files(
 async def get_folder_file(
     project: Project,
     digest: DigestPath,
-    path: Annotated[str, Path(description="Exactly as in the manifest.", examples=["variables/variables.index"])],
+    path: Annotated[
+        str,
+        Path(
+            max_length=PATH_BYTES_MAX, description="Exactly as in the manifest.", examples=["variables/variables.index"]
+        ),
+    ],
     call: Caller,
     asked: Asked,
 ) -> Response:

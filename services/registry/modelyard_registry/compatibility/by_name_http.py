@@ -7,7 +7,8 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Path
 from fastapi.responses import Response
 from modelyard_events.free_json import FreeJson
-from modelyard_events.values import Digest, Evidence, Slug, Stage
+from modelyard_events.reported import ReportedEvidence
+from modelyard_events.values import Digest, Slug, Stage
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.access.permissions import Permission
@@ -17,7 +18,7 @@ from modelyard_registry.compatibility.documents import WAITS, Metrics, NewModel,
 from modelyard_registry.compatibility.models_http import a_model
 from modelyard_registry.compatibility.moves import Moving, move
 from modelyard_registry.compatibility.places import Where, requires_there
-from modelyard_registry.compatibility.registration import Registering, in_project, keep_metadata, register
+from modelyard_registry.compatibility.registration import Registering, evidence_of, in_project, keep_metadata, register
 from modelyard_registry.compatibility.words import parse_semver, spell_semver
 from modelyard_registry.http import (
     PAGE_SIZE,
@@ -232,8 +233,8 @@ async def _create_if_missing(tx: Transaction, call: Call, body: NewNamedVersion,
             await create_registered_model(tx, a_model(tx, NewModel(name=body.name), project=project))
 
 
-def _evidence(body: NewNamedVersion) -> Evidence:
-    return Evidence(
+def _evidence(body: NewNamedVersion) -> ReportedEvidence:
+    return evidence_of(
         algorithm=body.algorithm,
         framework=body.framework,
         hyperparameters=body.hyperparameters,

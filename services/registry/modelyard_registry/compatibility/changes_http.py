@@ -25,7 +25,7 @@ from modelyard_registry.compatibility.places import Where, requires_there
 from modelyard_registry.compatibility.words import tags_instead
 from modelyard_registry.http import Caller, problems
 from modelyard_registry.models.changes import delete_model, update_model
-from modelyard_registry.models.patches import ModelVersionPatch, RegisteredModelPatch
+from modelyard_registry.models.patches import ModelVersionPatch, RegisteredModelPatch, patch_of
 from modelyard_registry.models.store import lock_model
 from modelyard_registry.models.version_changes import update_version
 from modelyard_registry.transactions import Transaction
@@ -47,7 +47,7 @@ async def patch_model(project: Where, model_id: UUID, body: ModelChange, call: C
 
     async def change(tx: Transaction) -> store.FoundModel:
         model = await lock_model(tx.connection, project=project, name=known.name)
-        patch = RegisteredModelPatch.model_validate(_patch(body, tags=model.tags))
+        patch = patch_of(RegisteredModelPatch, _patch(body, tags=model.tags))
         await update_model(tx, patch, project=project, name=known.name)
         return await store.get_model_by_id(tx.connection, project=project, model_id=model_id)
 
@@ -88,7 +88,7 @@ async def patch_version(project: Where, version_id: UUID, body: VersionChange, c
     async def change(tx: Transaction) -> None:
         await lock_model(tx.connection, project=project, name=known.model)
         present = await store.get_version_by_id(tx.connection, project=project, version_id=version_id)
-        patch = ModelVersionPatch.model_validate(_patch(body, tags=present.tags))
+        patch = patch_of(ModelVersionPatch, _patch(body, tags=present.tags))
         await update_version(tx, patch, project=project, model=known.model, reference=known.number)
 
     return await change_version(call, body, known, change, project=project, action="model_version.updated")

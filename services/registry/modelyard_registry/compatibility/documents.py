@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 from modelyard_events.free_json import FreeJson
 from modelyard_events.values import Slug, Stage
 from modelyard_runtime.permissions import Role
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from modelyard_registry.approvals.domain import TransitionRequest
 from modelyard_registry.compatibility.store import FoundModel, FoundVersion, Summary
@@ -15,8 +15,21 @@ from modelyard_registry.http import Request
 from modelyard_registry.models.documents import ShortText, Text
 
 Tags = Annotated[list[ShortText], Field(max_length=100, description="`urgent`, or with a value `team=risk`.")]
-Metrics = Annotated[dict[str, float], Field(max_length=200)]
+Metrics = Annotated[dict[ShortText, float], Field(max_length=200)]
 VersionWord = Annotated[str, Field(min_length=1, max_length=50, examples=["v1.0.0"])]
+
+
+ARTIFACT_ELSEWHERE = "artifact_version_id"
+"""Under which name the custom metadata remembers what another system calls the artifact."""
+
+
+def _without_our_own(metadata: dict[str, Any]) -> dict[str, Any]:
+    if ARTIFACT_ELSEWHERE in metadata:
+        raise ValueError(f"must not hold {ARTIFACT_ELSEWHERE}: give it as a field of the version")
+    return metadata
+
+
+Metadata = Annotated[FreeJson, AfterValidator(_without_our_own)]
 
 
 class NewModel(Request):
@@ -61,7 +74,7 @@ class NewVersion(Request):
     artifact_version_id: ShortText | None = None
     metrics: Metrics = Field(default_factory=dict)
     tags: Tags = Field(default_factory=list)
-    metadata: FreeJson = Field(default_factory=dict)
+    metadata: Metadata = Field(default_factory=dict)
 
 
 class ModelChange(Request):
@@ -84,7 +97,7 @@ class VersionChange(Request):
 
     description: Text | None = None
     tags: Tags | None = None
-    metadata: FreeJson | None = None
+    metadata: Metadata | None = None
     project_id: Slug | None = None
 
 
@@ -179,10 +192,6 @@ class WaitingVersionDocument(VersionDocument):
     """A version as it stands, whose move others must agree to."""
 
     transition_request: WaitingMove
-
-
-ARTIFACT_ELSEWHERE = "artifact_version_id"
-"""Under which name the custom metadata remembers what another system calls the artifact."""
 
 
 class VersionPage(BaseModel):

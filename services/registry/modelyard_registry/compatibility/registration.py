@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from modelyard_events.reported import ReportedEvidence
 from modelyard_events.values import Evidence
-from modelyard_runtime.problems import ConflictError
+from modelyard_runtime.problems import ConflictError, invalid_fields
+from pydantic import ValidationError
 
 from modelyard_registry.artifacts.handlers import record_file
 from modelyard_registry.artifacts.inspection.findings import Inspection
@@ -51,6 +53,14 @@ class Registering:
 def in_project(call: Call, project: str) -> Call:
     """The call as one in that project: its idempotency key must not reach the same path in another project."""
     return replace(call, address=f"{call.address} in {project}")
+
+
+def evidence_of(**facts: Any) -> ReportedEvidence:
+    """The evidence that another API's body amounts to. Raises InvalidRequestError when it is beyond the bounds."""
+    try:
+        return ReportedEvidence.model_validate(facts)
+    except ValidationError as error:
+        raise invalid_fields(error.errors(include_url=False)) from error
 
 
 async def keep_metadata(artifacts: ArtifactStore, facts: Mapping[str, Any]) -> Metadata:

@@ -5,7 +5,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
-from modelyard_events.values import Evidence, Stage
+from modelyard_events.reported import ReportedEvidence
+from modelyard_events.values import Stage
 from modelyard_runtime.problems import NotFoundError
 
 from modelyard_registry.access.permissions import Permission
@@ -26,7 +27,7 @@ from modelyard_registry.compatibility.documents import (
 )
 from modelyard_registry.compatibility.moves import Moving, move
 from modelyard_registry.compatibility.places import Where, requires_there
-from modelyard_registry.compatibility.registration import Registering, in_project, keep_metadata, register
+from modelyard_registry.compatibility.registration import Registering, evidence_of, in_project, keep_metadata, register
 from modelyard_registry.compatibility.words import WORD_OF, parse_semver, stages_meant_by, tags_from
 from modelyard_registry.http import (
     PAGE_SIZE,
@@ -68,7 +69,7 @@ async def post_version(project: Where, model_id: UUID, body: NewVersion, call: C
     """Without an uploaded artifact the version is kept with what the request says, and cannot be served."""
     async with call.services.database.reading() as connection:
         model = await store.get_model_by_id(connection, project=project, model_id=model_id)
-    semver = parse_semver(body.version) if body.version else None
+    semver = parse_semver(body.version) if body.version is not None else None
     elsewhere = body.artifact_version_id
     facts = {"registered_model": model.name, **body.model_dump(mode="json", exclude={"project_id"})}
     is_ours = elsewhere is not None and elsewhere.startswith("sha256:")
@@ -96,8 +97,8 @@ async def post_version(project: Where, model_id: UUID, body: NewVersion, call: C
     )
 
 
-def _evidence(body: NewVersion, *, elsewhere: str | None) -> Evidence:
-    return Evidence(
+def _evidence(body: NewVersion, *, elsewhere: str | None) -> ReportedEvidence:
+    return evidence_of(
         metrics=body.metrics,
         description=body.description,
         tags=tags_from(body.tags),

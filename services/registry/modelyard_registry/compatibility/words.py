@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from modelyard_events.values import Stage
+from modelyard_runtime.problems import InvalidRequestError
 
 from modelyard_registry.lifecycle.domain import parse_stage
 from modelyard_registry.models.domain import SemanticVersion
@@ -45,10 +46,30 @@ def spell_semver(semver: Sequence[int]) -> str:
     return "v" + ".".join(str(part) for part in semver)
 
 
+class TagInvalidError(InvalidRequestError):
+    """The tags cannot be kept as they are written."""
+
+
 def tags_from(words: Sequence[str]) -> dict[str, str]:
-    """Their list of tags as our mapping: `team=risk` has a value, `urgent` an empty one."""
-    parts = (word.partition("=") for word in words)
-    return {name: value for name, _, value in parts}
+    """Their list of tags as our mapping: `team=risk` has a value, `urgent` an empty one.
+
+    Raises TagInvalidError for a tag without a name, and for two of one name.
+    """
+    tags: dict[str, str] = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        if not name:
+            raise TagInvalidError(
+                f"body.tags: {word[:100]!r} has no name.",
+                fix="Write a tag as `urgent`, or with a value as `team=risk`.",
+            )
+        if name in tags:
+            raise TagInvalidError(
+                f"body.tags: the tag {name[:100]!r} is there twice, as {tags[name][:100]!r} and as {value[:100]!r}.",
+                fix="Send it once, with the value that is meant.",
+            )
+        tags[name] = value
+    return tags
 
 
 def tags_to(tags: Mapping[str, str]) -> list[str]:

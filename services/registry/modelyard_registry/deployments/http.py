@@ -5,7 +5,9 @@ from typing import Annotated, Self
 
 from fastapi import APIRouter, Path
 from fastapi.responses import Response
-from modelyard_events.values import Endpoint, Feature, Protocol
+from modelyard_events.limits import TIMEOUT_S_MIN
+from modelyard_events.reported import Features
+from modelyard_events.values import Endpoint, Protocol
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -77,8 +79,8 @@ class NewDeployment(Request):
         Field(examples=["http://10.0.0.7:8080/v2/models/loan-risk/versions/1/infer"]),
     ]
     protocol: Protocol = Protocol.OPEN_INFERENCE_V2
-    inputs: Annotated[tuple[Feature, ...], Field(max_length=2_000)] | None = None
-    timeout_s: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = 2.0
+    inputs: Features | None = None
+    timeout_s: Annotated[float, Field(ge=TIMEOUT_S_MIN, le=60)] = 2.0
     health: Health = "unknown"
 
 

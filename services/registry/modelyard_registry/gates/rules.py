@@ -2,7 +2,8 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from modelyard_events.exact_values import ExactValue
+from pydantic import Field, StringConstraints, model_validator
 
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Words = Annotated[tuple[ShortText, ...], Field(min_length=1, max_length=50)]
@@ -11,10 +12,8 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Readiness = Literal["endpoint", "model_card", "owner", "rollback_target"]
 
 
-class Part(BaseModel):
+class Part(ExactValue):
     """A part of a policy. A field that is not known is refused: it is most likely a typing error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 class PerformanceGate(Part):

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from modelyard_events.limits import MOMENT_MAX, MOMENT_MIN
 from modelyard_runtime.problems import InvalidRequestError
 
 from modelyard_registry.http import decode_page_token, encode_page_token
@@ -51,8 +52,8 @@ class Key:
 
 def _moment(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a moment has a time zone")
+    if moment.tzinfo is None or not MOMENT_MIN <= moment <= MOMENT_MAX:
+        raise ValueError("a moment has a time zone, and exists in UTC")
     return moment
 
 

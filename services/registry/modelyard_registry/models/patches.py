@@ -7,7 +7,7 @@ from modelyard_events.free_json import FreeJson
 from modelyard_events.model_changes import ModelVersionFacts, RegisteredModelFacts
 from modelyard_events.standard_metrics import is_higher_better
 from modelyard_events.values import ModelCard
-from modelyard_runtime.problems import InvalidRequestError
+from modelyard_runtime.problems import InvalidRequestError, invalid_fields
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from modelyard_registry.http import Request
@@ -16,9 +16,13 @@ from modelyard_registry.models.documents import ShortText, Text
 TAGS_MAX = 100
 
 TagsPatch = Annotated[
-    dict[ShortText, Text | None], Field(max_length=TAGS_MAX, description="Tags to set; null removes one.")
+    dict[ShortText, Text | None],
+    Field(max_length=2 * TAGS_MAX, description=f"Tags to set; null removes one. {TAGS_MAX} are left at most."),
 ]
+"""All tags that are there may be removed, and as many others set, in one change."""
+
 Facts = TypeVar("Facts", bound=BaseModel)
+Patch = TypeVar("Patch", bound=Request)
 
 
 class PatchInvalidError(InvalidRequestError):
@@ -86,6 +90,14 @@ class ModelVersionPatch(Request):
                 fix=f"Its fields are {', '.join(ModelCard.model_fields)}; anything else belongs in custom_metadata.",
             )
         return _validated(ModelVersionFacts, merge_patch(before.model_dump(mode="json"), patch))
+
+
+def patch_of(kind: type[Patch], document: Mapping[str, Any]) -> Patch:
+    """The patch that another API's document means. Raises InvalidRequestError when it is beyond the bounds."""
+    try:
+        return kind.model_validate(document)
+    except ValidationError as error:
+        raise invalid_fields(error.errors(include_url=False)) from error
 
 
 def merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:

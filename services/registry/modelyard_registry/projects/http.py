@@ -10,6 +10,7 @@ from modelyard_runtime.permissions import ALL_PROJECTS
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
     Answer,
@@ -33,7 +34,7 @@ from modelyard_registry.projects.handlers import create_project
 from modelyard_registry.projects.known import unknown_project
 from modelyard_registry.transactions import Transaction
 
-router = APIRouter(prefix="/api/v1/projects", tags=["projects"])
+router = APIRouter(prefix="/api/v1/projects", tags=["projects"], route_class=BoundedRoute)
 
 
 class NewProject(Request):

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
+from modelyard_events.limits import TIMEOUT_S_MIN
 from modelyard_events.routes import RouteChanged, SelectionPolicy
 from modelyard_events.values import Slug
 from modelyard_runtime.problems import NotFoundError
@@ -64,7 +65,7 @@ class FeatureSourceBody(Request):
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
     url_template: Annotated[str, Field(min_length=1, max_length=rules.URL_LENGTH_MAX)]
-    timeout_s: Annotated[float, Field(gt=0, le=60)] = 1.0
+    timeout_s: Annotated[float, Field(ge=TIMEOUT_S_MIN, le=60)] = 1.0
 
 
 class PolicyBody(Request):
