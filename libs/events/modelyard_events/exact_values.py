@@ -19,6 +19,9 @@ from modelyard_events.strict_json import is_storable
 UNKNOWN_FIELDS_MAX = 20
 """Unknown fields that are each named with a guess; more of them are refused together."""
 
+ITEMS_TOLD_MAX = 100
+"""A list that may be longer is judged up to its first wrong item only."""
+
 _NO_SCHEMAS = frozenset({"metadata", "serialization", "default", "config", "expected"})
 
 Text = TypeVar("Text", bound=str)
@@ -54,7 +57,10 @@ def _exact(node: Any) -> Any:
             return core_schema.no_info_before_validator_function(_kept_by_a_double, {**within, "strict": True})
         case "str":
             return core_schema.no_info_after_validator_function(storable, within)
-        case "dict" | "list" | "tuple" if "max_length" in within:
+        case "dict" | "list" | "tuple" as kind if "max_length" in within:
+            if kind != "dict" and within["max_length"] > ITEMS_TOLD_MAX:
+                # Of a long list the first wrong item is told: telling each would take longer than reading them.
+                within["fail_fast"] = True
             # Pydantic itself counts the members only after it has judged each.
             return core_schema.no_info_before_validator_function(_AtMost(within["max_length"]), within)
     return within

@@ -45,7 +45,13 @@ def read_json(raw: bytes, *, nodes_max: int = NODES_MAX, depth_max: int = JSON_D
 
 def is_storable(text: str) -> bool:
     """Whether PostgreSQL and UTF-8 can hold `text`: no NUL and no half of a surrogate pair."""
-    return "\0" not in text and (text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text))
+    if "\0" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _refuse_large(raw: bytes, *, nodes_max: int, depth_max: int) -> None:
