@@ -26,13 +26,13 @@ def decide(table: RoutingTable, request: Request) -> Decision | Refusal:
     if version is not None or alias is not None:
         return _explicit(route, request)
     if route.is_killed or tenant in route.killed_tenants:
-        return route.killed
+        return route.killed_for(tenant, industry)
     if route.experiments:
         assigned = _assigned(route.experiments, tenant, industry, unit_id, unit_type)
         if assigned is not None:
             return assigned
-    if tenant is not None and tenant in route.tenant_champions:
-        return route.tenant_champions[tenant]
+    if tenant is not None and tenant in route.tenants:
+        return route.tenant_champions.get(tenant) or route.behind_tenant(tenant, industry)
     if industry is not None and industry in route.industry_champions:
         return route.industry_champions[industry]
     return route.global_champion
@@ -66,7 +66,9 @@ def _route_of(table: RoutingTable, request: Request) -> Route | Refusal:
     if request.model is not None:
         of_model = table.model_types.get((request.project, request.model))
         if of_model is None:
-            return no_route(f"No version of model {request.model} in project {request.project} is routable.")
+            return no_route(
+                f"No version of model {request.model} in project {request.project} is known to the router as routable."
+            )
         if model_type is not None and model_type != of_model:
             return no_route(f"Model {request.model} is of model type {of_model}, not {model_type}.")
         model_type = of_model
@@ -97,6 +99,7 @@ def _explicit(route: Route, request: Request) -> Answer:
     )
     return found or Refusal(
         code=RefusalCode.VERSION_NOT_ROUTABLE,
-        detail=f"{model} {version} is not routable: neither in canary or production nor in an experiment.",
-        fix="Move the version to canary or production, or ask for another one.",
+        detail=f"{model} {version} is not known to the router as routable: it is neither in canary or production nor in"
+        " a running experiment, or there is no such version.",
+        fix="Look it up in the registry; move it to canary or production, or ask for another one.",
     )

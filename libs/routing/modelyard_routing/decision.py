@@ -11,6 +11,7 @@ from modelyard_events.values import Datatype, Endpoint
 
 from modelyard_routing.allocation import Share
 from modelyard_routing.bucketing import UNIT_TYPE_DEFAULT
+from modelyard_routing.passed_over import PassedOver
 
 
 class Reason(StrEnum):
@@ -44,6 +45,7 @@ class Refusal:
     code: RefusalCode
     detail: str
     fix: str
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 class Request(NamedTuple):
@@ -101,7 +103,8 @@ class Decision:
     and a reader may keep what it derives from one. `variant` and `propensity` are set when an
     experiment assigned a unit; `experiment` also when its control answers a request without a unit.
     `fallbacks` answer in its place, in this order, when its endpoint fails. `shadow` is the version that may get a
-    copy, subject to the route's sampling.
+    copy, subject to the route's sampling. `passed_over` are those that come before the served version in the order
+    of rules, and do not answer.
     """
 
     route: RouteFacts
@@ -113,6 +116,7 @@ class Decision:
     fallbacks: tuple[ServableVersion, ...] = ()
     shadow: ServableVersion | None = None
     shadow_sample: Share
+    passed_over: tuple[PassedOver, ...] = ()
     receipt_facts: "ReceiptFacts" = field(init=False)
 
     def __post_init__(self) -> None:

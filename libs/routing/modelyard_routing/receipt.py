@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from modelyard_routing.bucketing import part, unit_hash, unit_key
 from modelyard_routing.decision import Decision, Reason, Request, ServableVersion
+from modelyard_routing.passed_over import PassedOver
 
 
 class Receipt(NamedTuple):
@@ -11,7 +12,8 @@ class Receipt(NamedTuple):
 
     `propensity` is the chance, for a unit that takes part in the experiment, of getting this variant.
     `variant` is absent when an experiment's control answers without a unit: such an answer stays out of
-    the analysis. `cache_identity` is what cached answers of this version depend on besides their inputs.
+    the analysis. `passed_over` says which versions would have answered before this one, and why none does.
+    `cache_identity` is what cached answers of this version depend on besides their inputs.
     """
 
     reason: Reason
@@ -28,6 +30,7 @@ class Receipt(NamedTuple):
     fallback_version_id: str | None
     shadow_version_id: str | None
     unit_hash: str | None
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 def receipt_of(decision: Decision, request: Request, *, request_id: str, secret: bytes = b"") -> Receipt:
@@ -41,6 +44,7 @@ def receipt_of(decision: Decision, request: Request, *, request_id: str, secret:
         *decision.receipt_facts,
         shadow.version.version_id if shadow is not None else None,
         hash_of_unit(request, secret=secret),
+        decision.passed_over,
     )
 
 

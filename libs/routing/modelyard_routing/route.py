@@ -4,19 +4,27 @@ What is left for a request is a few look-ups and, in an experiment, one hash per
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from modelyard_events.routes import (
     Champion,
     RoutableVersion,
     RouteChanged,
     RunningExperiment,
-    SelectionPolicy,
 )
 from modelyard_events.values import Datatype, Scope, Stage
 
 from modelyard_routing.allocation import Share, shadow_sample, traffic, treatment
 from modelyard_routing.decision import Decision, Reason, Refusal, RefusalCode, RouteFacts, ServableVersion
+from modelyard_routing.passed_over import (
+    KILLED,
+    NOT_APPOINTED,
+    NOT_IN_DOCUMENT,
+    QUARANTINED,
+    PassedOver,
+    passed_over,
+    why_not_worth_it,
+)
 
 ROUTABLE_STAGES = frozenset({Stage.CANARY, Stage.PRODUCTION})
 
@@ -40,7 +48,9 @@ class CompiledExperiment:
 class Route:
     """The compiled document of one project and model type.
 
-    `skipped` says which parts of the document could not be used, and why: sentences for the operator.
+    `skipped` says which parts of the document could not be used, and why: sentences for the operator. Answers
+    carry who was passed over; those that depend on tenant and industry together are made when first asked for.
+    `tenants` have a champion of their own, be it passed over.
     """
 
     document: RouteChanged
@@ -55,8 +65,43 @@ class Route:
     experiments: tuple[CompiledExperiment, ...]
     tenant_champions: Mapping[str, Answer]
     industry_champions: Mapping[str, Answer]
+    passed_tenants: Mapping[str, PassedOver]
+    tenants: frozenset[str]
     global_champion: Answer
     skipped: tuple[str, ...]
+    _made: dict[tuple[str, str | None, str | None], Answer] = field(default_factory=dict, compare=False)
+
+    def killed_for(self, tenant: str | None, industry: str | None) -> Answer:
+        """The answer under a kill switch: the global champion, and whom the caller would have got."""
+        tenant = tenant if tenant in self.tenant_champions else None
+        industry = industry if industry in self.industry_champions else None
+        if tenant is None and industry is None:
+            return self.killed
+        return self._once("killed", tenant, industry)
+
+    def behind_tenant(self, tenant: str, industry: str | None) -> Answer:
+        """The answer for a tenant whose champion is passed over."""
+        return self._once("behind", tenant, industry if industry in self.industry_champions else None)
+
+    def _once(self, what: str, tenant: str | None, industry: str | None) -> Answer:
+        # The same object each time: a decision is compared by identity, and rendered once.
+        key = (what, tenant, industry)
+        if key not in self._made:
+            self._made[key] = self._killed(tenant, industry) if what == "killed" else self._behind(tenant, industry)
+        return self._made[key]
+
+    def _killed(self, tenant: str | None, industry: str | None) -> Answer:
+        champions = (
+            None if tenant is None else self.tenant_champions[tenant],
+            None if industry is None else self.industry_champions[industry],
+        )
+        served = [each.served.version for each in champions if isinstance(each, Decision)]
+        special = [version for version in served if version.scope is not Scope.GLOBAL]
+        return _with(self.killed, *(passed_over(each.model, each.number, KILLED) for each in special))
+
+    def _behind(self, tenant: str | None, industry: str | None) -> Answer:
+        answer = self.global_champion if industry is None else self.industry_champions[industry]
+        return answer if tenant is None else _with(answer, self.passed_tenants[tenant])
 
 
 def compile_route(document: RouteChanged, *, order: tuple[int, int]) -> Route:
@@ -82,13 +127,21 @@ class _Compiler:
             salt=f"{document.project}/{document.model_type}", sample_bp=document.shadow_sample_bp
         )
         self.skipped: list[str] = []
+        self.passed_global: list[PassedOver] = []
+        self.passed_tenants: dict[str, PassedOver] = {}
+        self.passed_industries: dict[str, PassedOver] = {}
+        self.passed_experiments: list[PassedOver] = []
         self.global_version = self._global_version()
         self.former = self._former_champions()
 
     def route(self) -> Route:
         document = self.document
-        tenants = self._champions(Scope.TENANT, Reason.TENANT_CHAMPION)
-        industries = self._champions(Scope.INDUSTRY, Reason.INDUSTRY_CHAMPION)
+        experiments = tuple(self._experiments())
+        everywhere = self._global(Reason.GLOBAL_CHAMPION)
+        tenants = self._champions(Scope.TENANT, Reason.TENANT_CHAMPION, self.passed_tenants)
+        industries = self._champions(Scope.INDUSTRY, Reason.INDUSTRY_CHAMPION, self.passed_industries)
+        industries.update({whose: _with(everywhere, passed) for whose, passed in self.passed_industries.items()})
+        aside = self.passed_experiments
         forced = self._forced(Reason.FORCED_VERSION)
         return Route(
             document=document,
@@ -106,46 +159,60 @@ class _Compiler:
             is_killed=any(switch.tenant is None for switch in document.kill_switches),
             killed_tenants=frozenset(switch.tenant for switch in document.kill_switches if switch.tenant),
             killed=self._global(Reason.KILL_SWITCH),
-            experiments=tuple(self._experiments()),
-            tenant_champions=tenants,
-            industry_champions=industries,
-            global_champion=self._global(Reason.GLOBAL_CHAMPION),
+            experiments=experiments,
+            tenant_champions={whose: _with(answer, *aside) for whose, answer in tenants.items()},
+            industry_champions={whose: _with(answer, *aside) for whose, answer in industries.items()},
+            passed_tenants=self.passed_tenants,
+            tenants=frozenset({*tenants, *self.passed_tenants}),
+            global_champion=_with(everywhere, *aside),
             skipped=tuple(self.skipped),
         )
 
     def _global_version(self) -> RoutableVersion | None:
         for champion in self.document.champions:
             if champion.scope is Scope.GLOBAL:
-                return self._version_of(champion)
+                version = self._version_of(champion)
+                if isinstance(version, RoutableVersion):
+                    return version
+                self.passed_global.append(version)
+                return None
+        self.passed_global += [
+            passed_over(version.model, version.number, NOT_APPOINTED)
+            for version in self.document.versions
+            if version.stage is Stage.PRODUCTION and version.scope is Scope.GLOBAL
+        ]
         return None
 
-    def _version_of(self, champion: Champion) -> RoutableVersion | None:
+    def _version_of(self, champion: Champion) -> RoutableVersion | PassedOver:
         version = self.versions.get((champion.model, champion.number))
-        if version is None or version.quarantined:
-            why = "is not in the document" if version is None else "is quarantined"
-            self.skipped.append(f"champion {champion.model}/{champion.number} {why}")
-            return None
-        return version
+        if version is not None and not version.quarantined:
+            return version
+        why = NOT_IN_DOCUMENT if version is None else QUARANTINED
+        self.skipped.append(f"champion {champion.model}/{champion.number} {why}")
+        return passed_over(champion.model, champion.number, why)
 
     def _global(self, reason: Reason) -> Answer:
         if self.global_version is None:
-            return no_route(
+            refusal = no_route(
                 f"Project {self.facts.project} has no global champion of model type {self.facts.model_type}.",
             )
+            return _with(refusal, *self.passed_global)
         return self._answer(self.global_version, reason)
 
-    def _champions(self, scope: Scope, reason: Reason) -> dict[str, Answer]:
+    def _champions(self, scope: Scope, reason: Reason, passed: dict[str, PassedOver]) -> dict[str, Answer]:
+        """The answers by industry or tenant; into `passed` go those whose champion does not serve."""
         answers: dict[str, Answer] = {}
         for champion in self.document.champions:
             whose = champion.tenant if scope is Scope.TENANT else champion.industry
             if champion.scope is not scope or whose is None:
                 continue
             version = self._version_of(champion)
-            if version is None:
-                continue
-            if scope is Scope.INDUSTRY and not _is_worth_it(version, self.document.policy):
-                continue
-            answers[whose] = self._answer(version, reason)
+            if isinstance(version, PassedOver):
+                passed[whose] = version
+            elif scope is Scope.INDUSTRY and (why := why_not_worth_it(version, self.document.policy)) is not None:
+                passed[whose] = passed_over(version.model, version.number, why)
+            else:
+                answers[whose] = self._answer(version, reason)
         return answers
 
     def _forced(self, reason: Reason) -> dict[tuple[str, int], Answer]:
@@ -200,6 +267,12 @@ class _Compiler:
             compiled = self._experiment(experiment)
             if isinstance(compiled, str):
                 self.skipped.append(f"experiment {experiment.key} {compiled}")
+                if not experiment.tenants and not experiment.industries:
+                    self.passed_experiments += [
+                        passed_over(each.model, each.number, f"is in the experiment {experiment.key}, which {compiled}")
+                        for each in experiment.variants
+                        if each.role == "treatment"
+                    ]
             else:
                 yield compiled
 
@@ -283,10 +356,12 @@ def _distinct(versions: Iterable[ServableVersion], *, without: ServableVersion) 
     return tuple(by_key.values())
 
 
-def _is_worth_it(version: RoutableVersion, policy: SelectionPolicy) -> bool:
-    return (
-        version.training_examples is not None
-        and version.training_examples > policy.training_examples_min
-        and version.improvement is not None
-        and version.improvement > policy.improvement_min
-    )
+def _with(answer: Answer, *passed: PassedOver) -> Answer:
+    """The answer, with versions that were passed over before it."""
+    if not passed:
+        return answer
+    known = (*passed, *answer.passed_over)
+    if isinstance(answer, Decision):
+        return replace(answer, passed_over=known)
+    named = "; ".join(f"{each.version} {each.why}" for each in known)
+    return replace(answer, passed_over=known, fix=f"{answer.fix} Passed over: {named}.")

@@ -125,6 +125,9 @@ def _render(decision: Decision) -> bytes:
             "timeout_s": endpoint.timeout_s,
         },
         # Last, and open at its end: what differs between requests follows.
-        "receipt": dict(zip(Receipt._fields, decision.receipt_facts, strict=False)),
+        "receipt": {
+            "passed_over": decision.passed_over,
+            **dict(zip(Receipt._fields, decision.receipt_facts, strict=False)),
+        },
     }
     return orjson.dumps(document)[:-2]

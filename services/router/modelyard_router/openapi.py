@@ -54,6 +54,15 @@ class RoutedEndpoint(BaseModel):
     timeout_s: float
 
 
+class PassedOverVersion(BaseModel):
+    """A version that would have answered, and why it did not."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Annotated[str, Field(description="`model/number`", examples=["risk-debt/3"])]
+    why: str
+
+
 class RouteReceipt(BaseModel):
     """Why this version answers. Absent when it does not apply: null."""
 
@@ -75,6 +84,9 @@ class RouteReceipt(BaseModel):
     fallback_version_id: str | None
     shadow_version_id: Annotated[str | None, Field(description="The version that gets a copy of this request.")]
     unit_hash: Annotated[str | None, Field(description="Stands for the unit in facts.")]
+    passed_over: Annotated[
+        list[PassedOverVersion], Field(description="Versions that come before the served one, and do not answer.")
+    ]
 
 
 class RouteAnswer(BaseModel):
@@ -179,6 +191,7 @@ _RECEIPT = {
     "fallback_version_id": "0199c1d2-0000-7d4e-9a51-3f0c7a52c5d1",
     "shadow_version_id": "0199c1d2-0000-7d4e-9a51-3f0c7a52c5d1",
     "unit_hash": "9f86d081884c7d659a2feaa0c55ad015",
+    "passed_over": [{"version": "risk-acme/2", "why": "is champion, but quarantined"}],
 }
 _TENSOR = {"name": "annual_income", "datatype": "FP32", "shape": [1, 1], "data": [52000.0]}
 _ROUTED = {

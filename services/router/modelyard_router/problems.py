@@ -179,7 +179,8 @@ _REFUSALS: dict[RefusalCode, type[ProblemError]] = {
 
 def problem_of(refusal: Refusal) -> ProblemError:
     """A refusal of the decision as callers see it; `code` is its stable name."""
-    return _REFUSALS[refusal.code](refusal.detail, fix=refusal.fix, code=refusal.code.value)
+    passed = {"passed_over": refusal.passed_over} if refusal.passed_over else {}
+    return _REFUSALS[refusal.code](refusal.detail, fix=refusal.fix, code=refusal.code.value, **passed)
 
 
 def used_up(part: Literal["predictions", "endpoint", "feature_source"], project: str) -> TooManyRequestsError:
