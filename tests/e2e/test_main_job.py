@@ -161,7 +161,8 @@ async def test_every_registered_models_facts_are_gapless_and_the_routes_end_with
     documents = await lending.settle()
 
     facts = await lending.world.topics.published(MODEL_VERSIONS)
-    routes = await lending.world.topics.published(ROUTES)
+    # Other tests write forged documents, which no reader takes.
+    routes = [record for record in await lending.world.topics.published(ROUTES) if record.is_signed]
 
     assert broken_sequences(facts) == []
     assert broken_sequences(routes) == []

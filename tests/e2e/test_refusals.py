@@ -33,8 +33,8 @@ async def published_entries(lending: Lending) -> list[AuditEntryRecorded]:
     return list(events_of(await lending.world.topics.published(AUDIT_LOG), AuditEntryRecorded))
 
 
-async def a_stranger(lending: Lending, service: str, path: str) -> HttpClient:
-    """Somebody of this test alone, an auditor of its project, whom the service knows."""
+async def a_stranger(lending: Lending, service: str, path: str, *, headers: dict[str, str]) -> HttpClient:
+    """Somebody of this test alone, an auditor of its project, whom the service knows and has refused once."""
     document = {
         "actor": f"auditor-of-{lending.project}",
         "project": lending.project,
@@ -44,14 +44,14 @@ async def a_stranger(lending: Lending, service: str, path: str) -> HttpClient:
     issued = await lending.world.http("registry", actor="ada").call("POST", "/api/v1/access/tokens", document)
     caller = replace(lending.world.http(service, actor=None), token=issued.expect(201)["token"])
     # Until the news of the token has come there, its holder is nobody.
-    await until(lambda: caller.call("POST", path, {}), lambda reply: reply.status != 401)
+    await until(lambda: caller.call("POST", path, {}, headers=headers), lambda reply: reply.status != 401)
     return caller
 
 
 async def test_a_refused_call_to_the_router_is_on_record_in_its_project(lending: Lending) -> None:
-    auditor = await a_stranger(lending, "router", "/v1/route")
-    question = {"project": lending.project, "model_type": "anything"}
     request = {"X-Request-Id": f"refused-{lending.project}"}
+    auditor = await a_stranger(lending, "router", "/v1/route", headers=request)
+    question = {"project": lending.project, "model_type": "anything"}
 
     refused = [await auditor.call("POST", "/v1/route", question, headers=request) for _ in range(FLOOD)]
     (first, *_) = await until(
@@ -81,7 +81,7 @@ async def test_a_refused_purge_and_a_purge_by_hand_are_on_record(lending: Lendin
     path = "/v1/entity-changes"
     request = {"X-Request-Id": f"purged-{lending.project}"}
 
-    auditor = await a_stranger(lending, "cache_invalidator", path)
+    auditor = await a_stranger(lending, "cache_invalidator", path, headers=request)
     refused = await auditor.call("POST", path, change, headers=request)
     accepted = await lending.world.http("cache_invalidator", actor="ada").call("POST", path, change, headers=request)
     cause = accepted.expect(202)["event_id"]
@@ -90,7 +90,7 @@ async def test_a_refused_purge_and_a_purge_by_hand_are_on_record(lending: Lendin
         lambda found: any(each["after"]["caused_by"] == cause for each in found),
     )
     refusals = await until(
-        lambda: entries_of(lending, "entities.change.refused", project="default"),
+        lambda: entries_of(lending, "entities.change.refused", project=lending.project),
         lambda found: any(_is_about_auditor(each, lending) for each in found),
     )
 

@@ -12,7 +12,10 @@ E = TypeVar("E", bound=Event)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """One readable record, in the order of its partition when in a sequence of them."""
+    """One readable record, in the order of its partition when in a sequence of them.
+
+    `is_signed`: it carries a signature, as the registry's state documents do and forged ones in these tests do not.
+    """
 
     topic: str
     partition: int
@@ -20,6 +23,7 @@ class Published:
     key: str
     envelope: Envelope
     event: Event
+    is_signed: bool = False
 
     @property
     def sequence(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from modelyard_events.codec import Received, Record, decode
 from modelyard_events.invalidations import EntityPurged
+from modelyard_events.signing import Signed, read_signature
 from modelyard_events.topics import CACHE_INVALIDATIONS, Topic
 
 from tests.world.published import Published
@@ -124,7 +125,8 @@ async def follow_purges(topics: Topics) -> AsyncIterator[PurgesSeen]:
 
 def published_in(record: ConsumerRecord, *, topic: Topic) -> Published:
     """A readable record of ours."""
-    decoded = decode(Record(key=record.key, value=record.value, headers=tuple(record.headers)))
+    found = Record(key=record.key, value=record.value, headers=tuple(record.headers))
+    decoded = decode(found)
     if not isinstance(decoded, Received):
         raise AssertionError(f"{record.topic}/{record.partition}@{record.offset} is no event of ours: {decoded}")
     return Published(
@@ -134,4 +136,5 @@ def published_in(record: ConsumerRecord, *, topic: Topic) -> Published:
         key=(record.key or b"").decode(),
         envelope=decoded.envelope,
         event=decoded.event,
+        is_signed=isinstance(read_signature(found), Signed),
     )

@@ -45,6 +45,12 @@ class Principal:
         """The roles that count in that project."""
         return self.roles.get(ALL_PROJECTS, frozenset()) | self.roles.get(project, frozenset())
 
+    @property
+    def home_project(self) -> str | None:
+        """The one project in which this principal has roles; None when there are several, or all."""
+        projects = [project for project in self.roles if project != ALL_PROJECTS]
+        return projects[0] if len(projects) == len(self.roles) == 1 else None
+
     def refuse_unless_may(self, permission: Permission, project: str) -> None:
         """Raise ForbiddenError, which names the permission and who has it, unless `may` says yes."""
         if not self.may(permission, project):

@@ -40,9 +40,21 @@ class RefusalFacts:
         self._sums: Sums[AccessRefused] = Sums(clock=clock)
         self.queue: FactQueue | None = None
 
-    def note(self, error: ForbiddenError, *, actor: str, method: str, path: str, request_id: str | None) -> None:
-        """Say that a caller was refused, or count it when that was said less than a minute ago. Never waits."""
-        project = str(error.extra.get("project", DEFAULT_PROJECT))
+    def note(
+        self,
+        error: ForbiddenError,
+        *,
+        actor: str,
+        method: str,
+        path: str,
+        request_id: str | None,
+        home_project: str | None = None,
+    ) -> None:
+        """Say that a caller was refused, or count it when that was said less than a minute ago. Never waits.
+
+        A refusal that names no project is about `home_project`, the caller's own, else about `default`.
+        """
+        project = str(error.extra.get("project", home_project or DEFAULT_PROJECT))
         refused = AccessRefused(
             service=self._service,
             actor=_line(actor),
@@ -86,6 +98,7 @@ def install_refusals(app: FastAPI, refusals: RefusalFacts) -> None:
                 method=request.method,
                 path=request.url.path,
                 request_id=request.headers.get("x-request-id"),
+                home_project=principal.home_project,
             )
         return problem_response(error)
 

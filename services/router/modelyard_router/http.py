@@ -97,6 +97,7 @@ class Door:
             method=scope["method"],
             path=scope["path"],
             request_id=given[0].decode("latin-1") if given else None,
+            home_project=caller.home_project,
         )
 
     def _token(self, scope: Scope) -> str | None:
