@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from modelyard_events.acls import acls
+from modelyard_registry.acls import table
 from modelyard_runtime.permissions import ROLES, Permission, Role
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
@@ -110,7 +112,22 @@ def roles_page() -> str:
     return "\n".join([before + TABLE_BEGINS, *table, TABLE_ENDS]) + rest.partition(TABLE_ENDS)[2]
 
 
-PAGES = {"metrics.md": metrics_page, "settings.md": settings_page, "roles.md": roles_page}
+def acls_page() -> str:
+    """Every ACL, by party."""
+    lines = [
+        "# Access lists of the broker\n",
+        "What each party may do, read off the catalogue of topics; without a prefix. `python -m",
+        "modelyard_registry.acls` prints the same as commands of Kafka's `kafka-acls.sh` for your users and your",
+        "prefix; [how to secure Kafka](../how-to/secure-kafka.md) says how. Outsiders (from `training-job` on) may",
+        "have several users each.",
+        "This page is made by `python -m tests.reference_pages`.\n",
+        *table(acls()),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+PAGES = {"acls.md": acls_page, "metrics.md": metrics_page, "settings.md": settings_page, "roles.md": roles_page}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -123,6 +123,10 @@ class KafkaProgram:
         if await _brokers_alive(self._port) == 0:
             raise NotReadyError("no broker is alive yet")
 
+    def _users(self) -> Sequence[str]:
+        """Arguments that give the broker its first users; this one asks nobody who they are."""
+        return ()
+
     @property
     def _logs(self) -> Path:
         return self._directory / "data"
@@ -136,14 +140,16 @@ class KafkaProgram:
         return self._directory / "tmp"
 
     def _properties(self, logs: Path) -> str:
-        settings = {
-            **SETTINGS,
+        settings = {**SETTINGS, **self._listeners(), "log.dirs": str(logs)}
+        return "".join(f"{key}={value}\n" for key, value in settings.items())
+
+    def _listeners(self) -> dict[str, str]:
+        """Where the broker and the controller are reached, and how they know who speaks to them."""
+        return {
             "listeners": f"PLAINTEXT://{HOST}:{self._port},CONTROLLER://{HOST}:{self._controller_port}",
             "advertised.listeners": f"PLAINTEXT://{HOST}:{self._port}",
             "controller.quorum.voters": f"1@{HOST}:{self._controller_port}",
-            "log.dirs": str(logs),
         }
-        return "".join(f"{key}={value}\n" for key, value in settings.items())
 
     def _java(self, *arguments: str, final_signal: signal.Signals) -> Command:
         logging = Path(__file__).with_name("kafka_log4j2.properties")
@@ -170,7 +176,7 @@ class KafkaProgram:
             configuration.write_text(self._properties(logs), encoding="ascii")
             command = self._java(
                 "kafka.tools.StorageTool",
-                *("format", "--cluster-id", CLUSTER_ID, "--config", str(configuration)),
+                *("format", "--cluster-id", CLUSTER_ID, "--config", str(configuration), *self._users()),
                 final_signal=signal.SIGKILL,
             )
             code = await keeper.run("kafka-format", command=command, log=log, timeout_s=FORMAT_TIMEOUT_S)
