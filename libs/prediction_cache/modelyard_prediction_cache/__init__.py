@@ -7,6 +7,7 @@ could be lost: values, lease and floors live and vanish together.
 """
 
 from modelyard_prediction_cache.cache import (
+    VALUE_BYTES_MAX,
     Cache,
     CachedFeatures,
     CacheUnavailableError,
@@ -20,6 +21,7 @@ from modelyard_prediction_cache.memory_cache import MemoryPredictionCache
 from modelyard_prediction_cache.redis_cache import PredictionCache, connect, random_nonce
 
 __all__ = [
+    "VALUE_BYTES_MAX",
     "Cache",
     "CacheUnavailableError",
     "CachedFeatures",

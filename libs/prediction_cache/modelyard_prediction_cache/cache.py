@@ -4,8 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-FIELDS_MAX = 256
-VALUE_BYTES_MAX = 256 * 1024
+from modelyard_events.identifiers import normalised_id
+
+FIELDS_MAX = 64
+"""Values of one entity: with `VALUE_BYTES_MAX`, at most 8 MiB that one entity can hold."""
+
+VALUE_BYTES_MAX = 128 * 1024
+"""A prediction with the inputs that it was made from; a larger one is computed each time."""
+
 HOLD_OFF_S = 5.0
 LEASE_S = 120.0
 
@@ -21,6 +27,11 @@ class Entity:
     tenant: str
     entity_type: str
     entity_id: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What makes two entities the same: `entity_id` comes from other systems, which spell letters differently."""
+        return self.tenant, self.entity_type, normalised_id(self.entity_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

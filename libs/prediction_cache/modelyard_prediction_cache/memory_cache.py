@@ -54,7 +54,7 @@ class MemoryPredictionCache:
         self._lease_s = lease_s
         self._fields_max = fields_max
         self._value_bytes_max = value_bytes_max
-        self._entries: dict[Entity, _Entry] = {}
+        self._entries: dict[tuple[str, str, str], _Entry] = {}
 
     def flush(self) -> None:
         """Lose everything, as a cache may at any time."""
@@ -113,7 +113,7 @@ class MemoryPredictionCache:
         if version is not None:
             barrier.floors[source] = max(version, barrier.floors.get(source, version))
         barrier.until_s = self._clock_s() + self._hold_off_s
-        self._entries[entity] = _Entry(barrier=barrier, expires_at_s=barrier.until_s)
+        self._entries[entity.key] = _Entry(barrier=barrier, expires_at_s=barrier.until_s)
         return len(entry.values)
 
     async def purge_all(self, purges: Sequence[Purge]) -> list[int]:
@@ -128,9 +128,9 @@ class MemoryPredictionCache:
     def _entry(self, entity: Entity) -> _Entry:
         if self.is_down:
             raise CacheUnavailableError("the cache is down")
-        entry = self._entries.get(entity)
+        entry = self._entries.get(entity.key)
         if entry is None or (entry.expires_at_s is not None and self._clock_s() >= entry.expires_at_s):
-            self._entries.pop(entity, None)
+            self._entries.pop(entity.key, None)
             return _Entry()
         return entry
 
@@ -139,7 +139,7 @@ class MemoryPredictionCache:
             entry.nonce = self._new_nonce()
             if entry.barrier is None:
                 entry.expires_at_s = self._clock_s() + self._lease_s
-            self._entries[entity] = entry
+            self._entries[entity.key] = entry
         in_hold_off = entry.barrier is not None and self._clock_s() < entry.barrier.until_s
         return Lease(nonce=entry.nonce, in_hold_off=in_hold_off)
 

@@ -180,8 +180,7 @@ class PredictionCache:
             return await cast("Any", self._redis.eval(script.text, 1, key, *texts))
 
     def _key(self, entity: Entity) -> str:
-        parts = (entity.tenant, entity.entity_type, entity.entity_id)
-        name = "".join(f"{len(part)}:{part}" for part in parts)
+        name = "".join(f"{len(part)}:{part}" for part in entity.key)
         return f"{self._prefix}{{pc{crc32(name.encode()) % BUCKETS}}}:{name}"
 
     @asynccontextmanager

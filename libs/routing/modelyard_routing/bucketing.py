@@ -11,8 +11,8 @@ Golden vectors in `tests/vectors/` hold all of this; they are never edited.
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
-from unicodedata import normalize
 
+from modelyard_events.identifiers import normalised_id
 from xxhash import xxh3_64_intdigest
 
 BUCKETS = 10_000
@@ -40,7 +40,7 @@ def part(text: str | None) -> bytes:
     """One hashed part: length, then NFC UTF-8. Raises UnicodeEncodeError for a lone surrogate."""
     if text is None:
         return _ABSENT
-    raw = text.encode() if text.isascii() else normalize("NFC", text).encode()
+    raw = normalised_id(text).encode()
     length = len(raw)
     return (_LENGTHS[length] if length < 512 else length.to_bytes(4, "big")) + raw
 

