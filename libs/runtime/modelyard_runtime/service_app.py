@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from modelyard_runtime.access_log import AccessLog
+from modelyard_runtime.docs_page import install_docs_page
 from modelyard_runtime.ids import NewId
 from modelyard_runtime.request_ids import RequestIds
 from modelyard_runtime.settings import ServiceSettings
@@ -19,9 +20,11 @@ class ServiceApp(FastAPI):
     """
 
     def __init__(self, *, new_id: NewId, access_log: AccessLog, **about: Any) -> None:
-        super().__init__(**about)
+        # The framework's own pages load their scripts from another host.
+        super().__init__(docs_url=None, redoc_url=None, **about)
         self._new_id = new_id
         self._access_log = access_log
+        install_docs_page(self)
 
     def build_middleware_stack(self) -> ASGIApp:
         """The application with its middleware. Names come outside of the framework's own last resort for errors."""
