@@ -61,6 +61,7 @@ class Keeper:
         self._lock = lock
         self._remove = remove
         self._one_at_a_time = asyncio.Lock()
+        self._exchanges: set[asyncio.Task[dict[str, Any]]] = set()
         self._process: asyncio.subprocess.Process | None = None
 
     async def __aenter__(self) -> Self:
@@ -134,6 +135,13 @@ class Keeper:
         return Status(running=answer["running"], exit_code=answer["exit_code"])
 
     async def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        # Whoever is cancelled while it waits must not leave its answer in the pipe, for the next one to read.
+        exchange = asyncio.create_task(self._exchange(request), name="keeper")
+        self._exchanges.add(exchange)
+        exchange.add_done_callback(self._exchanges.discard)
+        return await asyncio.shield(exchange)
+
+    async def _exchange(self, request: dict[str, Any]) -> dict[str, Any]:
         process = self._process
         if process is None or process.stdin is None:
             raise StackError("The stack is not running: use it inside `async with Stack.start()`.")

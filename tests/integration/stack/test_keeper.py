@@ -1,5 +1,6 @@
 """The keeper: programs by name, and none left when it is closed, whatever they do about it."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -108,3 +109,18 @@ async def test_a_second_keeper_says_how_to_stop_the_first(tmp_path: Path) -> Non
         with pytest.raises(StackError, match=f"already: stop it with Ctrl-C in its terminal or `kill {os.getpid()}`"):
             async with Keeper(lock=tmp_path / "lock", remove=[]):
                 pass
+
+
+async def test_whoever_is_cancelled_while_it_asks_leaves_no_answer_for_the_next_one(tmp_path: Path) -> None:
+    command = python("import time; time.sleep(600)", directory=tmp_path)
+    async with Keeper(lock=tmp_path / "lock", remove=[]) as keeper:
+        await keeper.start("program", command=command, log=tmp_path / "log")
+        for _ in range(5):
+            asking = asyncio.create_task(keeper.status("program"))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.wait({asking})
+            await keeper.signal("program", number=signal.SIGCONT)
+
+            assert (await keeper.status("program")).running
