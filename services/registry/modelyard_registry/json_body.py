@@ -1,5 +1,6 @@
 """Bodies: read up to the limit of their operation, of the type that they say, and parsed once."""
 
+import asyncio
 from email.message import Message
 
 from fastapi import Request
@@ -11,6 +12,9 @@ from modelyard_registry.http import READING
 
 BODY_BYTES_MAX = 1_500_000
 """A body becomes an event, which has a million bytes at most; JSON may write a character in six bytes."""
+
+AT_ONCE_BYTES_MAX = 100_000
+"""A larger body is parsed beside the event loop, which serves others meanwhile."""
 
 _SAYS_NOTHING = (b"", b"{}", b"null")
 
@@ -33,7 +37,7 @@ async def read_json_body(request: Request, *, bytes_max: int = BODY_BYTES_MAX) -
         return
     refuse_other_types(request)
     # Where the framework keeps what it has parsed: it parses nothing again.
-    request._json = parsed(body)
+    request._json = parsed(body) if len(body) <= AT_ONCE_BYTES_MAX else await asyncio.to_thread(parsed, body)
 
 
 async def refuse_any_body(request: Request) -> None:

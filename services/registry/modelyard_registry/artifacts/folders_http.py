@@ -1,5 +1,6 @@
 """Operations on folders: make one of uploaded files, list what is in it, download one file of it."""
 
+import asyncio
 from typing import Annotated, ClassVar, Self
 
 from fastapi import APIRouter, Path
@@ -105,9 +106,9 @@ class FolderFilePage(BaseModel):
 async def post_manifest(project: Project, body: NewManifest, call: Caller) -> Response:
     """The folder's digest is the SHA-256 of its canonical manifest: `{"files":[{"bytes":…,"digest":…,"path":…},…]}`,
     sorted by path, as RFC 8785 writes it. A version is registered with it as with a file's."""
-    manifest = Manifest.of(
-        [ManifestFile(path=file.path, digest=file.digest, size_bytes=file.bytes) for file in body.files]
-    )
+    files = [ManifestFile(path=file.path, digest=file.digest, size_bytes=file.bytes) for file in body.files]
+    # Ten thousand files take a tenth of a second, in which the loop serves others.
+    manifest = await asyncio.to_thread(Manifest.of, files)
 
     async def work(tx: Transaction) -> Answer:
         received = await create_folder(tx, manifest, project=project)

@@ -1,5 +1,6 @@
 """Artifacts and folders in a project: load, decide, save, and say so, in the caller's transaction."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -94,7 +95,7 @@ async def create_folder(tx: Transaction, manifest: Manifest, *, project: str) ->
         return Received(artifact=_refuse_file(known), is_new=False)
     files = await find_files(tx.connection, project=project, digests={file.digest for file in manifest.files})
     _refuse_missing(manifest, files, project=project)
-    inspection = inspect_folder(manifest, {file.digest: file.inspection for file in files})
+    inspection = await asyncio.to_thread(inspect_folder, manifest, {file.digest: file.inspection for file in files})
     folder = ArtifactRecord(
         project=project,
         digest=manifest.digest,

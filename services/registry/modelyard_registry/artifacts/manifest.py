@@ -142,12 +142,10 @@ def _refuse_two_things_at_one_path(ordered: Sequence[ManifestFile]) -> None:
     for one, other in pairwise(ordered):
         if one.path == other.path:
             raise ManifestInvalidError(f"The path {one.path!r} is there twice.", fix="List each file once.")
-    files = {file.path for file in ordered}
-    for file in ordered:
-        parts = file.path.split("/")
-        for length in range(1, len(parts)):
-            if "/".join(parts[:length]) in files:
-                raise ManifestInvalidError(
-                    f"{'/'.join(parts[:length])!r} is a file, and {file.path!r} lies in it.",
-                    fix="A path is a file or a folder, not both.",
-                )
+    # Ordered part by part, what lies in a file that is a folder, too, comes right after it. No path holds NUL.
+    for one, other in pairwise(sorted(ordered, key=lambda file: file.path.replace("/", "\0"))):
+        if other.path.startswith(f"{one.path}/"):
+            raise ManifestInvalidError(
+                f"{one.path[:200]!r} is a file, and {other.path[:200]!r} lies in it.",
+                fix="A path is a file or a folder, not both.",
+            )

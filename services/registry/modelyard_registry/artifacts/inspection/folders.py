@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from modelyard_registry.artifacts.inspection.findings import (
@@ -38,8 +38,11 @@ def judged_by_name(path: str, inspection: Inspection) -> Inspection:
 def decide_together(parts: Mapping[str, Inspection], *, archive: str = FOLDER) -> tuple[str, Inspection]:
     """The format of files that lie together, and what was found of them all; `parts` are judged by their names."""
     kind = _kind_of(parts, archive=archive)
-    placed = {path: _placed(path, part, parts) for path, part in parts.items()}
-    placed = {path: _with_external(path, part, placed) for path, part in placed.items()}
+    # What a file's place depends on is gathered once: looking at all others for each would be quadratic.
+    graphs = {posixpath.dirname(path) for path, part in parts.items() if _is_graph(path, part)}
+    outside = {each for path, part in parts.items() for each in _external_of(path, part)}
+    placed = {path: _placed(path, part, graphs=graphs) for path, part in parts.items()}
+    placed = {path: _with_external(path, part, outside=outside) for path, part in placed.items()}
     named = [
         replace(part, findings=tuple(finding.under(path) for finding in part.findings)) for path, part in placed.items()
     ]
@@ -69,24 +72,24 @@ def _kind_of(parts: Mapping[str, Inspection], *, archive: str) -> str:
     return archive
 
 
-def _placed(path: str, part: Inspection, parts: Mapping[str, Inspection]) -> Inspection:
-    """A file that means nothing by itself, in its place in a SavedModel."""
-    if part.format != UNKNOWN:
+def _is_graph(path: str, part: Inspection) -> bool:
+    return part.format == SAVED_MODEL and posixpath.basename(path) == _GRAPH
+
+
+def _placed(path: str, part: Inspection, *, graphs: Collection[str]) -> Inspection:
+    """A file that means nothing by itself, in its place in a SavedModel; `graphs` are the folders of these."""
+    if part.format != UNKNOWN or not (_VARIABLES.fullmatch(path) or _FINGERPRINT.fullmatch(path)):
         return part
-    has_graph = any(
-        other.format == SAVED_MODEL
-        and posixpath.basename(beside) == _GRAPH
-        and path.startswith(posixpath.dirname(beside))
-        for beside, other in parts.items()
-    )
-    if has_graph and (_VARIABLES.fullmatch(path) or _FINGERPRINT.fullmatch(path)):
+    # The variables lie in a folder beside the graph, the fingerprint lies beside it.
+    folder = posixpath.dirname(path)
+    if folder in graphs or posixpath.dirname(folder) in graphs:
         return replace(part, format=CHECKPOINT, formats=part.formats - {UNKNOWN} | {CHECKPOINT})
     return part
 
 
-def _with_external(path: str, part: Inspection, parts: Mapping[str, Inspection]) -> Inspection:
-    """A file of numbers to which an ONNX model beside it refers."""
-    if part.format == UNKNOWN and any(path in _external_of(beside, other) for beside, other in parts.items()):
+def _with_external(path: str, part: Inspection, *, outside: Collection[str]) -> Inspection:
+    """A file of numbers to which an ONNX model beside it refers; `outside` is what all of these refer to."""
+    if part.format == UNKNOWN and path in outside:
         return replace(part, format=EXTERNAL, formats=part.formats - {UNKNOWN} | {EXTERNAL})
     return part
 
@@ -95,7 +98,8 @@ def _about_external(parts: Mapping[str, Inspection]) -> list[Finding]:
     return [
         Finding.of(path, f"The ONNX model reads the file {missing[:100]!r}, which is not part of the artifact.")
         for path, part in parts.items()
-        for missing in sorted(_external_of(path, part) - parts.keys())
+        for missing in sorted(_external_of(path, part))
+        if missing not in parts
     ]
 
 
