@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
 
+from modelyard_events.actors import actor_of_project
 from modelyard_events.event import Event
 from modelyard_events.values import Digest
 
@@ -19,7 +20,8 @@ ProjectScope = Annotated[str, StringConstraints(pattern=r"^(\*|[A-Za-z0-9][A-Za-
 class ApiTokenChanged(Event):
     """An API token as it now is: whom it proves, what it permits, until when.
 
-    `token_hash` is the SHA-256 of the whole token. `roles` count in `project`; `scopes`, when they are given,
+    `actor` is its name within `project`; what it does is done by `qualified_actor`. `token_hash` is the SHA-256 of the
+    whole token. `roles` count in `project`; `scopes`, when they are given,
     are the only permissions of these roles that the token carries. A revoked token stays on record.
     """
 
@@ -33,6 +35,11 @@ class ApiTokenChanged(Event):
     scopes: tuple[str, ...] | None = None
     expires_at: datetime
     revoked: bool = False
+
+    @property
+    def qualified_actor(self) -> str:
+        """Whom the token proves, with where that actor comes from."""
+        return actor_of_project(self.actor, project=self.project)
 
 
 class SigningKeyChanged(Event):
@@ -54,9 +61,14 @@ class SigningKeyChanged(Event):
     expires_at: datetime
     revoked: bool = False
 
+    @property
+    def qualified_actor(self) -> str:
+        """Whose events the key signs, with where that actor comes from."""
+        return actor_of_project(self.actor, project=self.project)
+
 
 class RolesGranted(Event):
-    """The roles that an actor now has in a project, besides those that its tokens carry; none is an answer, too."""
+    """The roles that an actor of an identity provider now has in a project; none is an answer, too."""
 
     type: ClassVar[str] = "roles.granted.v1"
 

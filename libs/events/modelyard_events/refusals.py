@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, StringConstraints
 
 from modelyard_events.event import Event
+from modelyard_events.limits import ACTOR_CHARS_MAX
 from modelyard_events.values import Slug
 
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,300}$")]
@@ -21,7 +22,7 @@ class AccessRefused(Event):
     type: ClassVar[str] = "access.refused.v1"
 
     service: Slug
-    actor: Annotated[Line, Field(max_length=200)]
+    actor: Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$", max_length=ACTOR_CHARS_MAX)]
     permission: Annotated[str, StringConstraints(pattern=r"^[a-z]+(-[a-z]+)*:[a-z]+(-[a-z]+)*$", max_length=60)]
     project: Slug
     operation: Line

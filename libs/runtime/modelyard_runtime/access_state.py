@@ -147,7 +147,7 @@ def principal_of(document: ApiTokenChanged) -> Principal:
     """Whom a token proves, and what it carries. A role or permission that this build does not know grants nothing."""
     scopes = document.scopes
     return Principal(
-        actor=document.actor,
+        actor=document.qualified_actor,
         roles={document.project: _roles_named(document.roles)},
         scopes=None if scopes is None else frozenset(Permission(each) for each in scopes if each in set(Permission)),
     )

@@ -9,7 +9,6 @@ and that at most once in a while; a token that was judged is remembered by its h
 
 import asyncio
 import json
-import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +21,10 @@ from joserfc.errors import ExpiredTokenError, JoseError
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry
 from joserfc.util import urlsafe_b64decode
+from modelyard_events.actors import actor_of_issuer
 
 from modelyard_runtime.clock import Clock
+from modelyard_runtime.ed25519 import why_unusable
 from modelyard_runtime.errors import PermanentError, TransientError
 from modelyard_runtime.fetch import Fetcher
 from modelyard_runtime.issuers import IssuerSettings
@@ -34,8 +35,13 @@ from modelyard_runtime.problems import UnauthenticatedError, UnauthenticatedReas
 ALGORITHMS = ("RS256", "ES256", "Ed25519")
 SKEW_S = 60
 TOKEN_CHARS_MAX = 8_192
-ACTOR_CHARS_MAX = 200
+SUBJECT_CHARS_MAX = 200
 RSA_BITS_MIN = 2_048
+RSA_BITS_MAX = 8_192
+"""Verifying with a larger key takes so long that it holds up others."""
+KEYS_MAX = 100
+LAST_MOMENT_S = 253_402_300_799
+"""The last second of the year 9999."""
 KEYS_BYTES_MAX = 256 * 1024
 KEYS_FRESH_S = 600.0
 REFRESH_EVERY_S = 30.0
@@ -92,10 +98,16 @@ class IdentityProvider:
             raise _refused("it has expired", reason="expired") from error
         except (JoseError, ValueError, TypeError, OverflowError) as error:
             raise _refused(f"it does not hold: {type(error).__name__}", reason="claims") from error
-        if not math.isfinite(decoded.claims["exp"]):
-            raise _refused("it would never expire", reason="claims")
+        self._refuse_times(decoded.claims)
         principal = self._principal(decoded.claims)
         return Proved(principal=principal, provider=self, kid=kid, key=key, until_s=decoded.claims["exp"] + SKEW_S)
+
+    def _refuse_times(self, claims: Mapping[str, Any]) -> None:
+        for name in ("exp", "nbf", "iat"):
+            if name in claims and not is_moment(claims[name]):
+                raise _refused(f"its claim {name} is no moment", reason="claims")
+        if claims["exp"] - self._clock().timestamp() > self.settings.lifetime_s_max + SKEW_S:
+            raise _refused(f"it would count for more than {self.settings.lifetime_s_max:g} s", reason="claims")
 
     def trusts(self, kid: str, key: Key) -> bool:
         """Whether the issuer's key of that id is still this one, as far as is known here."""
@@ -111,13 +123,13 @@ class IdentityProvider:
 
     def _principal(self, claims: Mapping[str, Any]) -> Principal:
         subject = claims.get(self.settings.actor_claim)
-        if not isinstance(subject, str) or not subject.isprintable() or not 0 < len(subject) <= ACTOR_CHARS_MAX:
+        if not isinstance(subject, str) or not subject.isprintable() or not 0 < len(subject) <= SUBJECT_CHARS_MAX:
             raise _refused(f"its claim {self.settings.actor_claim} names nobody", reason="claims")
         roles: dict[str, frozenset[Role]] = {}
         for value in _values(claims, self.settings.roles_claim):
             for project, granted in self.settings.role_claims.get(value, {}).items():
                 roles[project] = roles.get(project, frozenset()) | granted
-        return Principal(actor=f"{self.settings.name}:{subject}", roles=roles)
+        return Principal(actor=actor_of_issuer(subject, issuer=self.settings.name), roles=roles)
 
     async def _key(self, kid: str) -> Key:
         if kid not in self._keys or self._age_s() > self.settings.keys_kept_s:
@@ -250,23 +262,45 @@ def _usable_keys(document: Mapping[str, Any]) -> dict[str, Key]:
     """The public signing keys of a set, by id. Anything else in it is passed over; a secret key never counts."""
     found: dict[str, Key] = {}
     listed = document.get("keys")
+    if isinstance(listed, list) and len(listed) > KEYS_MAX:
+        raise ValueError(f"the key set has more than {KEYS_MAX} keys")
+    twice: set[str] = set()
     for each in listed if isinstance(listed, list) else []:
         try:
             keys = KeySet.import_key_set({"keys": [each]}).keys
         except (JoseError, ValueError, TypeError, KeyError, AttributeError):
             continue
         for key in keys:
-            is_weak = isinstance(key, RSAKey) and key.raw_value.key_size < RSA_BITS_MIN
-            if isinstance(key, RSAKey | ECKey | OKPKey) and not is_weak and each.get("use", "sig") == "sig" and key.kid:
-                found[key.kid] = key
+            if not isinstance(key, RSAKey | ECKey | OKPKey) or not key.kid or each.get("use", "sig") != "sig":
+                continue
+            twice.update({key.kid} & found.keys())
+            found[key.kid] = key
+    # Of two keys of one id none counts; a weak one does not make place for another.
+    found = {kid: key for kid, key in found.items() if kid not in twice and not _is_weak(key)}
     if not found:
         raise ValueError("the key set has no key that can be used")
     return found
 
 
+def is_moment(value: object) -> bool:
+    """Whether a claim is a number of seconds since 1970 that a calendar has: true, NaN and 1e308 are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LAST_MOMENT_S
+
+
+def _is_weak(key: Key) -> bool:
+    if isinstance(key, RSAKey):
+        return not RSA_BITS_MIN <= key.raw_value.key_size <= RSA_BITS_MAX
+    raw = key.raw_value
+    if isinstance(key, OKPKey):
+        is_ed25519 = key.as_dict(private=False).get("crv") == "Ed25519"
+        return not is_ed25519 or not hasattr(raw, "public_bytes_raw") or bool(why_unusable(raw.public_bytes_raw()))
+    return False
+
+
 def _values(claims: Mapping[str, Any], path: str | None) -> list[str]:
+    """The texts of a claim: of the one that has the whole name, as a URL, else of what its dots lead to."""
     found: Any = claims if path else None
-    for name in (path or "").split("."):
+    for name in [path] if path in claims else (path or "").split("."):
         found = found.get(name) if isinstance(found, Mapping) else None
     listed = found if isinstance(found, list) else [found]
     return [each for each in listed if isinstance(each, str)]

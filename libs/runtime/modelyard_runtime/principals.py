@@ -8,6 +8,7 @@ from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from modelyard_events.actors import is_operators_name
 from pydantic import SecretStr
 
 from modelyard_runtime.permissions import ALL_PROJECTS, Permission, Role, permitted_to, roles_that_may, with_implied
@@ -21,16 +22,46 @@ RolesByProject = Mapping[str, frozenset[Role]]
 ADMIN_EVERYWHERE: RolesByProject = {ALL_PROJECTS: frozenset({Role.ADMIN})}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """An actor, and who stands behind it.
+
+    `issuers` gave out its token, the token of the one who did so, and so on. A token that was given out by somebody
+    who manages access in some projects only proves no other person: it stands for whoever gave it out.
+    """
+
+    actor: str
+    stands_for: str
+    issuers: tuple[str, ...] = ()
+
+    def may_be(self, other: "Identity") -> bool:
+        """Whether one person can be behind both: the same actor, or one who gave the other its token."""
+        return (
+            self.actor == other.actor
+            or self.stands_for == other.stands_for
+            or self.actor in other.issuers
+            or other.actor in self.issuers
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Principal:
     """A person or machine that has proved who it is, with its roles.
 
-    `scopes` narrow what the roles permit; None leaves everything that they do.
+    `scopes` narrow what the roles permit; None leaves everything that they do. `stands_for` and `issuers` say whose
+    token it is, as `Identity` does.
     """
 
     actor: str
     roles: RolesByProject = field(default_factory=dict)
     scopes: frozenset[Permission] | None = None
+    stands_for: str | None = None
+    issuers: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> "Identity":
+        """Who this is, and who stands behind it."""
+        return Identity(actor=self.actor, stands_for=self.stands_for or self.actor, issuers=self.issuers)
 
     def may(self, permission: Permission, project: str) -> bool:
         """Whether this principal may do such a thing in that project."""
@@ -117,6 +148,9 @@ class Principals:
         issued: IssuedTokens | None = None,
     ) -> None:
         granted = roles or {}
+        for actor in tokens:
+            if not is_operators_name(actor):
+                raise ValueError(f"{actor!r}: an actor of the settings has no `/` and no `:`, as those of others have")
         self._issued = issued
         self._by_hash = {
             hash_of(token.get_secret_value()): Principal(actor=actor, roles=granted.get(actor, ADMIN_EVERYWHERE))

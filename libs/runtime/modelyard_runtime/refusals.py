@@ -10,6 +10,7 @@ import re
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
+from modelyard_events.limits import ACTOR_CHARS_MAX
 from modelyard_events.refusals import AccessRefused
 from modelyard_events.topics import ACCESS_REFUSALS
 
@@ -57,7 +58,7 @@ class RefusalFacts:
         project = str(error.extra.get("project", home_project or DEFAULT_PROJECT))
         refused = AccessRefused(
             service=self._service,
-            actor=_line(actor),
+            actor=_line(actor, chars_max=ACTOR_CHARS_MAX),
             permission=str(error.extra.get("permission", "access:give")),
             project=DEFAULT_PROJECT if project == ALL_PROJECTS else project,
             operation=_line(f"{method} {path}"),
@@ -103,5 +104,5 @@ def install_refusals(app: FastAPI, refusals: RefusalFacts) -> None:
         return problem_response(error)
 
 
-def _line(text: str) -> str:
-    return _CONTROL.sub(" ", text)[:LINE_CHARS_MAX]
+def _line(text: str, *, chars_max: int = LINE_CHARS_MAX) -> str:
+    return _CONTROL.sub(" ", text)[:chars_max]

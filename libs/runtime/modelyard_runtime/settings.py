@@ -1,8 +1,9 @@
 """Settings that every service has, read once from the environment (`MODELYARD_…`) in `__main__`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from modelyard_events.access import ProjectScope
+from modelyard_events.actors import is_operators_name
 from modelyard_events.topics import ENTITY_CHANGES, TOPICS, Kind
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -60,6 +61,22 @@ class ServiceSettings(KafkaSettings, BaseSettings):
             answer_timeout_s=self.http_answer_timeout_s,
             connections_max=self.http_connections_max,
         )
+
+    @field_validator("tokens", "token_roles")
+    @classmethod
+    def _refuse_names_of_others(cls, named: dict[str, Any]) -> dict[str, Any]:
+        for actor in named:
+            if not is_operators_name(actor):
+                raise ValueError(f"{actor!r}: an actor of the settings has no `/` and no `:`, as those of others have")
+        return named
+
+    @field_validator("oidc_issuers")
+    @classmethod
+    def _refuse_issuers_of_one_name(cls, issuers: tuple[IssuerSettings, ...]) -> tuple[IssuerSettings, ...]:
+        names = [each.name for each in issuers]
+        if len(set(names)) < len(names):
+            raise ValueError("two identity providers have one name: their actors could not be told apart")
+        return issuers
 
 
 class IngestSettings(ServiceSettings):

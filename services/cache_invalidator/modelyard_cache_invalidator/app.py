@@ -193,7 +193,7 @@ def _senders(access: AccessState, refusals: RefusalFacts, *, settings: Settings,
         )
         refusals.note(
             error,
-            actor=refused.key.actor,
+            actor=refused.key.qualified_actor,
             method="CONSUME",
             path=f"/{refused.topic.name}",
             request_id=refused.received.envelope.id,

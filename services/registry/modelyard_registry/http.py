@@ -243,6 +243,7 @@ def call_of(
             request_id=request_id,
             correlation_id=correlation_id or request_id,
             causation_id=None,
+            identity=principal.identity,
         ),
         address=address,
         idempotency_key=idempotency_key,

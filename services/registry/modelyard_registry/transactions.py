@@ -11,6 +11,7 @@ from modelyard_events.event import Event
 from modelyard_events.topics import AUDIT_LOG, Topic
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.ids import NewId
+from modelyard_runtime.principals import Identity
 
 from modelyard_registry.audit.entries import AuditEntry, chain_entries
 from modelyard_registry.database import Connection, database_errors
@@ -26,6 +27,13 @@ class RequestContext:
     request_id: str
     correlation_id: str | None
     causation_id: str | None
+    identity: Identity | None = None
+    """Who stands behind the actor, when the change is a caller's."""
+
+    @property
+    def who(self) -> Identity:
+        """The actor, and who stands behind it."""
+        return self.identity or Identity(actor=self.actor, stands_for=self.actor)
 
 
 class Pool(Protocol):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from modelyard_registry.access import store
-from modelyard_registry.approvals.roles import ROLES_ON_RECORD
+from modelyard_registry.approvals.roles import ROLES_GRANTED, ROLES_OF_TOKENS
 from modelyard_registry.models.visibility import IS_ARTIFACT_OF_VERSION_IN
 
 from tests.integration.registry.door import Door
@@ -22,9 +22,9 @@ async def many_tokens_and_grants(connection: Any) -> None:
     await connection.execute(
         """
         INSERT INTO api_tokens (id, token_hash, ending, actor, project, roles, created_at, created_by, expires_at,
-            document)
+            document, stands_for)
         SELECT gen_random_uuid(), sha256(n::text::bytea), 'last', 'actor-' || n, 'p-' || n % 100, '{viewer}', now(),
-            'ann', now() + interval '1 day', '{}'
+            'ann', now() + interval '1 day', '{}', 'p-' || n % 100 || '/actor-' || n
         FROM generate_series(1, $1::int) AS n
         """,
         MANY,
@@ -41,15 +41,25 @@ async def many_tokens_and_grants(connection: Any) -> None:
 @pytest.mark.parametrize(
     ("statement", "arguments"),
     [
-        (store.LIST_TOKENS, ["p-7", None, 51]),
-        (store.LIST_TOKENS, ["p-7", uuid.uuid4(), 51]),
+        (store.LIST_TOKENS, [["p-7"], None, 51]),
+        (store.LIST_TOKENS, [["p-7"], uuid.uuid4(), 51]),
         (store.LIST_GRANTS, ["p-7", "actor-2", 51]),
         (store.GRANTS_OF, ["actor-7"]),
         (store.FIND_BY_HASH, [bytes(32)]),
         (store.HAS_ADMIN, [datetime(2026, 11, 25, tzinfo=UTC)]),
-        (ROLES_ON_RECORD, ["actor-7", "p-7", datetime(2026, 11, 25, tzinfo=UTC)]),
+        (ROLES_GRANTED, ["actor-7", "p-7"]),
+        (ROLES_OF_TOKENS, ["actor-7", "p-7", datetime(2026, 11, 25, tzinfo=UTC), "p-7"]),
     ],
-    ids=["tokens", "more tokens", "grants", "an actor's grants", "a token", "an admin", "an actor's roles"],
+    ids=[
+        "tokens",
+        "more tokens",
+        "grants",
+        "an actor's grants",
+        "a token",
+        "an admin",
+        "an actor's granted roles",
+        "an actor's tokens",
+    ],
 )
 async def test_access_is_asked_by_index(door: Door, statement: str, arguments: list[Any]) -> None:
     async with door.database.acquire() as connection:
@@ -71,7 +81,7 @@ async def test_what_an_actors_tokens_permit_is_asked_by_actor(door: Door) -> Non
         await transaction.start()
         try:
             await many_tokens_and_grants(connection)
-            rows = await connection.fetch(f"EXPLAIN {ROLES_ON_RECORD}", "actor-7", "p-7", moment)
+            rows = await connection.fetch(f"EXPLAIN {ROLES_OF_TOKENS}", "actor-7", "p-7", moment, "p-7")
         finally:
             await transaction.rollback()
 

@@ -37,7 +37,7 @@ async def test_the_first_start_makes_one_admin_token_that_only_its_owner_reads(d
     assert (made, again, (tmp_path / "second").exists()) == (True, False, False)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     admin = replace(door.http, token=token)
-    listed = (await admin.call("GET", "/api/v1/access/tokens")).expect(200)["items"]
+    listed = (await admin.call("GET", "/api/v1/access/tokens", query={"project": "*"})).expect(200)["items"]
     assert [(each["actor"], each["roles"]) for each in listed] == [("bootstrap-admin", ["admin"])]
     (await admin.call("DELETE", f"/api/v1/access/tokens/{listed[0]['token_id']}")).expect(200)
     assert (await admin.call("GET", "/api/v1/access/tokens")).status == 401

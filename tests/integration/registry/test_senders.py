@@ -71,9 +71,10 @@ async def test_a_signed_run_registers_a_version_in_the_signers_name(
     await registry_world.send(TRAINING_RUNS, signer.sign(await a_run(registry_world, "run-1", structured=structured)))
 
     (version,) = await settled(registry_world, run_id="run-1")
-    assert version["created_by"] == "bank-training"
+    acts_as = f"{registry_world.project}/bank-training"
+    assert version["created_by"] == acts_as
     entries = await registry_world.registry.items("/audit-entries?action=model_version.registered")
-    assert [(each["actor"], each["after"]["source"]) for each in entries] == [("bank-training", "urn:test:outsider")]
+    assert [(each["actor"], each["after"]["source"]) for each in entries] == [(acts_as, "urn:test:outsider")]
 
 
 async def test_a_signed_run_that_is_sent_again_by_whomever_changes_nothing(registry_world: RegistryWorld) -> None:
@@ -169,12 +170,14 @@ async def test_a_run_of_a_known_key_that_may_not_is_parked_and_on_record(registr
     assert [each["run_id"] for each in await settled(registry_world, run_id="sound")] == ["sound"]
     assert [reason for _, reason in await parked(registry_world)] == ["sender_not_permitted"] * len(holders)
     entries = await registry_world.registry.items("/audit-entries?action=versions.register.refused")
-    assert {each["actor"] for each in entries} == set(holders)
+    owners = {actor: "shop" if actor == "of-another-project" else project for actor in holders}
+    acting = {f"{owner}/{actor}" for actor, owner in owners.items()}
+    assert {each["actor"] for each in entries} == acting
     assert all(each["subject"].startswith("access/signing-keys/") for each in entries)
 
     async def is_told() -> bool:
         told = [each.event for each in await registry_world.read(AUDIT_LOG)]
-        return {getattr(each, "actor", "") for each in told} >= set(holders)
+        return {getattr(each, "actor", "") for each in told} >= acting
 
     await until(is_told)
 

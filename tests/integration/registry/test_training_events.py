@@ -25,7 +25,7 @@ async def test_a_run_that_is_reported_three_times_registers_one_version(registry
 
     versions = await registry_world.registry.items("/registered-models/everyone/versions")
     assert [each["run_id"] for each in versions] == ["run-2", "run-1"]
-    assert versions[0]["created_by"] == SENDER
+    assert versions[0]["created_by"] == f"*/{SENDER}"
     assert versions[0]["evidence"]["metrics"] == {"rmse": 3.5}
 
 

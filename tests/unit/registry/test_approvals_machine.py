@@ -22,6 +22,7 @@ from modelyard_registry.approvals.domain import (
 )
 from modelyard_registry.policies.domain import Apply
 from modelyard_runtime.permissions import Role
+from modelyard_runtime.principals import Identity
 from modelyard_runtime.problems import ConflictError
 
 START = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
@@ -68,6 +69,10 @@ def a_request(needed: int) -> TransitionRequest:
     )
 
 
+def who(actor: str) -> Identity:
+    return Identity(actor=actor, stands_for=actor)
+
+
 class OneRequest(RuleBasedStateMachine):
     """People decide about one request, change roles and the version, and time passes."""
 
@@ -103,7 +108,7 @@ class OneRequest(RuleBasedStateMachine):
         earlier = {each.actor for each in self.request.decisions}
         try:
             state = decide_approval(
-                self.request, actor=actor, roles=self.roles(actor), lapsed=self.lapsed, now=self.now
+                self.request, who=who(actor), roles=self.roles(actor), lapsed=self.lapsed, now=self.now
             )
             refuse_stale(self.request.bound, self.bound)
         except ConflictError:
@@ -115,7 +120,7 @@ class OneRequest(RuleBasedStateMachine):
     @rule(actor=PEOPLE)
     def reject(self, actor: str) -> None:
         try:
-            state = decide_rejection(self.request, actor=actor, roles=self.roles(actor), now=self.now)
+            state = decide_rejection(self.request, who=who(actor), roles=self.roles(actor), now=self.now)
         except ConflictError:
             return
         self.go_to(state, self.decision(actor, DecisionKind.REJECTION))

@@ -1,11 +1,16 @@
 """The rules of signing keys that need no server."""
 
+import base64
 from typing import get_args
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from modelyard_events.topics import TOPICS, Kind
-from modelyard_registry.access.signing_keys import PERMISSIONS, is_weak
+from modelyard_registry.access.signing_keys import PERMISSIONS
 from modelyard_registry.access.signing_keys_http import IngestTopic
+from modelyard_registry.gates.signatures import SignatureKey
+from modelyard_runtime.ed25519 import why_unusable
+from pydantic import ValidationError
 
 FIELD = 2**255 - 19
 CURVE_D = -121665 * pow(121666, -1, FIELD) % FIELD
@@ -38,12 +43,26 @@ def test_every_point_of_small_order_is_weak_in_each_of_its_encodings() -> None:
     assert len(found) == 8
     for _, y in found:
         for encoded in {y, y + FIELD} if y + FIELD < 2**255 else {y}:
-            assert is_weak(encoded.to_bytes(32, "little"))
-            assert is_weak((encoded | 2**255).to_bytes(32, "little"))
+            assert why_unusable(encoded.to_bytes(32, "little"))
+            assert why_unusable((encoded | 2**255).to_bytes(32, "little"))
 
 
 def test_a_generated_key_is_not_weak() -> None:
-    assert not any(is_weak(Ed25519PrivateKey.generate().public_key().public_bytes_raw()) for _ in range(100))
+    assert not any(why_unusable(Ed25519PrivateKey.generate().public_key().public_bytes_raw()) for _ in range(100))
+
+
+def test_every_other_way_to_write_a_key_is_refused() -> None:
+    beyond = [(FIELD + y).to_bytes(32, "little") for y in range(19)]
+
+    assert all(why_unusable(encoded) for encoded in beyond)
+    assert why_unusable((2).to_bytes(32, "little")), "no point of the curve has this y"
+    assert why_unusable(b"short")
+
+
+@pytest.mark.parametrize("raw", [bytes(32), (1).to_bytes(32, "little"), b"\xff" * 32, FIELD.to_bytes(32, "little")])
+def test_a_policy_takes_no_signature_key_that_anyone_can_sign_for(raw: bytes) -> None:
+    with pytest.raises(ValidationError):
+        SignatureKey(key_id="release", public_key=base64.b64encode(raw).decode())
 
 
 def test_every_topic_that_others_write_to_can_be_signed_for_with_its_permission() -> None:

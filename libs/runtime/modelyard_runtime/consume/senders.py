@@ -142,7 +142,7 @@ class Senders:
             case KeyHolder(key):
                 detail = find_refusal(key, topic=self._topic, event=received.event, now=self._clock())
                 if detail is None:
-                    return Sender(actor=key.actor, key_id=key.key_id)
+                    return Sender(actor=key.qualified_actor, key_id=key.key_id)
                 if self._on_refused is not None:
                     refused = RefusedSender(key=key, topic=self._topic, received=received, detail=detail)
                     await self._on_refused(refused)
@@ -186,7 +186,7 @@ def blamed_for(identity: Identity, event: Event | None) -> str:
     """Who answers for an event's failures: the holder of its key, or else the project or tenant that it names."""
     match identity:
         case KeyHolder(key):
-            return key.actor
+            return key.qualified_actor
         case Vouched():
             named = None if event is None else getattr(event, "tenant", None) or project_of(event)
             return f"unsigned: {named}"
@@ -194,7 +194,7 @@ def blamed_for(identity: Identity, event: Event | None) -> str:
 
 def find_refusal(key: SigningKeyChanged, *, topic: Topic, event: Event, now: datetime) -> str | None:
     """Why the holder of a key may not send an event, as a sentence; None when they may."""
-    whose = f"The key {key.key_id} of {key.actor}"
+    whose = f"The key {key.key_id} of {key.qualified_actor}"
     if key.revoked:
         return f"{whose} was revoked."
     if key.expires_at <= now:

@@ -127,7 +127,8 @@ class Authentication:
                 await store.note_use(connection, token.id, now=now)
         if token is None:
             return None
-        found = _LookedUp(token=token, principal=principal_of(token.document()), until_s=until_s)
+        principal = replace(principal_of(token.document()), stands_for=token.stands_for, issuers=token.issuers)
+        found = _LookedUp(token=token, principal=principal, until_s=until_s)
         self._looked_up[token_hash] = found
         while len(self._looked_up) > REMEMBERED_MAX:
             self._looked_up.popitem(last=False)

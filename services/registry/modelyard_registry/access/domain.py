@@ -10,6 +10,8 @@ from modelyard_runtime.principals import Principal
 from modelyard_runtime.problems import ConflictError, ForbiddenError, InvalidRequestError, NotFoundError
 
 LIFETIME_MAX = timedelta(days=366)
+ISSUERS_MAX = 20
+"""Tokens given out with tokens that were given out with tokens."""
 
 
 class TokenNotFoundError(NotFoundError):
@@ -43,6 +45,11 @@ def refuse_unless_issuable(command: IssueToken, *, issuer: Principal, now: datet
             f"expires_at must lie in the future, at most {LIFETIME_MAX.days} days ahead.",
             fix="Give a nearer moment, and issue a new token before that one ends.",
         )
+    if len(issuer.issuers) >= ISSUERS_MAX:
+        raise InvalidRequestError(
+            f"Your token is the last of {ISSUERS_MAX} that were each given out with the one before.",
+            fix="Let somebody nearer to the operators issue this one.",
+        )
     carried = permitted_to(command.roles)
     if command.scopes is not None:
         beyond = sorted(command.scopes - carried)
@@ -53,6 +60,15 @@ def refuse_unless_issuable(command: IssueToken, *, issuer: Principal, now: datet
             )
         carried = command.scopes
     refuse_more_than_own(carried, project=command.project, giver=issuer)
+
+
+def stands_for(actor: str, *, issuer: Principal) -> str:
+    """For whom a new token of `actor` stands: for itself when the operators gave it out, else for its issuer.
+
+    Whoever manages access in all projects is an operator, and answers for whom they give tokens to. Whoever manages
+    some projects could give two tokens to themselves.
+    """
+    return actor if issuer.may(Permission.ACCESS_MANAGE, ALL_PROJECTS) else issuer.identity.stands_for
 
 
 def refuse_more_than_own(permissions: Iterable[Permission], *, project: str, giver: Principal) -> None:
@@ -70,7 +86,10 @@ def refuse_more_than_own(permissions: Iterable[Permission], *, project: str, giv
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiToken:
-    """An API token as the registry keeps it; nobody can get the token itself back from this."""
+    """An API token as the registry keeps it; nobody can get the token itself back from this.
+
+    `stands_for` and `issuers` say who is behind it, as `Identity` does.
+    """
 
     id: str
     token_hash: bytes
@@ -87,6 +106,8 @@ class ApiToken:
     revoked_by: str | None
     last_used_at: datetime | None
     sequence: int
+    stands_for: str
+    issuers: tuple[str, ...]
 
     @property
     def key(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
+from modelyard_events.actors import actor_of_project
 from modelyard_events.topics import ACCESS
 from modelyard_runtime.permissions import ALL_PROJECTS, Permission, Role, permitted_to
 from modelyard_runtime.principals import Principal, hash_of
@@ -18,6 +19,7 @@ from modelyard_registry.access.domain import (
     TokenRevokedError,
     refuse_more_than_own,
     refuse_unless_issuable,
+    stands_for,
 )
 from modelyard_registry.database import Connection
 from modelyard_registry.projects.known import refuse_unknown_project
@@ -43,6 +45,7 @@ async def issue_token(
     refuse_unless_issuable(command, issuer=issuer, now=tx.now)
     await refuse_unknown_project(tx.connection, command.project, caller=issuer)
     secret = make()
+    acts_as = actor_of_project(command.actor, project=command.project)
     token = ApiToken(
         id=tx.new_id(),
         token_hash=hash_of(secret),
@@ -59,6 +62,8 @@ async def issue_token(
         revoked_by=None,
         last_used_at=None,
         sequence=1,
+        stands_for=stands_for(acts_as, issuer=issuer),
+        issuers=(issuer.actor, *issuer.issuers),
     )
     await store.insert_token(tx.connection, token)
     await tx.append_fact(ACCESS, token.document(), key=token.key, sequence=token.sequence)
@@ -67,7 +72,7 @@ async def issue_token(
         action="api_token.issued",
         subject=f"access/tokens/{token.id}",
         after={
-            "actor": token.actor,
+            "actor": acts_as,
             "project": token.project,
             "roles": list(token.roles),
             "scopes": None if token.scopes is None else list(token.scopes),
@@ -75,6 +80,19 @@ async def issue_token(
         },
     )
     return token, secret
+
+
+def managed_projects(manager: Principal, project: str | None) -> frozenset[str] | None:
+    """Whose tokens and keys to list: those of `project`, or of all that the manager manages; None for everyone's.
+
+    Raises ForbiddenError when the manager does not manage access in `project`.
+    """
+    if project is not None:
+        manager.refuse_unless_may(Permission.ACCESS_MANAGE, project)
+        return frozenset({project})
+    if manager.may(Permission.ACCESS_MANAGE, ALL_PROJECTS):
+        return None
+    return frozenset(each for each in manager.roles if manager.may(Permission.ACCESS_MANAGE, each))
 
 
 async def get_manageable_token(
@@ -105,7 +123,7 @@ async def revoke_token(tx: Transaction, token_id: UUID, *, manager: Principal) -
         action="api_token.revoked",
         subject=f"access/tokens/{revoked.id}",
         before={"revoked": False},
-        after={"revoked": True, "actor": revoked.actor},
+        after={"revoked": True, "actor": revoked.document().qualified_actor},
     )
     return revoked
 

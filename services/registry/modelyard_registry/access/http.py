@@ -8,7 +8,6 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi import Request as HttpRequest
 from modelyard_events.access import ProjectScope
 from modelyard_events.values import Moment
-from modelyard_runtime.permissions import ALL_PROJECTS
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from modelyard_registry.access import store
@@ -18,6 +17,7 @@ from modelyard_registry.access.handlers import (
     audited_project,
     get_manageable_token,
     issue_token,
+    managed_projects,
     revoke_token,
     set_grant,
 )
@@ -42,7 +42,7 @@ from modelyard_registry.projects.known import refuse_unknown_project
 from modelyard_registry.transactions import Transaction
 
 Actor = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:+-]{0,199}$")]
-"""A person or machine, as audit entries name it."""
+"""A person or machine, by its name within a project, or as an identity provider vouches for it."""
 
 TokenId = Annotated[UUID, Path(description="The token's id, not the token.")]
 
@@ -87,12 +87,16 @@ class NewApiToken(Request):
 
 
 class ApiTokenDocument(BaseModel):
-    """A token as people may see it: `ending` are its last letters. `last_used_at` is right to the hour."""
+    """A token as people may see it: `ending` are its last letters. `last_used_at` is right to the hour.
+
+    `acts_as` is the actor that audit entries and approvals name: the name with the project that gave it out.
+    """
 
     token_id: str
     ending: str
     actor: str
     project: str
+    acts_as: str
     roles: list[Role]
     scopes: list[Permission] | None
     description: str | None
@@ -174,17 +178,21 @@ async def post_token(body: NewApiToken, call: Caller) -> Response:
 )
 async def get_tokens(
     call: Caller,
-    project: Annotated[ProjectScope, Query(description="Whose tokens; `*`: those for all projects.")] = ALL_PROJECTS,
+    project: Annotated[
+        ProjectScope | None,
+        Query(description="Whose tokens; `*`: those for all projects. By default all that the caller manages."),
+    ] = None,
     page_size: PageSize = PAGE_SIZE,
     page_token: PageToken = None,
 ) -> ApiTokenPage:
     """Expired and revoked ones, too. The tokens themselves are shown nowhere."""
-    call.principal.refuse_unless_may(Permission.ACCESS_MANAGE, project)
+    projects = managed_projects(call.principal, project)
     position = decode_page_token(page_token, shape=(UUID,))
     async with call.services.database.reading() as connection:
-        await refuse_unknown_project(connection, project, caller=call.principal)
+        if project is not None:
+            await refuse_unknown_project(connection, project, caller=call.principal)
         found = await store.list_tokens(
-            connection, project=project, before=position[0] if position else None, limit=page_size + 1
+            connection, projects=projects, before=position[0] if position else None, limit=page_size + 1
         )
     page = found[:page_size]
     return ApiTokenPage(
@@ -258,7 +266,9 @@ async def get_grants(
     dependencies=[requires(Permission.ACCESS_MANAGE)],
 )
 async def put_grant(project: Project, actor: Actor, body: NewGrant, call: Caller) -> Response:
-    """Replaces the roles that the actor had here. They count for whoever an identity provider says the actor is."""
+    """Replaces the roles that the actor had here. They count for whoever an identity provider says the actor is, as
+    in `corp:alice`; they add nothing to API tokens, which carry their own roles.
+    """
 
     async def work(tx: Transaction) -> Answer:
         grant = await set_grant(tx, project=project, actor=actor, roles=frozenset(body.roles), giver=call.principal)
@@ -274,6 +284,7 @@ def _document(token: ApiToken) -> ApiTokenDocument:
         ending=token.ending,
         actor=token.actor,
         project=token.project,
+        acts_as=token.document().qualified_actor,
         roles=list(token.roles),
         scopes=None if token.scopes is None else list(token.scopes),
         description=token.description,

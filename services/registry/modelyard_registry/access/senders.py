@@ -73,7 +73,7 @@ def recorded_senders(
         event = refused.received.event
         await refusals.note(
             refused_event(
-                actor=refused.key.actor,
+                actor=refused.key.qualified_actor,
                 permission=PERMISSIONS[refused.topic.name],
                 project=project_of(event) or audited_project(refused.key.project),
                 subject=f"access/signing-keys/{refused.key.key_id}",

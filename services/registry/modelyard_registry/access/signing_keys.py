@@ -10,6 +10,7 @@ from datetime import datetime
 
 from modelyard_events.access import SigningKeyChanged
 from modelyard_events.topics import ENTITY_CHANGES, TRAINING_RUNS
+from modelyard_runtime.ed25519 import why_unusable
 from modelyard_runtime.permissions import ALL_PROJECTS, Permission
 from modelyard_runtime.principals import Principal
 from modelyard_runtime.problems import ConflictError, InvalidRequestError, NotFoundError
@@ -21,11 +22,6 @@ PERMISSIONS: Mapping[str, Permission] = {
     ENTITY_CHANGES.name: Permission.ENTITIES_CHANGE,
 }
 """What an event on each ingest topic does, as the permission that does it by HTTP."""
-
-PUBLIC_KEY_BYTES = 32
-_FIELD = 2**255 - 19
-_OF_ORDER_8 = 2707385501144840649318225287225658788936804267575313519463743609750303402022
-_SMALL_ORDER_Y = frozenset({0, 1, _OF_ORDER_8, _FIELD - _OF_ORDER_8, _FIELD - 1, _FIELD, _FIELD + 1})
 
 
 class SigningKeyNotFoundError(NotFoundError):
@@ -60,9 +56,10 @@ def refuse_unless_registrable(command: RegisterSigningKey, *, manager: Principal
             f"expires_at must lie in the future, at most {LIFETIME_MAX.days} days ahead.",
             fix="Give a nearer moment, and register a new key before that one ends.",
         )
-    if is_weak(command.public_key):
+    unusable = why_unusable(command.public_key)
+    if unusable is not None:
         raise InvalidRequestError(
-            "public_key is a point of small order: anyone can make signatures that fit it.",
+            f"public_key is {unusable}.",
             fix="Generate the pair with an Ed25519 library, and send the 32 bytes of its public key in base64.",
         )
     if ENTITY_CHANGES.name in command.topics and command.tenants is None and command.project != ALL_PROJECTS:
@@ -71,12 +68,6 @@ def refuse_unless_registrable(command: RegisterSigningKey, *, manager: Principal
             fix="Name the tenants, or register the key for the project `*`.",
         )
     refuse_more_than_own((PERMISSIONS[each] for each in command.topics), project=command.project, giver=manager)
-
-
-def is_weak(public_key: bytes) -> bool:
-    """Whether a public key is one of the few points whose signatures anyone can make (order 1, 2, 4 or 8)."""
-    # The highest bit is the sign of x; y alone tells the order here.
-    return int.from_bytes(public_key, "little") % 2**255 in _SMALL_ORDER_Y
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

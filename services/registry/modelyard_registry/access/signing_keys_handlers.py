@@ -55,7 +55,7 @@ async def register_signing_key(tx: Transaction, command: RegisterSigningKey, *, 
         action="signing_key.registered",
         subject=key.subject,
         after={
-            "actor": key.actor,
+            "actor": key.document().qualified_actor,
             "project": key.project,
             "topics": list(key.topics),
             "tenants": None if key.tenants is None else list(key.tenants),
@@ -95,6 +95,6 @@ async def revoke_signing_key(tx: Transaction, key_id: UUID, *, manager: Principa
         action="signing_key.revoked",
         subject=revoked.subject,
         before={"revoked": False},
-        after={"revoked": True, "actor": revoked.actor},
+        after={"revoked": True, "actor": revoked.document().qualified_actor},
     )
     return revoked

@@ -9,14 +9,14 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Response
 from modelyard_events.access import ProjectScope
 from modelyard_events.values import Moment, Slug
-from modelyard_runtime.permissions import ALL_PROJECTS
+from modelyard_runtime.ed25519 import PUBLIC_KEY_BYTES
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from modelyard_registry.access import signing_keys_store as store
-from modelyard_registry.access.handlers import audited_project
+from modelyard_registry.access.handlers import audited_project, managed_projects
 from modelyard_registry.access.http import Actor
 from modelyard_registry.access.permissions import Permission
-from modelyard_registry.access.signing_keys import PUBLIC_KEY_BYTES, RegisterSigningKey, SigningKey
+from modelyard_registry.access.signing_keys import RegisterSigningKey, SigningKey
 from modelyard_registry.access.signing_keys_handlers import (
     get_manageable_key,
     register_signing_key,
@@ -106,6 +106,7 @@ class SigningKeyDocument(BaseModel):
     public_key: str
     actor: str
     project: str
+    acts_as: str
     topics: list[str]
     tenants: list[str] | None
     description: str | None
@@ -157,17 +158,21 @@ async def post_signing_key(body: NewSigningKey, call: Caller) -> Response:
 )
 async def get_signing_keys(
     call: Caller,
-    project: Annotated[ProjectScope, Query(description="Whose keys; `*`: those for all projects.")] = ALL_PROJECTS,
+    project: Annotated[
+        ProjectScope | None,
+        Query(description="Whose keys; `*`: those for all projects. By default all that the caller manages."),
+    ] = None,
     page_size: PageSize = PAGE_SIZE,
     page_token: PageToken = None,
 ) -> SigningKeyPage:
     """Expired and revoked ones, too."""
-    call.principal.refuse_unless_may(Permission.ACCESS_MANAGE, project)
+    projects = managed_projects(call.principal, project)
     position = decode_page_token(page_token, shape=(UUID,))
     async with call.services.database.reading() as connection:
-        await refuse_unknown_project(connection, project, caller=call.principal)
+        if project is not None:
+            await refuse_unknown_project(connection, project, caller=call.principal)
         found = await store.list_keys(
-            connection, project=project, before=position[0] if position else None, limit=page_size + 1
+            connection, projects=projects, before=position[0] if position else None, limit=page_size + 1
         )
     page = found[:page_size]
     return SigningKeyPage(
@@ -219,6 +224,7 @@ def _document(key: SigningKey) -> SigningKeyDocument:
         public_key=key.public_key_text,
         actor=key.actor,
         project=key.project,
+        acts_as=key.document().qualified_actor,
         topics=list(key.topics),
         tenants=None if key.tenants is None else list(key.tenants),
         description=key.description,

@@ -1,5 +1,6 @@
 """Signing keys in PostgreSQL."""
 
+from collections.abc import Collection
 from uuid import UUID
 
 import asyncpg
@@ -24,7 +25,7 @@ GET_KEY = f"SELECT {_COLUMNS} FROM signing_keys WHERE id = $1"
 
 LIST_KEYS = f"""
 SELECT {_COLUMNS} FROM signing_keys
-WHERE project = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"""
+WHERE ($1::text[] IS NULL OR project = ANY ($1)) AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3"""
 
 
 async def insert_key(connection: Connection, key: SigningKey) -> bool:
@@ -64,9 +65,12 @@ async def find_key(connection: Connection, key_id: UUID, *, lock: bool = False) 
     return None if row is None else _key(row)
 
 
-async def list_keys(connection: Connection, *, project: str, before: UUID | None, limit: int) -> list[SigningKey]:
-    """The keys of a project (`*`: those for all projects), newest first."""
-    return [_key(row) for row in await connection.fetch(LIST_KEYS, project, before, limit)]
+async def list_keys(
+    connection: Connection, *, projects: Collection[str] | None, before: UUID | None, limit: int
+) -> list[SigningKey]:
+    """The keys of these projects (`*`: those for all projects), newest first; None asks for all that there are."""
+    chosen = None if projects is None else list(projects)
+    return [_key(row) for row in await connection.fetch(LIST_KEYS, chosen, before, limit)]
 
 
 def _key(row: asyncpg.Record) -> SigningKey:

@@ -1,6 +1,6 @@
 """API tokens and role grants in PostgreSQL."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,12 +12,13 @@ from modelyard_registry.access.domain import ApiToken, Grant
 from modelyard_registry.database import Connection
 
 _COLUMNS = """id::text, token_hash, ending, actor, project, roles, scopes, description, created_at, created_by,
-    expires_at, revoked_at, revoked_by, last_used_at, sequence"""
+    expires_at, revoked_at, revoked_by, last_used_at, sequence, stands_for, issuers"""
 
 INSERT_TOKEN = """
 INSERT INTO api_tokens (
-    id, token_hash, ending, actor, project, roles, scopes, description, created_at, created_by, expires_at, document
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"""
+    id, token_hash, ending, actor, project, roles, scopes, description, created_at, created_by, expires_at, document,
+    stands_for, issuers
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"""
 
 REVOKE_TOKEN = """
 UPDATE api_tokens SET revoked_at = $2, revoked_by = $3, sequence = $4, document = $5 WHERE id = $1"""
@@ -30,7 +31,12 @@ GET_TOKEN = f"SELECT {_COLUMNS} FROM api_tokens WHERE id = $1"
 
 LIST_TOKENS = f"""
 SELECT {_COLUMNS} FROM api_tokens
-WHERE project = $1 AND id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') ORDER BY id DESC LIMIT $3"""
+WHERE project = ANY ($1::text[]) AND id < coalesce($2::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+ORDER BY id DESC LIMIT $3"""
+
+LIST_ALL_TOKENS = f"""
+SELECT {_COLUMNS} FROM api_tokens
+WHERE id < coalesce($1::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') ORDER BY id DESC LIMIT $2"""
 
 TOUCH_TOKEN = """
 UPDATE api_tokens SET last_used_at = $2
@@ -75,6 +81,8 @@ async def insert_token(connection: Connection, token: ApiToken) -> None:
         token.created_by,
         token.expires_at,
         token.document().model_dump(mode="json"),
+        token.stands_for,
+        list(token.issuers),
     )
 
 
@@ -100,9 +108,13 @@ async def find_token(connection: Connection, token_id: UUID, *, lock: bool = Fal
     return _found(await connection.fetchrow(LOCK_TOKEN if lock else GET_TOKEN, token_id))
 
 
-async def list_tokens(connection: Connection, *, project: str, before: UUID | None, limit: int) -> list[ApiToken]:
-    """The tokens of a project (`*`: those for all projects), newest first."""
-    return [_token(row) for row in await connection.fetch(LIST_TOKENS, project, before, limit)]
+async def list_tokens(
+    connection: Connection, *, projects: Collection[str] | None, before: UUID | None, limit: int
+) -> list[ApiToken]:
+    """The tokens of these projects (`*`: those for all projects), newest first; None asks for all that there are."""
+    if projects is None:
+        return [_token(row) for row in await connection.fetch(LIST_ALL_TOKENS, before, limit)]
+    return [_token(row) for row in await connection.fetch(LIST_TOKENS, list(projects), before, limit)]
 
 
 async def note_use(connection: Connection, token_id: str, *, now: datetime) -> None:
@@ -157,7 +169,12 @@ def _token(row: asyncpg.Record) -> ApiToken:
     values: dict[str, Any] = dict(row)
     scopes = values.pop("scopes")
     return ApiToken(
-        **{**values, "token_hash": bytes(values["token_hash"]), "roles": _roles(values["roles"])},
+        **{
+            **values,
+            "token_hash": bytes(values["token_hash"]),
+            "roles": _roles(values["roles"]),
+            "issuers": tuple(values["issuers"]),
+        },
         scopes=None if scopes is None else tuple(Permission(each) for each in scopes if each in set(Permission)),
     )
 

@@ -10,9 +10,9 @@ from urllib.parse import quote
 
 from modelyard_events.envelope import Envelope
 from modelyard_events.invalidations import EntityPurged
+from modelyard_events.limits import ACTOR_CHARS_MAX
 from modelyard_events.refusals import AccessRefused
 
-ACTOR_CHARS_MAX = 200
 REPORTERS = frozenset({"router", "cache_invalidator"})
 """The services that the broker lets write these facts."""
 

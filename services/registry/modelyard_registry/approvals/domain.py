@@ -12,6 +12,7 @@ from uuid import UUID
 
 from modelyard_events.values import Endpoint, Stage
 from modelyard_runtime.permissions import Role
+from modelyard_runtime.principals import Identity
 from modelyard_runtime.problems import ConflictError
 
 from modelyard_registry.approvals.bound import Bound
@@ -78,6 +79,13 @@ class Decision:
     kind: DecisionKind
     comment: str | None
     decided_at: datetime
+    decider: Identity | None = None
+    """Who stood behind the actor then."""
+
+    @property
+    def who(self) -> Identity:
+        """Who decided, and who stood behind them."""
+        return self.decider or Identity(actor=self.actor, stands_for=self.actor)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +132,13 @@ class TransitionRequest:
     decisions: tuple[Decision, ...] = ()
     deployment: ProposedDeployment | None = None
     revision: int = 1
+    requester: Identity | None = None
+    """Who stood behind the one who asked."""
+
+    @property
+    def asked_by(self) -> Identity:
+        """Who asked, and who stood behind them."""
+        return self.requester or Identity(actor=self.requested_by, stands_for=self.requested_by)
 
     @property
     def subject(self) -> str:
@@ -152,23 +167,25 @@ def refuse_closed(request: TransitionRequest, *, now: datetime) -> None:
 
 
 def decide_approval(
-    request: TransitionRequest, *, actor: str, roles: Collection[Role], lapsed: Collection[str], now: datetime
+    request: TransitionRequest, *, who: Identity, roles: Collection[Role], lapsed: Collection[str], now: datetime
 ) -> RequestState:
-    """Where the request stands once `actor` has agreed: `pending` or `approved`.
+    """Where the request stands once somebody has agreed: `pending` or `approved`.
 
-    `roles` are the actor's own; `lapsed` the earlier approvers who may not agree any more. Raises
+    `roles` are their own; `lapsed` the earlier approvers who may not agree any more. Raises
     RequestClosedError, SelfApprovalError, ApproverRoleMissingError or AlreadyDecidedError.
     """
     refuse_closed(request, now=now)
-    _refuse_decision_of(request, actor=actor, roles=roles)
+    _refuse_decision_of(request, who=who, roles=roles)
     count = 1 + sum(approval.actor not in lapsed for approval in request.approvals)
     return RequestState.APPROVED if count >= request.approvals_needed else RequestState.PENDING
 
 
-def decide_rejection(request: TransitionRequest, *, actor: str, roles: Collection[Role], now: datetime) -> RequestState:
+def decide_rejection(
+    request: TransitionRequest, *, who: Identity, roles: Collection[Role], now: datetime
+) -> RequestState:
     """The request is over when one approver says no. Raises as `decide_approval` does."""
     refuse_closed(request, now=now)
-    _refuse_decision_of(request, actor=actor, roles=roles)
+    _refuse_decision_of(request, who=who, roles=roles)
     return RequestState.REJECTED
 
 
@@ -206,14 +223,35 @@ def is_approver(roles: Collection[Role], role: Role) -> bool:
     return role in roles or Role.ADMIN in roles
 
 
-def _refuse_decision_of(request: TransitionRequest, *, actor: str, roles: Collection[Role]) -> None:
+def _refuse_decision_of(request: TransitionRequest, *, who: Identity, roles: Collection[Role]) -> None:
+    actor = who.actor
     if actor == request.requested_by:
         raise SelfApprovalError(f"{actor} made the request.", fix="Ask somebody else; you can withdraw it.")
+    if who.may_be(request.asked_by):
+        raise SelfApprovalError(
+            f"{actor} and {request.requested_by}, who made the request, may be one person: {_why_one(who)}.",
+            fix=_ANOTHER_PERSON,
+        )
     if not is_approver(roles, request.role):
         raise ApproverRoleMissingError(
             f"{actor} has not the role {request.role} in the project {request.project}.",
             fix=f"Ask somebody with the role {request.role}.",
             role=request.role,
         )
-    if any(decision.actor == actor for decision in request.decisions):
-        raise AlreadyDecidedError(f"{actor} has decided about this request already.", fix="Ask somebody else.")
+    for decision in request.decisions:
+        if decision.actor == actor:
+            raise AlreadyDecidedError(f"{actor} has decided about this request already.", fix="Ask somebody else.")
+        if who.may_be(decision.who):
+            raise AlreadyDecidedError(
+                f"{actor} and {decision.actor}, who has decided already, may be one person: {_why_one(who)}.",
+                fix=_ANOTHER_PERSON,
+            )
+
+
+_ANOTHER_PERSON = "Ask somebody whose token the operators gave out, or whom an identity provider vouches for."
+
+
+def _why_one(who: Identity) -> str:
+    if who.stands_for != who.actor:
+        return f"the token of {who.actor} was given out by {who.stands_for}"
+    return "one of them gave out the token of the other"

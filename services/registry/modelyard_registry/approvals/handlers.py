@@ -63,7 +63,7 @@ async def approve(tx: Transaction, command: Judge) -> TransitionRequest:
     lapsed = await lapsed_approvers(tx, request, command.roles_of)
     state = decide_approval(
         request,
-        actor=actor,
+        who=tx.context.who,
         roles=await command.roles_of(tx, actor, request.project) or frozenset(),
         lapsed=lapsed,
         now=tx.now,
@@ -81,9 +81,18 @@ async def reject(tx: Transaction, command: Judge) -> TransitionRequest:
     request, _ = await _load(tx, command)
     actor = tx.context.actor
     state = decide_rejection(
-        request, actor=actor, roles=await command.roles_of(tx, actor, request.project) or frozenset(), now=tx.now
+        request,
+        who=tx.context.who,
+        roles=await command.roles_of(tx, actor, request.project) or frozenset(),
+        now=tx.now,
     )
-    decision = Decision(actor=actor, kind=DecisionKind.REJECTION, comment=command.comment, decided_at=tx.now)
+    decision = Decision(
+        actor=actor,
+        kind=DecisionKind.REJECTION,
+        comment=command.comment,
+        decided_at=tx.now,
+        decider=tx.context.who,
+    )
     await store.insert_decision(tx.connection, decision, request_id=request.id)
     return await end_request(tx, request, state, comment=command.comment)
 
@@ -148,7 +157,13 @@ async def _refuse_stale(tx: Transaction, request: TransitionRequest) -> None:
 async def _record_approval(
     tx: Transaction, request: TransitionRequest, state: RequestState, *, comment: str | None
 ) -> TransitionRequest:
-    decision = Decision(actor=tx.context.actor, kind=DecisionKind.APPROVAL, comment=comment, decided_at=tx.now)
+    decision = Decision(
+        actor=tx.context.actor,
+        kind=DecisionKind.APPROVAL,
+        comment=comment,
+        decided_at=tx.now,
+        decider=tx.context.who,
+    )
     await store.insert_decision(tx.connection, decision, request_id=request.id)
     await store.save_state(tx.connection, request, state)
     approved = replace(request, state=state, decisions=(*request.decisions, decision))

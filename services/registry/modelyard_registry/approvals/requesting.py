@@ -179,6 +179,7 @@ def _new_request(tx: Transaction, situation: Situation, asked: _Asked, *, bound:
         verdicts=tuple(verdict.document() for verdict in asked.verdicts),
         requested_at=tx.now,
         requested_by=tx.context.actor,
+        requester=tx.context.who,
         expires_at=tx.now + asked.rule.expires_after,
         deployment=asked.deployment,
     )

@@ -1,7 +1,7 @@
 """Transition requests and the decisions about them, in PostgreSQL."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 from modelyard_events.values import Endpoint, Stage
 from modelyard_runtime.permissions import Role
+from modelyard_runtime.principals import Identity
 from modelyard_runtime.problems import NotFoundError
 
 from modelyard_registry.approvals.bound import Bound
@@ -25,7 +26,7 @@ from modelyard_registry.policies.domain import Apply
 _REQUESTS = """
 SELECT r.id, r.project, r.registered_model_id, r.version_id, m.name AS model, v.number, r.from_stage, r.to_stage,
        r.replaces, r.reason, r.state, r.approvals_needed, r.role, r.apply, r.bound, r.verdicts, r.requested_at,
-       r.requested_by, r.expires_at, r.ended_at, r.ended_by, r.end_comment, r.deployment, r.revision
+       r.requested_by, r.expires_at, r.ended_at, r.ended_by, r.end_comment, r.deployment, r.revision, r.requester
 FROM transition_requests r
 JOIN registered_models m ON m.id = r.registered_model_id
 JOIN model_versions v ON v.id = r.version_id
@@ -33,8 +34,8 @@ JOIN model_versions v ON v.id = r.version_id
 INSERT_REQUEST = """
 INSERT INTO transition_requests (
     id, project, registered_model_id, version_id, from_stage, to_stage, replaces, reason, state, approvals_needed,
-    role, apply, bound, verdicts, requested_at, requested_by, expires_at, deployment
-) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+    role, apply, bound, verdicts, requested_at, requested_by, expires_at, deployment, requester
+) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
 """
 FIND_REQUEST = f"{_REQUESTS} WHERE r.project = $1 AND r.id = $2"
 FIND_OPEN = f"{_REQUESTS} WHERE r.version_id = $1 AND r.to_stage = $2 AND r.state IN ('pending', 'approved')"
@@ -52,11 +53,12 @@ LIST_DUE = f"""
 {_REQUESTS} WHERE r.state IN ('pending', 'approved') AND r.expires_at <= $1 ORDER BY r.expires_at LIMIT $2
 """
 LIST_DECISIONS = """
-SELECT request_id, actor, decision, comment, decided_at FROM transition_decisions
+SELECT request_id, actor, decision, comment, decided_at, decider FROM transition_decisions
 WHERE request_id = ANY($1) ORDER BY decided_at, actor
 """
 INSERT_DECISION = """
-INSERT INTO transition_decisions (request_id, actor, decision, comment, decided_at) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO transition_decisions (request_id, actor, decision, comment, decided_at, decider)
+VALUES ($1, $2, $3, $4, $5, $6)
 """
 SAVE_STATE = """
 UPDATE transition_requests SET state = $2, ended_at = $3, ended_by = $4, end_comment = $5, revision = revision + 1
@@ -101,6 +103,7 @@ async def insert_request(connection: Connection, request: TransitionRequest) -> 
         request.requested_by,
         request.expires_at,
         None if request.deployment is None else request.deployment.document(),
+        None if request.requester is None else asdict(request.requester),
     )
 
 
@@ -149,7 +152,13 @@ async def list_due(connection: Connection, *, now: datetime, limit: int) -> Sequ
 async def insert_decision(connection: Connection, decision: Decision, *, request_id: UUID) -> None:
     """Write what an approver said; the caller holds the model's lock."""
     await connection.execute(
-        INSERT_DECISION, request_id, decision.actor, decision.kind, decision.comment, decision.decided_at
+        INSERT_DECISION,
+        request_id,
+        decision.actor,
+        decision.kind,
+        decision.comment,
+        decision.decided_at,
+        None if decision.decider is None else asdict(decision.decider),
     )
 
 
@@ -176,9 +185,14 @@ async def _with_decisions(connection: Connection, rows: Sequence[asyncpg.Record]
             kind=DecisionKind(row["decision"]),
             comment=row["comment"],
             decided_at=row["decided_at"],
+            decider=_identity_of(row["decider"]),
         )
         decisions[row["request_id"]].append(decision)
     return [_request_of(row, decisions=tuple(decisions[row["id"]])) for row in rows]
+
+
+def _identity_of(document: dict[str, Any] | None) -> Identity | None:
+    return None if document is None else Identity(**{**document, "issuers": tuple(document["issuers"])})
 
 
 def _request_of(row: asyncpg.Record, *, decisions: tuple[Decision, ...]) -> TransitionRequest:
@@ -190,6 +204,7 @@ def _request_of(row: asyncpg.Record, *, decisions: tuple[Decision, ...]) -> Tran
     values["apply"] = Apply(values["apply"])
     values["bound"] = Bound(**values["bound"])
     values["verdicts"] = tuple(values["verdicts"])
+    values["requester"] = _identity_of(values["requester"])
     proposed = values["deployment"]
     values["deployment"] = proposed and ProposedDeployment(
         endpoint=Endpoint.model_validate(proposed["endpoint"]), health=proposed["health"]

@@ -9,6 +9,7 @@ from typing import Annotated
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from modelyard_events.values import Slug
+from modelyard_runtime.ed25519 import PUBLIC_KEY_BYTES, why_unusable
 from pydantic import AfterValidator, StringConstraints
 
 from modelyard_registry.gates.rules import Part
@@ -20,14 +21,15 @@ SIGNATURE_BYTES = 64
 SIGNATURE_FILE_BYTES_MAX = 1_000
 """What is longer is no signature, raw or in base64."""
 
-PUBLIC_KEY_BYTES = 32
-
 
 def _usable(public_key: str) -> str:
     try:
-        Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key, validate=True))
+        raw = base64.b64decode(public_key, validate=True)
     except ValueError:
         raise ValueError(f"must be the {PUBLIC_KEY_BYTES} bytes of an Ed25519 public key in base64") from None
+    unusable = why_unusable(raw)
+    if unusable is not None:
+        raise ValueError(f"{public_key} is {unusable}")
     return public_key
 
 

@@ -153,7 +153,8 @@ async def test_whoever_signed_is_the_sender_also_on_a_topic_that_is_open() -> No
     signer = a_signer("key-1")
     key = a_key(public_key=signer.public_key)
 
-    assert await proved(a_record(signer), keys=[key]) == (Sender(actor="nightly", key_id="key-1"), [])
+    assert await proved(a_record(signer), keys=[key]) == (Sender(actor=key.qualified_actor, key_id="key-1"), [])
+    assert key.qualified_actor == f"{key.project}/nightly"
     assert await proved(a_record(None), keys=[key], open_to="*") == (None, [])
     assert await proved(a_record(None), keys=[key]) == (SenderUnprovedError, [])
     refusal, _ = await proved(a_record(a_signer("key-1")), keys=[key], open_to="*")

@@ -183,6 +183,7 @@ def _archive(name: str, entries: Callable[..., Iterable[Entry]], source: Source,
     budget.depth -= 1
     parts: dict[str, Inspection] = {}
     findings: list[Finding] = []
+    found_in_parts = 0
     for entry in entries(source, budget=budget):
         fault = name_fault(entry.path) if entry.source is not None else None
         if fault is not None:
@@ -191,7 +192,8 @@ def _archive(name: str, entries: Callable[..., Iterable[Entry]], source: Source,
             findings.append(Finding.of(entry.path, entry.why or "It cannot be looked at.", is_pickle=True))
         else:
             parts[entry.path] = judged_by_name(entry.path, inspect(entry.source, budget=budget))
-        if len(findings) + sum(len(part.findings) for part in parts.values()) >= FINDINGS_MAX:
+            found_in_parts += len(parts[entry.path].findings)
+        if len(findings) + found_in_parts >= FINDINGS_MAX:
             findings.append(Finding.of("", "There may be more: the rest was not looked at."))
             break
     budget.depth += 1
