@@ -153,14 +153,14 @@ async def test_a_purge_by_hand_is_on_record_once_and_those_of_systems_of_record_
         key = f"{tenant}/loan/{entity_id}"
         await registry_world.say(CACHE_INVALIDATIONS, event, source="/modelyard/cache-invalidator", key=key)
 
-    await purge("a\x00b", caused_by=cause, actor="ann")
-    await purge("a\x00b", caused_by=cause, actor="ann")
-    await purge("a\x00b", caused_by=new_uuid7(), actor=None)
-    await purge("a\x00b", caused_by=(last := new_uuid7()), actor="bea")
+    await purge("a é", caused_by=cause, actor="ann")
+    await purge("a é", caused_by=cause, actor="ann")
+    await purge("a é", caused_by=new_uuid7(), actor=None)
+    await purge("a é", caused_by=(last := new_uuid7()), actor="bea")
 
     async def of_tenant() -> list[dict[str, Any]]:
         found = await entries(registry_world, "entity.purged", project="default")
-        return [each for each in found if each["subject"] == f"entities/{tenant}/loan/a%00b"]
+        return [each for each in found if each["subject"] == f"entities/{tenant}/loan/a%20%C3%A9"]
 
     async def has_last() -> bool:
         return any(each["after"]["caused_by"] == last for each in await of_tenant())
