@@ -28,8 +28,12 @@ class PublishFailedError(TransientError):
     """The broker did not acknowledge the event in time. It may have been stored all the same."""
 
 
+class PublishUnclearError(Exception):
+    """The broker did not take the event and did not say why: worth a few more attempts, and not endless ones."""
+
+
 class EventTooLargeError(PermanentError):
-    """The event is larger than the broker accepts."""
+    """The event is larger than a broker takes, or this one refused it for ever."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, reason="event_too_large")

@@ -6,12 +6,12 @@ Each offered fact gets the next number of its source before anything is dropped,
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import count
+from typing import Any, Protocol
 
 import structlog
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from modelyard_events.codec import Record, encode
 from modelyard_events.envelope import Envelope
@@ -22,11 +22,25 @@ from modelyard_runtime.clock import Clock
 from modelyard_runtime.consume.metrics import FACTS_DROPPED, FACTS_PUBLISHED, FACTS_WAITING
 from modelyard_runtime.health import HealthCheck
 from modelyard_runtime.ids import NewId
+from modelyard_runtime.replaceable_producer import REFUSALS, UNCLEAR
 
 log = structlog.get_logger()
 
 _Fact = tuple[Topic, Event, str, datetime, int]
 _Encoded = tuple[str, str, Record]
+
+UNCLEAR_MAX = 5
+"""So often a fact is sent alone that the broker does not take without saying why; then it is dropped."""
+
+
+class Sends(Protocol):
+    """The producer that a queue empties into."""
+
+    async def send(
+        self, topic: str, value: bytes | None, /, *, key: bytes | None, headers: Sequence[tuple[str, bytes | None]]
+    ) -> "asyncio.Future[Any]":
+        """Hand a record over; the future is its acknowledgement. Raises KafkaError."""
+        ...
 
 
 class FactQueue:
@@ -40,7 +54,7 @@ class FactQueue:
 
     def __init__(
         self,
-        producer: AIOKafkaProducer,
+        producer: Sends,
         *,
         source: str,
         prefix: str,
@@ -141,12 +155,9 @@ class FactQueue:
     async def _send(self, facts: list[_Encoded]) -> list[_Encoded]:
         """Send the facts in order; returns those that must be sent again, in order."""
         acks: list[asyncio.Future[object]] = []
-        for topic, _, record in facts:
+        for fact in facts:
             try:
-                ack = await self._producer.send(topic, key=record.key, value=record.value, headers=list(record.headers))
-            except MessageSizeTooLargeError as error:
-                ack = asyncio.get_running_loop().create_future()
-                ack.set_exception(error)
+                ack = await self._hand_over(fact)
             except KafkaError as error:
                 # No metadata, or the producer's buffer is full: the rest would fare no better.
                 log.warning("facts_not_sent", source=self._source, error=f"{type(error).__name__}: {error}")
@@ -155,14 +166,40 @@ class FactQueue:
         results = await asyncio.gather(*acks, return_exceptions=True)
         again: list[_Encoded] = []
         for fact, result in zip(facts, results, strict=False):
-            if isinstance(result, MessageSizeTooLargeError):
-                self._drop(fact[1])
-                log.error("fact_too_large", source=self._source, event_type=fact[1])
+            if isinstance(result, (*REFUSALS, *UNCLEAR)):
+                again += await self._send_alone(fact)
             elif isinstance(result, BaseException):
                 again.append(fact)
             else:
                 FACTS_PUBLISHED.labels(fact[1]).inc()
         return again + facts[len(acks) :]
+
+    async def _send_alone(self, fact: _Encoded) -> list[_Encoded]:
+        """Send a fact of a batch that was refused: is it the one? Returns it if it must be sent again."""
+        for _ in range(UNCLEAR_MAX):
+            try:
+                await (await self._hand_over(fact))
+            except REFUSALS:
+                break
+            except UNCLEAR:
+                await asyncio.sleep(self._retry_wait_s)
+                continue
+            except KafkaError:
+                return [fact]
+            FACTS_PUBLISHED.labels(fact[1]).inc()
+            return []
+        self._drop(fact[1])
+        log.error("fact_refused", source=self._source, event_type=fact[1])
+        return []
+
+    async def _hand_over(self, fact: _Encoded) -> "asyncio.Future[object]":
+        topic, _, record = fact
+        try:
+            return await self._producer.send(topic, record.value, key=record.key, headers=list(record.headers))
+        except MessageSizeTooLargeError as error:
+            refused: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+            refused.set_exception(error)
+            return refused
 
     def _drop(self, event_type: str) -> None:
         self._dropped += 1

@@ -5,20 +5,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError
 from modelyard_events.codec import encode
 from modelyard_events.envelope import Envelope
 from modelyard_events.event import Event
+from modelyard_events.limits import RECORD_BYTES_MAX
+from modelyard_events.record import Record, batch_bytes
 from modelyard_events.topics import Topic
 
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.consume.dead_letters import DeadLetters
-from modelyard_runtime.errors import EventTooLargeError, PublishFailedError
+from modelyard_runtime.errors import EventTooLargeError, PublishFailedError, PublishUnclearError
 from modelyard_runtime.fact_queue import FactQueue
 from modelyard_runtime.ids import NewId
 from modelyard_runtime.kafka_connection import KafkaConnection
+from modelyard_runtime.replaceable_producer import REFUSALS, UNCLEAR, ReplaceableProducer
 
-__all__ = ["DeadLetters", "FactQueue", "Publication", "Publisher", "build_producer"]
+__all__ = ["DeadLetters", "FactQueue", "Publication", "Publisher", "build_producer", "build_single_producer"]
 
 REQUEST_BYTES_MAX = 2 * 1_024 * 1_024
 """Twice what a topic takes by default, so that the largest record still fits with a dead letter's headers."""
@@ -34,12 +37,38 @@ def build_producer(
     request_timeout_ms: int = 30_000,
     retry_backoff_ms: int = 100,
     metadata_age_ms_max: int = 60_000,
-) -> AIOKafkaProducer:
-    """A producer that is idempotent and waits for all replicas. Whoever builds it starts and stops it.
+) -> ReplaceableProducer:
+    """A producer that is idempotent, waits for all replicas, and goes on after a refusal.
 
-    Needs a running event loop. With idempotence a record that was handed over is sent until the broker
-    answers: a deadline is the caller's (`Publisher` has one).
+    Whoever builds it starts and stops it. Needs a running event loop. With idempotence a record that was handed
+    over is sent until the broker answers: a deadline is the caller's (`Publisher` has one).
     """
+    return ReplaceableProducer(
+        lambda: build_single_producer(
+            kafka=kafka,
+            client_id=client_id,
+            linger_ms=linger_ms,
+            batch_bytes_max=batch_bytes_max,
+            request_bytes_max=request_bytes_max,
+            request_timeout_ms=request_timeout_ms,
+            retry_backoff_ms=retry_backoff_ms,
+            metadata_age_ms_max=metadata_age_ms_max,
+        )
+    )
+
+
+def build_single_producer(
+    *,
+    kafka: KafkaConnection,
+    client_id: str,
+    linger_ms: int = 2,
+    batch_bytes_max: int = 256 * 1_024,
+    request_bytes_max: int = REQUEST_BYTES_MAX,
+    request_timeout_ms: int = 30_000,
+    retry_backoff_ms: int = 100,
+    metadata_age_ms_max: int = 60_000,
+) -> AIOKafkaProducer:
+    """The same for whoever replaces it themselves: after one refusal it sends nothing more to that partition."""
     return AIOKafkaProducer(
         **kafka.client_options(),
         client_id=client_id,
@@ -75,7 +104,7 @@ class Publisher:
 
     def __init__(
         self,
-        producer: AIOKafkaProducer,
+        producer: ReplaceableProducer,
         *,
         source: str,
         prefix: str,
@@ -104,7 +133,8 @@ class Publisher:
         """Publish one event about `key` and wait for the acknowledgement; returns its envelope.
 
         Raises PublishFailedError (transient) when the broker did not acknowledge in time: the event may
-        be stored all the same, and publishing it again makes a second one. Raises EventTooLargeError.
+        be stored all the same, and publishing it again makes a second one. Raises EventTooLargeError when no
+        broker would take it or this one refused it, and PublishUnclearError when the broker did not say why.
         """
         publication = Publication(
             event=event,
@@ -123,25 +153,28 @@ class Publisher:
         Raises as `publish` does when one of them failed; others may be stored all the same.
         """
         envelopes = [self._envelope_of(each) for each in publications]
+        records = [encode(each.event, envelope) for each, envelope in zip(publications, envelopes, strict=True)]
+        for each, record in zip(publications, records, strict=True):
+            if (size := batch_bytes(record)) > RECORD_BYTES_MAX:
+                raise EventTooLargeError(f"{_subject_of([each])} has {size} bytes; {RECORD_BYTES_MAX} are the most")
         acknowledgements: list[asyncio.Future[object]] = []
         try:
             async with asyncio.timeout(self._timeout_s):
-                for each, envelope in zip(publications, envelopes, strict=True):
-                    acknowledgements.append(await self._hand_over(topic, each, envelope))
+                acknowledgements += [await self._hand_over(topic, record) for record in records]
                 await asyncio.gather(*acknowledgements)
-        except MessageSizeTooLargeError as error:
-            raise EventTooLargeError(f"{_subject_of(publications)} is larger than the broker accepts") from error
+        except REFUSALS as error:
+            raise EventTooLargeError(f"The broker refused {_subject_of(publications)}: {error!r}") from error
+        except UNCLEAR as error:
+            raise PublishUnclearError(f"The broker did not take {_subject_of(publications)}: {error!r}") from error
         except (KafkaError, TimeoutError) as error:
             msg = f"{_subject_of(publications)} was not acknowledged: {type(error).__name__}: {error}"
             raise PublishFailedError(msg) from error
         return envelopes
 
-    async def _hand_over(self, topic: Topic, publication: Publication, envelope: Envelope) -> "asyncio.Future[object]":
-        record = encode(publication.event, envelope)
-        acknowledgement: asyncio.Future[object] = await self._producer.send(
-            f"{self._prefix}{topic.name}", key=record.key, value=record.value, headers=list(record.headers)
+    async def _hand_over(self, topic: Topic, record: Record) -> "asyncio.Future[object]":
+        return await self._producer.send(
+            f"{self._prefix}{topic.name}", record.value, key=record.key, headers=record.headers
         )
-        return acknowledgement
 
     def _envelope_of(self, publication: Publication) -> Envelope:
         return Envelope(

@@ -4,7 +4,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from aiokafka import AIOKafkaProducer
 from fastapi import FastAPI
 from faststream.kafka import KafkaBroker
 from modelyard_events.topics import ACCESS, ACCESS_REFUSALS, CACHE_INVALIDATIONS, ENTITY_CHANGES, topic_named
@@ -34,6 +33,7 @@ from modelyard_runtime.principals import Principals
 from modelyard_runtime.problems import ForbiddenError, install_problems
 from modelyard_runtime.publish import Publisher, build_producer
 from modelyard_runtime.refusals import RefusalFacts, install_refusals
+from modelyard_runtime.replaceable_producer import ReplaceableProducer
 from modelyard_runtime.service_app import ServiceApp, access_log_of
 from modelyard_runtime.topic_setup import ensure_topics
 from modelyard_runtime.unknown_callers import UnknownCallers
@@ -135,7 +135,7 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
 
 @asynccontextmanager
 async def _refusals_leaving(
-    refusals: RefusalFacts, producer: AIOKafkaProducer, *, settings: Settings, clock: Clock, new_id: NewId
+    refusals: RefusalFacts, producer: ReplaceableProducer, *, settings: Settings, clock: Clock, new_id: NewId
 ) -> AsyncIterator[FactQueue]:
     """Let refusals leave by a queue; on leaving, what is queued gets a moment to go out."""
     kept = settings.state_directory
@@ -161,7 +161,7 @@ async def _refusals_leaving(
 def _subscribe(
     broker: KafkaBroker,
     handlers: Handlers,
-    producer: AIOKafkaProducer,
+    producer: ReplaceableProducer,
     senders: Senders,
     *,
     settings: Settings,

@@ -11,6 +11,7 @@ from typing import Any
 
 from modelyard_events.entities import EntityChanged
 from modelyard_events.envelope import Envelope
+from modelyard_events.identifiers import normalised_id
 from modelyard_events.invalidations import EntityPurged
 from modelyard_events.topics import CACHE_INVALIDATIONS, ENTITY_CHANGES
 from modelyard_prediction_cache import Cache, CacheUnavailableError, Entity, Purge
@@ -82,8 +83,8 @@ class Handlers:
     def _measure(self, changes: Sequence[Change], counts: Sequence[int]) -> None:
         now = self.clock()
         PURGED_ENTRIES.inc(sum(counts))
-        for envelope, change in changes:
-            PURGES.labels(change.entity_type).inc()
+        PURGES.inc(len(changes))
+        for envelope, _ in changes:
             PURGE_AGE_SECONDS.observe(max(0.0, (now - envelope.occurred_at).total_seconds()))
 
     async def _announce(self, changes: Sequence[Change], counts: Sequence[int], *, by_hand_of: str | None) -> None:
@@ -114,7 +115,7 @@ def purge_for(change: EntityChanged, *, source: str, version_sources: Mapping[st
 
 def key_of(change: EntityChanged) -> str:
     """The Kafka key of everything about this entity."""
-    return f"{change.tenant}/{change.entity_type}/{change.entity_id}"
+    return f"{change.tenant}/{change.entity_type}/{normalised_id(change.entity_id)}"
 
 
 def _change_in(delivery: Delivery[Any]) -> Change:

@@ -4,13 +4,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request
 from modelyard_events.entities import EntityChanged
+from modelyard_events.identifiers import ForeignId
+from modelyard_events.limits import INT64_MAX
 from modelyard_events.values import Slug
-from modelyard_runtime.errors import TransientError
+from modelyard_runtime.errors import PublishUnclearError, TransientError
 from modelyard_runtime.permissions import Permission
 from modelyard_runtime.principals import Authenticates, Principal, authenticated
 from modelyard_runtime.problems import UnavailableError, documented
 from pydantic import BaseModel, ConfigDict, Field
 
+from modelyard_cache_invalidator.change_body import ChangeRoute
 from modelyard_cache_invalidator.handlers import Handlers
 
 
@@ -24,8 +27,8 @@ class ChangeSubmission(BaseModel):
 
     tenant: Slug
     entity_type: Slug
-    entity_id: Annotated[str, Field(min_length=1, max_length=200)]
-    version: Annotated[int, Field(ge=0, strict=True)] | None = None
+    entity_id: ForeignId
+    version: Annotated[int, Field(ge=0, le=INT64_MAX, strict=True)] | None = None
 
 
 class ChangeAccepted(BaseModel):
@@ -40,11 +43,14 @@ def changes(authentication: Authenticates) -> APIRouter:
     router = APIRouter(
         prefix="/v1",
         tags=["entity changes"],
+        route_class=ChangeRoute,
         responses=documented(
             {
                 400: "The body is not UTF-8",
                 401: "The request does not say who sent it",
                 403: "The caller may not say that entities change",
+                413: "The body is larger than any change",
+                415: "The body is not sent as JSON",
                 422: "The change is malformed",
                 503: "The cache or Kafka did not answer in time",
             }
@@ -64,7 +70,7 @@ def changes(authentication: Authenticates) -> APIRouter:
         change = EntityChanged(**submission.model_dump())
         try:
             envelope = await handlers.submit(change, actor=principal.actor, request_id=x_request_id)
-        except TransientError as error:
+        except (TransientError, PublishUnclearError) as error:
             raise UnavailableError(
                 f"The cache or Kafka did not confirm the purge of {change.entity_type} {change.entity_id}.",
                 fix="Send it again: a change that arrives twice is harmless.",

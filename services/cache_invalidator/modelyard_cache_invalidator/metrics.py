@@ -1,8 +1,8 @@
-"""The cache invalidator's metrics, named once. Never a label by tenant or entity."""
+"""The cache invalidator's metrics, named once. Never a label by tenant, entity or entity type: callers choose them."""
 
 from prometheus_client import Counter, Histogram
 
-PURGES = Counter("cache_invalidator_purges_total", "Entities purged, repeated ones included.", ["entity_type"])
+PURGES = Counter("cache_invalidator_purges_total", "Entities purged, repeated ones included.")
 PURGED_ENTRIES = Counter("cache_invalidator_purged_entries_total", "Cached predictions and features that were purged.")
 PURGE_SECONDS = Histogram(
     "cache_invalidator_purge_seconds",

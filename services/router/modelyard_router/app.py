@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated
 
 import structlog
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from fastapi import Depends, FastAPI
 from modelyard_events.topics import ROUTES
@@ -28,6 +27,7 @@ from modelyard_runtime.principals import Principal, Principals, authenticated
 from modelyard_runtime.problems import documented, install_problems
 from modelyard_runtime.publish import build_producer
 from modelyard_runtime.refusals import RefusalFacts, install_refusals
+from modelyard_runtime.replaceable_producer import ReplaceableProducer
 from modelyard_runtime.request_ids import RequestIds
 from modelyard_runtime.service_app import ServiceApp, access_log_of
 from modelyard_runtime.state_tail import Seconds
@@ -213,7 +213,7 @@ async def _facts_leaving(
                 log.info("facts_drained", left=left, dropped=queue.dropped + refusal_queue.dropped)
 
 
-async def _publish(producer: AIOKafkaProducer, batching: BatchingProducer, *queues: FactQueue) -> None:
+async def _publish(producer: ReplaceableProducer, batching: BatchingProducer, *queues: FactQueue) -> None:
     """Publish what is offered, from whenever Kafka is there: the router must not wait for it to start."""
     try:
         while True:

@@ -2,7 +2,6 @@
 
 from datetime import datetime
 
-from aiokafka import AIOKafkaProducer
 from modelyard_events.limits import (
     PAYLOAD_BYTES_MAX,
     RECORD_BYTES_MAX,
@@ -13,6 +12,7 @@ from modelyard_events.limits import (
 from modelyard_events.record import Record, batch_bytes, headers_bytes
 
 from modelyard_runtime.consume.delivery import RawRecord
+from modelyard_runtime.replaceable_producer import ReplaceableProducer
 
 DETAIL_CHARS_MAX = 1_000
 PREFIX = "dead_letter_"
@@ -26,7 +26,7 @@ class DeadLetters:
     and stops it.
     """
 
-    def __init__(self, producer: AIOKafkaProducer) -> None:
+    def __init__(self, producer: ReplaceableProducer | None) -> None:
         self._producer = producer
 
     async def park(
@@ -62,10 +62,11 @@ class DeadLetters:
         }
         replaced = {f"{PREFIX}{name}": str(value).encode(errors="replace") for name, value in added.items()}
         kept = _kept(record)
+        assert self._producer is not None
         await self._producer.send_and_wait(
             f"{record.topic}.dead-letter",
+            kept.value,
             key=kept.key,
-            value=kept.value,
             headers=[*(each for each in kept.headers if each[0] not in replaced), *replaced.items()],
         )
 

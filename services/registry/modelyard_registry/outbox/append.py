@@ -6,12 +6,15 @@ from typing import Self
 from uuid import UUID
 
 from modelyard_events.event import Event
+from modelyard_events.limits import PAYLOAD_BYTES_MAX, RECORD_BYTES_MAX
 from modelyard_events.topics import Topic
 from modelyard_runtime.problems import InvalidRequestError
 
-# What a broker takes by default, less what key and headers need. Refused here, where somebody can still act:
-# a row that no broker takes would hold up everything behind it.
-PAYLOAD_BYTES_MAX = 1_000_000
+SIGNATURE_BYTES_MAX = 1_000
+FRAMING_BYTES_MAX = RECORD_BYTES_MAX - PAYLOAD_BYTES_MAX - SIGNATURE_BYTES_MAX
+"""What key, headers and Kafka's own framing may take together, beside the largest payload and a signature."""
+FIXED_BYTES = 2_000
+"""The names of all headers, the content type, the moment and the numbers, with Kafka's framing."""
 
 
 class EventTooLargeError(InvalidRequestError):
@@ -59,11 +62,20 @@ class OutboxRow:
     ) -> Self:
         """The row that tells `event`. Raises EventTooLargeError."""
         payload = event.model_dump_json()
-        size_bytes = len(payload) if payload.isascii() else len(payload.encode())
-        if size_bytes > PAYLOAD_BYTES_MAX:
+        # Refused here, where somebody can still act: a row that no broker takes would hold up what is behind it.
+        if (size := _bytes(payload)) > PAYLOAD_BYTES_MAX:
             raise EventTooLargeError(
-                f"The change makes an event {event.type} of {size_bytes} bytes; {PAYLOAD_BYTES_MAX} are the most.",
+                f"The change makes an event {event.type} of {size} bytes; {PAYLOAD_BYTES_MAX} are the most.",
                 fix="Shorten the longest texts: evidence belongs in the artifact or behind a link.",
+            )
+        # The key is a header, too: the subject.
+        framing = {"key": key, "actor": origin.actor, "correlation id": origin.correlation_id}
+        texts = (key, event_id, origin.actor, origin.correlation_id or "", origin.causation_id or "")
+        if (size := FIXED_BYTES + _bytes(key) + sum(map(_bytes, texts))) > FRAMING_BYTES_MAX:
+            longest = max(framing, key=lambda name: len(framing[name] or ""))
+            raise EventTooLargeError(
+                f"Key and headers of an event {event.type} would have {size} bytes; {FRAMING_BYTES_MAX} are the most.",
+                fix=f"Shorten the longest of them, the {longest}.",
             )
         return cls(
             topic=topic.name,
@@ -75,3 +87,7 @@ class OutboxRow:
             audit_entry_id=audit_entry_id,
             origin=origin,
         )
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())

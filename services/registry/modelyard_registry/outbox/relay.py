@@ -7,52 +7,25 @@ Audit entries get their index in a commit of its own before they are sent: a cra
 """
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 import structlog
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.health import HealthCheck
 from modelyard_runtime.ids import NewId
-from modelyard_runtime.kafka_connection import KafkaConnection
-from modelyard_runtime.state_keys import StateKeys, StateSigner
 
 from modelyard_registry.outbox import metrics
-from modelyard_registry.outbox.leadership import (
-    DATABASE_ERRORS,
-    LeaderSession,
-    LeadershipLostError,
-    open_session,
-)
-from modelyard_registry.outbox.ordered_producer import SEND_ERRORS, OrderedProducer, Sent
-from modelyard_registry.outbox.repair import StateTopicsTail
-from modelyard_registry.outbox.rows import Outgoing, UnpublishedRow, outgoing_row
-from modelyard_registry.outbox.state_documents import StateDocuments
-from modelyard_registry.outbox.table import OutboxTable
+from modelyard_registry.outbox.leadership import DATABASE_ERRORS, LeadershipLostError, open_session
+from modelyard_registry.outbox.ordered_producer import SEND_ERRORS
+from modelyard_registry.outbox.term import RelaySettings, Term
+
+__all__ = ["Relay", "RelaySettings"]
 
 log = structlog.get_logger()
 
-ROUND_ROWS_MAX = 5_000
-POLL_BUSY_S = 0.010
 SOON_S = 0.010
-POLL_IDLE_S = 0.250
 STANDBY_S = 0.250
 BACKOFF_S = 0.5
 GAUGES_S = 1.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RelaySettings:
-    """Where the relay reads and writes. `postgres_dsn` must lead to the primary directly, past any pooler.
-
-    `signer` signs the documents of the state topics; without one they leave unsigned.
-    """
-
-    postgres_dsn: str
-    kafka: KafkaConnection
-    topic_prefix: str
-    signer: StateSigner | None = None
 
 
 class Relay:
@@ -67,7 +40,7 @@ class Relay:
         self._last_called_at = 0.0
         self._role = "starting"
         self._trouble = ""
-        self._term: _Term | None = None
+        self._term: Term | None = None
 
     def wake(self) -> None:
         """Something was committed, here: do not wait for the next poll."""
@@ -114,7 +87,7 @@ class Relay:
             while not await session.try_to_lead():
                 self._role, self._trouble = "standby", ""
                 await asyncio.sleep(STANDBY_S)
-            term = _Term(self._settings, session, clock=self._clock, new_id=self._new_id, news=self._news)
+            term = Term(self._settings, session, clock=self._clock, new_id=self._new_id, news=self._news)
             self._term = term
             self._role, self._trouble = "leader", ""
             metrics.RELAY_LEADER.set(1)
@@ -124,7 +97,7 @@ class Relay:
                 group.create_task(self._serve(term))
                 group.create_task(self._watch(term))
 
-    async def _serve(self, term: "_Term") -> None:
+    async def _serve(self, term: Term) -> None:
         """Publish for as long as this process leads; a broken producer is replaced, not the leader."""
         while True:
             try:
@@ -134,9 +107,10 @@ class Relay:
                 log.warning("relay_send_failed", error=_first_of(errors))
             await asyncio.sleep(BACKOFF_S)
 
-    async def _watch(self, term: "_Term") -> None:
+    async def _watch(self, term: Term) -> None:
         while True:
             rows, oldest = await term.table.backlog()
+            await term.refused.measure()
             lag_s = (self._clock() - oldest).total_seconds() if oldest is not None else 0.0
             metrics.RELAY_OUTBOX_ROWS.set(rows)
             metrics.RELAY_LAG_SECONDS.set(max(lag_s, 0.0))
@@ -145,153 +119,6 @@ class Relay:
             elif self._trouble or lag_s > 1.0:
                 self._trouble = f"{rows} rows wait, the oldest for {lag_s:.1f} s"
             await asyncio.sleep(GAUGES_S)
-
-
-class _SendFailedError(TimeoutError):
-    """The broker did not take everything; the rest is sent again, by a new producer."""
-
-
-class _Term:
-    """One leader's time in office."""
-
-    def __init__(
-        self,
-        settings: RelaySettings,
-        session: LeaderSession,
-        *,
-        clock: Clock,
-        new_id: NewId,
-        news: asyncio.Event,
-    ) -> None:
-        self.table = OutboxTable(session)
-        self._settings = settings
-        self._session = session
-        self._clock = clock
-        self._new_id = new_id
-        self._news = news
-        self._generation = 0
-        self._documents: StateDocuments | None = None
-        # Indexed entries of an earlier leader, or of a failed send, go before any new index is given.
-        self._has_indexed_entries = True
-
-    def alarm(self) -> str:
-        """What a person should look at on the state topics, or nothing."""
-        return self._documents.trouble() if self._documents is not None else ""
-
-    async def publish(self) -> None:
-        """Publish until something breaks: then raises one of SEND_ERRORS or LeadershipLostError."""
-        async with AsyncExitStack() as opened:
-            self._generation = await self.table.take_generation()
-            signer = self._settings.signer
-            tail = StateTopicsTail(
-                kafka=self._settings.kafka,
-                prefix=self._settings.topic_prefix,
-                keys=StateKeys([signer.public_key]) if signer is not None else None,
-                on_overtaken=self._news.set,
-            )
-            opened.push_async_callback(tail.stop)
-            await tail.start()
-            producer = await opened.enter_async_context(
-                OrderedProducer(
-                    kafka=self._settings.kafka,
-                    prefix=self._settings.topic_prefix,
-                    client_id="modelyard-relay",
-                    may_send=self._session.confirm,
-                )
-            )
-
-            async def send(records: Sequence[Outgoing]) -> int:
-                return await self._settle(await producer.send(records))
-
-            self._documents = StateDocuments(
-                self.table,
-                tail,
-                signer=signer,
-                generation=self._generation,
-                send=send,
-                clock=self._clock,
-                new_id=self._new_id,
-            )
-            async with asyncio.TaskGroup() as group:
-                group.create_task(tail.follow())
-                group.create_task(self._publish_rounds(producer, self._documents))
-
-    async def _publish_rounds(self, producer: OrderedProducer, documents: StateDocuments) -> None:
-        await documents.say_all()
-        pause_s = POLL_BUSY_S
-        while True:
-            self._news.clear()
-            count = await self._publish_round(producer)
-            count += await documents.repair()
-            if count >= ROUND_ROWS_MAX:
-                continue
-            await documents.outrank_log()
-            self._generation = documents.generation
-            if count:
-                pause_s = POLL_BUSY_S
-            try:
-                async with asyncio.timeout(pause_s):
-                    await self._news.wait()
-                pause_s = POLL_BUSY_S
-            except TimeoutError:
-                pause_s = min(pause_s * 2, POLL_IDLE_S)
-
-    async def _publish_round(self, producer: OrderedProducer) -> int:
-        """One look at the outbox. Returns how many records were published."""
-        rows = await self.table.list_unpublished(limit=ROUND_ROWS_MAX)
-        if not rows:
-            return 0
-        with metrics.RELAY_ROUND_SECONDS.time():
-            facts = [row for row in rows if row.audit_entry_id is None]
-            entries = [row for row in rows if row.audit_entry_id is not None]
-            # Facts do not wait for the commit that numbers the entries.
-            async with asyncio.TaskGroup() as group:
-                facts_sent = group.create_task(producer.send([self._outgoing(row) for row in facts]))
-                entries_sent = group.create_task(self._send_entries(producer, entries))
-            return await self._settle([*facts_sent.result(), *entries_sent.result()])
-
-    async def _send_entries(self, producer: OrderedProducer, entries: list[UnpublishedRow]) -> list[Sent]:
-        """Send audit entries in the order of their indexes."""
-        if self._has_indexed_entries:
-            indexed = await self.table.list_indexed(limit=ROUND_ROWS_MAX)
-            if indexed:
-                return await producer.send([self._outgoing(row) for row in indexed])
-            self._has_indexed_entries = False
-        if not entries:
-            return []
-        indexes = await self.table.give_log_indexes([row.audit_entry_id or "" for row in entries])
-        self._has_indexed_entries = True
-        sent = await producer.send(
-            [
-                outgoing_row(row, sequence=indexes[row.audit_entry_id or ""], generation=self._generation)
-                for row in entries
-            ]
-        )
-        self._has_indexed_entries = any(each.error for each in sent)
-        return sent
-
-    async def _settle(self, sent: Sequence[Sent]) -> int:
-        """Forget what was acknowledged. Raises when not everything was."""
-        row_ids = [
-            each.row_id for group in sent for each in group.records[: group.acknowledged] if each.row_id is not None
-        ]
-        if row_ids:
-            await self.table.delete(row_ids, published_at=self._clock())
-        for group in sent:
-            metrics.RELAY_PUBLISHED.labels(group.topic).inc(group.acknowledged)
-            if group.error is not None:
-                metrics.RELAY_FAILURES.labels(group.topic).inc()
-        failed = [group for group in sent if group.error is not None]
-        if failed:
-            raise _SendFailedError(f"{failed[0].topic}: {failed[0].error!r}")
-        return sum(group.acknowledged for group in sent)
-
-    def _outgoing(self, row: UnpublishedRow) -> Outgoing:
-        sequence = row.sequence or 0
-        outgoing = outgoing_row(row, sequence=sequence, generation=self._generation)
-        if self._documents is None:
-            return outgoing
-        return self._documents.leaving(outgoing, key=row.key, order=(self._generation, sequence))
 
 
 def _first_of(errors: BaseExceptionGroup[BaseException]) -> str:

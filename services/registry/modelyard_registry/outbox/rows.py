@@ -42,6 +42,13 @@ class Outgoing:
     record: Record
     row_id: int | None
 
+    @property
+    def name(self) -> str:
+        """What tells the record from others: its row, or else the document that it says again."""
+        if self.row_id is not None:
+            return str(self.row_id)
+        return f"{self.topic}/{(self.record.key or b'').decode()}/{dict(self.record.headers).get('ce_sequence')!r}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateDocument:

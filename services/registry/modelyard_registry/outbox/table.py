@@ -5,16 +5,26 @@ from datetime import datetime
 from typing import Any
 
 import asyncpg
+from modelyard_events.topics import TOPICS, Kind
 
 from modelyard_registry.outbox.leadership import LeaderSession
 from modelyard_registry.outbox.rows import StateDocument, UnpublishedRow
 
 COUNTED_MAX = 100_000
+COMPACTED = [topic.name for topic in TOPICS if topic.kind is Kind.STATE]
 
 _COLUMNS = """o.id, o.topic, o.key, o.event_id, o.type, o.audit_entry_id::text, o.occurred_at, o.actor,
     o.correlation_id, o.causation_id, o.payload"""
 
-UNPUBLISHED = f"SELECT {_COLUMNS}, o.sequence FROM outbox o ORDER BY o.id LIMIT $1"
+# Behind a row that is set aside its key waits, except on a compacted topic, where a newer document replaces it.
+UNPUBLISHED = f"""
+SELECT {_COLUMNS}, o.sequence FROM outbox o
+WHERE o.set_aside_at IS NULL AND NOT EXISTS (
+    SELECT FROM outbox s
+    WHERE s.set_aside_at IS NOT NULL AND s.topic = o.topic AND s.key = o.key AND s.id < o.id
+        AND s.topic <> ALL ($2::text[])
+)
+ORDER BY o.id LIMIT $1"""
 
 INDEXED = f"""
 SELECT {_COLUMNS}, a.log_index AS sequence
@@ -40,8 +50,8 @@ WITH gone AS (DELETE FROM outbox WHERE id = ANY($1::bigint[]) RETURNING audit_en
 UPDATE audit_entries SET published_at = $2 FROM gone WHERE audit_entries.id = gone.audit_entry_id"""
 
 BACKLOG = """
-SELECT (SELECT count(*) FROM (SELECT 1 FROM outbox LIMIT $1) AS counted) AS rows,
-       (SELECT occurred_at FROM outbox ORDER BY id LIMIT 1) AS oldest"""
+SELECT (SELECT count(*) FROM (SELECT 1 FROM outbox WHERE set_aside_at IS NULL LIMIT $1) AS counted) AS rows,
+       (SELECT occurred_at FROM outbox WHERE set_aside_at IS NULL ORDER BY id LIMIT 1) AS oldest"""
 
 # The position in the write-ahead log names the timeline at once; pg_control_checkpoint() goes on naming the
 # one before until the first checkpoint after a failover.
@@ -63,7 +73,9 @@ WAITING = "SELECT DISTINCT key FROM outbox WHERE topic = $1 AND key = ANY($2::te
 _DOCUMENTS = """
 SELECT d.topic, d.key, d.type, d.sequence, d.document::text AS document
 FROM state_documents d
-WHERE d.topic = $1 AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.topic = $1 AND o.key = d.key)"""
+WHERE d.topic = $1 AND NOT EXISTS (
+    SELECT 1 FROM outbox o WHERE o.topic = $1 AND o.key = d.key AND o.set_aside_at IS NULL
+)"""
 
 DOCUMENTS_AFTER = f"{_DOCUMENTS} AND d.key > $2 ORDER BY d.key LIMIT $3"
 
@@ -78,7 +90,7 @@ class OutboxTable:
 
     async def list_unpublished(self, *, limit: int) -> list[UnpublishedRow]:
         """The oldest rows. Those of one key come in the order in which they were committed."""
-        return [UnpublishedRow._make(each) for each in await self._fetch(UNPUBLISHED, limit)]
+        return [UnpublishedRow._make(each) for each in await self._fetch(UNPUBLISHED, limit, COMPACTED)]
 
     async def list_indexed(self, *, limit: int) -> list[UnpublishedRow]:
         """Audit entries that were given their index but are perhaps not published, in index order."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from struct import unpack_from
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from modelyard_runtime.replaceable_producer import ReplaceableProducer
 
 RECORD_BYTES_MAX = 1_000_000
 """A little less than what a topic takes by default: a batch that the broker refuses would break the sequence."""
@@ -33,19 +33,20 @@ class _Batch:
 class BatchingProducer:
     """Takes the place of an aiokafka producer in a fact queue. `run` must run beside whoever sends."""
 
-    def __init__(self, producer: AIOKafkaProducer) -> None:
+    def __init__(self, producer: ReplaceableProducer) -> None:
         self._producer = producer
         self._open: dict[tuple[str, int], _Batch] = {}
         self._full: list[_Batch] = []
         self._arrived = asyncio.Event()
 
     async def send(
-        self, topic: str, *, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes | None]]
+        self, topic: str, value: bytes | None, *, key: bytes | None, headers: Sequence[tuple[str, bytes | None]]
     ) -> "asyncio.Future[object]":
         """Put a record into the open batch of its key's partition; the future is the batch's acknowledgement.
 
         Raises MessageSizeTooLargeError, or KafkaError when the topic's partitions cannot be learnt.
         """
+        key, value = key or b"", value or b""
         if len(key) + len(value) > RECORD_BYTES_MAX:
             raise MessageSizeTooLargeError(f"the record has more than {RECORD_BYTES_MAX} bytes")
         partitions = len(await self._producer.partitions_for(topic))
