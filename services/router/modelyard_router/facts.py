@@ -20,6 +20,9 @@ Outcome = Literal["served", "fell_back", "failed"]
 
 ERROR_CHARACTERS_MAX = 200
 FACT_BYTES_MAX = 900_000
+FACT_ELEMENTS_MAX = 50_000
+"""Writing more takes the event loop longer than anybody should wait; such requests are not replayed on a shadow."""
+
 _HASH_BYTES = 16
 
 
@@ -113,8 +116,9 @@ class Facts:
 
 
 def _slim(fact: InferenceCompleted) -> InferenceCompleted:
-    """The fact, without tensors and shadow when they would make it larger than a topic takes."""
-    if len(fact.model_dump_json()) <= FACT_BYTES_MAX:
+    """The fact, without tensors and shadow when they would make it larger than a topic takes, or slow to write."""
+    elements = sum(len(tensor.data) for tensor in (*fact.inputs, *fact.outputs))
+    if elements <= FACT_ELEMENTS_MAX and len(fact.model_dump_json()) <= FACT_BYTES_MAX:
         return fact
     return fact.model_copy(update={"inputs": (), "outputs": (), "shadow": None})
 

@@ -4,6 +4,7 @@ The order keeps the cache honest: its lease is taken before anything about the e
 answer made from inputs of before a purge can never be filled after it.
 """
 
+import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -55,6 +56,10 @@ from modelyard_router.problems import (
 IN_PROGRESS_MAX = 1_024
 """Predictions under way together, of which a project alone may have half."""
 
+SMALL_BODY_BYTES = 64 * 1024
+SMALL_ELEMENTS = 5_000
+"""A step of work on more than this takes longer than about a millisecond: others have a turn after it."""
+
 log = structlog.get_logger()
 
 
@@ -74,7 +79,11 @@ class Predictor:
     async def predict(self, body: bytes, caller: Principal) -> bytes:
         """The answer to a request of the Open Inference Protocol v2. Raises ProblemError."""
         refuse_unless_may_predict(caller)
-        asked = prediction_request_of(json_of(body))
+        document = json_of(body)
+        if len(body) > SMALL_BODY_BYTES:
+            await asyncio.sleep(0)
+        asked = prediction_request_of(document)
+        await _give_way(asked)
         project = asked.attributes.request.project
         try:
             with self.in_progress.holding(project):
@@ -92,6 +101,7 @@ class Predictor:
         except ProblemError as problem:
             self._tell(inference, failed_ending(inference, error=problem.code), started_s=started_s)
             raise
+        await _give_way(inference.asked)
         self._tell(inference, ending, started_s=started_s)
         return answer_of(inference, ending)
 
@@ -126,6 +136,7 @@ class Predictor:
             ending = await self._ask(inference)
         except EndpointFailureError as failure:
             return await self._fall_back(inference, failure)
+        await _give_way(inference.asked)
         if ending.version_matched:
             await self._fill(inference, ending)
         return ending
@@ -284,3 +295,9 @@ class Predictor:
             inference_id=inference.id,
             latency_ms=latency_s * 1_000,
         )
+
+
+async def _give_way(asked: PredictionRequest) -> None:
+    """Let others have a turn between two steps whose work grows with the request."""
+    if sum(len(tensor.data) for tensor in asked.inputs) > SMALL_ELEMENTS:
+        await asyncio.sleep(0)

@@ -87,7 +87,8 @@ def _slug(name: str, value: Any) -> str:
     if isinstance(value, str) and _SLUG(value):
         return value
     _refuse_number(name, value)
-    strange = next((each for each in value if not _IN_SLUG(each)), None) if isinstance(value, str) else None
+    letters = value[:ID_CHARACTERS_MAX] if isinstance(value, str) else ""
+    strange = next((each for each in letters if not _IN_SLUG(each)), None)
     raise InvalidRequestError(
         f"`{name}` is {shown(value)}{'' if strange is None else f', and {shown(strange)} is not taken there'}.",
         fix=f"Send `{name}` as 1 to 100 of A to Z, a to z, 0 to 9, dot, dash and underscore, a letter or digit first.",
