@@ -21,6 +21,7 @@ class Permission(StrEnum):
     VERSIONS_REQUEST_TRANSITION = "versions:request-transition"
     VERSIONS_TRANSITION = "versions:transition"
     VERSIONS_APPROVE = "versions:approve"
+    VERSIONS_CHECK = "versions:check"
     ARTIFACTS_READ = "artifacts:read"
     ARTIFACTS_READ_PRODUCTION = "artifacts:read-production"
     ARTIFACTS_WRITE = "artifacts:write"
@@ -59,6 +60,7 @@ class Role(StrEnum):
     APPROVER = "approver"
     AUDITOR = "auditor"
     TRAINING_JOB = "training_job"
+    CHECKER = "checker"
     GATEWAY = "gateway"
     MODEL_SERVER = "model_server"
     ROUTER = "router"
@@ -84,8 +86,15 @@ _GRANTED: Mapping[Role, frozenset[Permission]] = {
     ),
     Role.VIEWER: frozenset({Permission.MODELS_READ}),
     Role.APPROVER: frozenset(
-        {Permission.MODELS_READ, Permission.ARTIFACTS_READ, Permission.VERSIONS_APPROVE, Permission.AUDIT_READ}
+        {
+            Permission.MODELS_READ,
+            Permission.ARTIFACTS_READ,
+            Permission.VERSIONS_APPROVE,
+            Permission.VERSIONS_CHECK,
+            Permission.AUDIT_READ,
+        }
     ),
+    Role.CHECKER: frozenset({Permission.MODELS_READ, Permission.ARTIFACTS_READ, Permission.VERSIONS_CHECK}),
     Role.AUDITOR: frozenset({Permission.MODELS_READ, Permission.AUDIT_READ}),
     Role.TRAINING_JOB: frozenset(
         {

@@ -39,6 +39,7 @@ from modelyard_registry.attachments import http as attachments_http
 from modelyard_registry.audit import http as audit_http
 from modelyard_registry.audit import verification_http
 from modelyard_registry.body_limit import BodyLimit
+from modelyard_registry.checks import http as checks_http
 from modelyard_registry.compatibility import by_name_http
 from modelyard_registry.compatibility import changes_http as changes_by_id_http
 from modelyard_registry.compatibility import models_http as models_by_id_http
@@ -83,6 +84,7 @@ OPERATIONS = (
     folders_http.router,
     uploads_http.router,
     attachments_http.router,
+    checks_http.router,
     lifecycle_http.router,
     preview_http.router,
     champion_http.router,

@@ -132,6 +132,7 @@ def _bodies(staged: int) -> Mapping[str, object]:
         f"POST {MODEL}/versions": {"digest": digest_of(ARTIFACT)},
         f"PUT {VERSION}/artifacts/{{attachment}}": {"digest": digest_of(ARTIFACT)},
         f"POST {VERSION}/transitions": {"to_stage": "staging"},
+        f"POST {VERSION}/checks": {"kind": "tests", "outcome": "passed", "digest": digest_of(ARTIFACT)},
         f"POST {VERSION}/transitions/dry-run": {"to_stage": "staging"},
         f"POST {VERSION}/transition-requests": {"to_stage": "production"},
         f"PUT {VERSION}/deployments/{{environment}}": {"url": f"{ENDPOINT}/risk/1"},

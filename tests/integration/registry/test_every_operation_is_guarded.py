@@ -106,10 +106,10 @@ async def test_refusals_are_audited_and_a_flood_of_them_is_summed_up(door: Door)
 
     for _ in range(6):
         assert (await vera.call("POST", path, {"name": "mine"})).status == 403
-    at_first = [each for each in await door.audit() if each["actor"] == "vera"]
+    at_first = [each for each in await door.audit() if each["actor"] == f"{door.project}/vera"]
     door.clock.now += timedelta(minutes=2)
     assert (await vera.call("POST", path, {"name": "mine"})).status == 403
-    later = [each for each in await door.audit() if each["actor"] == "vera"]
+    later = [each for each in await door.audit() if each["actor"] == f"{door.project}/vera"]
 
     assert [(each["action"], each["after"]["count"]) for each in at_first] == [("models.write.refused", 1)]
     assert at_first[0]["subject"] == "registered-models"

@@ -1,10 +1,12 @@
 """Moves under a policy, over HTTP: gates with their verdicts, dry runs, the project's own table, history."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.integration.registry.door import Document, Door, versions
+from tests.world.http_client import Reply
 
 pytestmark = pytest.mark.integration
 
@@ -27,6 +29,14 @@ async def staged(door: Door, auc: float, **said: Any) -> int:
     await door.deploy(number)
     (await door.move(number, "staging")).expect(200)
     return number
+
+
+async def check(door: Door, number: int, *, kind: str = "tests", outcome: str = "passed", by: str = "bob") -> Reply:
+    """A check of a version, recorded by somebody who did not make it."""
+    digest = (await door.call("GET", f"{versions()}/{number}")).expect(200)["digest"]
+    checker = replace(door, http=replace(door.http, token=f"{by}s-token"))
+    body = {"kind": kind, "outcome": outcome, "digest": digest, "report_url": "https://scans.example.com/1"}
+    return await checker.call("POST", f"{versions()}/{number}/checks", body)
 
 
 async def dry_run(door: Door, number: int, to_stage: str = "production") -> Document:
@@ -144,25 +154,54 @@ async def test_gates_look_at_what_people_say_now_and_not_at_the_registration(doo
     scanned = {"gate": "security", "formats": ["unknown"], "scan_passed": True}
     await demand(door, "production", ready, {"gate": "tests_passed"}, scanned)
     number = await staged(door, 0.9, tags={"tests": "passed", "scan_result": "clean"})
+    await check(door, number, kind="security_scan")
     card = {"model_card": {"intended_use": "loans"}}
 
     without = await door.move(number, "production")
-    (await door.call("PATCH", f"{versions()}/{number}", {**card, "tags": {"tests": None}})).expect(200)
+    (await door.call("PATCH", f"{versions()}/{number}", card)).expect(200)
     untested = await door.move(number, "production")
-    (await door.call("PATCH", f"{versions()}/{number}", {"tags": {"tests": "passed"}})).expect(200)
+    await check(door, number)
 
     assert [[each["passed"] for each in reply.document["verdicts"]] for reply in (without, untested)] == [
-        [False, True, True],
+        [False, False, True],
         [True, False, True],
     ]
     assert (await door.move(number, "production")).status == 200
+
+
+async def test_only_who_did_not_make_a_version_says_that_it_passed_its_checks(door: Door) -> None:
+    await door.create()
+    await demand(door, "staging", {"gate": "tests_passed"})
+    await door.register(**measured(0.9, tags={"tests": "passed"}))
+    other_digest = {"kind": "tests", "outcome": "passed", "digest": "sha256:" + "0" * 64}
+
+    by_author = await check(door, 1, by="ann")
+    by_scientist = await check(door, 1, by="fay")
+    of_another = await replace(door, http=replace(door.http, token="bobs-token")).call(
+        "POST", f"{versions()}/1/checks", other_digest
+    )
+    untested = await door.move(1, "staging")
+    (await check(door, 1, by="cem")).expect(201)
+    (await check(door, 1, outcome="failed")).expect(201)
+    failed = await door.move(1, "staging")
+    passed = await check(door, 1)
+    moved = await door.move(1, "staging")
+
+    assert [by_author.status, by_scientist.status, of_another.status] == [403, 403, 409]
+    assert (untested.status, failed.status, moved.status) == (409, 409, 200)
+    recorded = (await door.call("GET", f"{versions()}/1/checks")).expect(200)["items"]
+    assert recorded[0] == passed.document
+    assert [each["outcome"] for each in recorded] == ["passed", "failed", "passed"]
+    entry = next(each for each in reversed(await door.audit()) if each["action"] == "model_version.checked")
+    assert (entry["actor"], entry["after"]["outcome"], entry["digest"]) == ("bob", "passed", recorded[0]["digest"])
 
 
 async def test_other_moves_can_have_gates_too(door: Door) -> None:
     await door.create()
     await demand(door, "staging", {"gate": "tests_passed"})
     await door.register(**measured(0.9))
-    await door.register(**measured(0.9, tags={"tests": "passed"}))
+    await door.register(**measured(0.9))
+    await check(door, 2)
 
     assert (await door.move(1, "staging")).status == 409
     assert (await door.move(2, "staging")).status == 200

@@ -49,7 +49,7 @@ def look_at_folder(files: dict[str, bytes]) -> Inspection:
 def passes(inspection: Inspection, **rule: object) -> bool:
     facts = GateFacts(
         evidence=Evidence(),
-        tags={},
+        checks={},
         model_card=None,
         digest="sha256:" + "9f" * 32,
         format=decide_format(inspection.format, claim=None),

@@ -22,7 +22,7 @@ A_PICKLE = Inspection(
 )
 FACTS = GateFacts(
     evidence=evidence(),
-    tags={},
+    checks={},
     model_card=None,
     digest="sha256:" + "9f" * 32,
     format="onnx",
@@ -143,8 +143,8 @@ def test_compliance_is_what_the_policy_allows(status: str | None, passed: bool) 
         ({"formats": ["safetensors"]}, {"format": "onnx"}, False),
         ({"formats": ["zip"]}, {"format": "zip"}, True),
         ({"scan_passed": True}, {}, False),
-        ({"scan_passed": True}, {"tags": {"scan_result": "infected"}}, False),
-        ({"scan_passed": True}, {"tags": {"scan_result": "Passed"}}, True),
+        ({"scan_passed": True}, {"checks": {"security_scan": "failed"}}, False),
+        ({"scan_passed": True}, {"checks": {"security_scan": "passed"}}, True),
     ],
 )
 def test_security_wants_verified_bytes_of_an_allowed_format(
@@ -176,7 +176,7 @@ def test_a_review_is_approved_or_not(status: str | None, passed: bool) -> None:
 
 
 @pytest.mark.parametrize(("said", "passed"), [("passed", True), ("failed", False), (None, False)])
-def test_tests_have_passed_when_the_job_says_so(said: str | None, passed: bool) -> None:
-    tags = {} if said is None else {"tests": said}
+def test_tests_have_passed_when_a_service_says_so(said: str | None, passed: bool) -> None:
+    checks = {} if said is None else {"tests": said}
 
-    assert verdict({"gate": "tests_passed"}, replace(FACTS, tags=tags)).passed is passed
+    assert verdict({"gate": "tests_passed"}, replace(FACTS, checks=checks)).passed is passed

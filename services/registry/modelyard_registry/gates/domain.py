@@ -37,9 +37,11 @@ FORMATS_WITH_CODE = frozenset(
 
 FINDINGS_TOLD_MAX = 5
 
-SCAN_TAG = "scan_result"
-TESTS_TAG = "tests"
-_GOOD_WORDS = frozenset({"passed", "pass", "clean", "ok", "true"})
+SCAN, TESTS = "security_scan", "tests"
+"""The kinds of checks that gates look at."""
+
+PASSED = "passed"
+_RECORD = "POST …/versions/{n}/checks with the permission versions:check."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +59,13 @@ class GateFacts:
 
     `champion` is the version that the move would be measured against, if there is one. `had_champion` says
     whether the registered model ever had one, `rollback_target` which version a rollback of this move could
-    restore. `signature` is what is attached as one, which `signature_keys` may have made. `artifact` says what the
+    restore. `signature` is what is attached as one, which `signature_keys` may have made. `checks` are the
+    outcomes of the newest checks by kind. `artifact` says what the
     stored artifact consists of, None when none is stored; `attached` likewise, by name, of the further artifacts.
     """
 
     evidence: Evidence
-    tags: Mapping[str, str]
+    checks: Mapping[str, str]
     model_card: ModelCard | None
     digest: str
     format: str
@@ -116,9 +119,9 @@ def _verdict(rule: GateRule, facts: GateFacts) -> Verdict:
             reason = f"The review status is {status or 'not set'}."
             return _say(rule, passed=status == "approved", reason=reason, review_status=status)
         case TestsGate():
-            said = facts.tags.get(TESTS_TAG)
-            reason = f"The version's tag {TESTS_TAG!r} is {said!r}." if said else f"No tag {TESTS_TAG!r} says so."
-            return _say(rule, passed=_is_good(said), reason=reason, tests=said)
+            tests = facts.checks.get(TESTS)
+            reason = f"The newest tests {tests}." if tests else f"No service has recorded {TESTS}: {_RECORD}"
+            return _say(rule, passed=tests == PASSED, reason=reason, tests=tests)
 
 
 def _performance(rule: PerformanceGate, facts: GateFacts) -> Verdict:
@@ -185,10 +188,10 @@ def _compliance(rule: ComplianceGate, facts: GateFacts) -> Verdict:
 
 
 def _security(rule: SecurityGate, facts: GateFacts) -> Verdict:
-    scan = facts.tags.get(SCAN_TAG)
+    scan = facts.checks.get(SCAN)
     faults = _artifact_faults(rule, facts)
-    if rule.scan_passed and not _is_good(scan):
-        faults.append(f"The version's tag {SCAN_TAG!r} says {scan!r}." if scan else "No scan result is known.")
+    if rule.scan_passed and scan != PASSED:
+        faults.append(f"The newest scan {scan}." if scan else f"No service has recorded a {SCAN}: {_RECORD}")
     seen: dict[str, Any] = {
         "digest": facts.digest,
         "artifact_is_stored": facts.artifact is not None,
@@ -200,7 +203,7 @@ def _security(rule: SecurityGate, facts: GateFacts) -> Verdict:
         seen["signed_by"] = finding.signed_by
         faults += [] if finding.signed_by else [finding.reason]
     reason = " ".join(faults) or "The digest is verified, and every part of the artifact is allowed."
-    return _say(rule, passed=not faults, reason=reason, scan_result=scan, **seen)
+    return _say(rule, passed=not faults, reason=reason, security_scan=scan, **seen)
 
 
 def _artifact_faults(rule: SecurityGate, facts: GateFacts) -> list[str]:
@@ -262,10 +265,6 @@ def _is_ready(need: Readiness, facts: GateFacts) -> bool:
         case "rollback_target":
             # The first champion of a model has nothing behind it, and takes no one's place.
             return facts.rollback_target is not None or not facts.had_champion
-
-
-def _is_good(word: str | None) -> bool:
-    return word is not None and word.strip().lower() in _GOOD_WORDS
 
 
 def _say(rule: GateRule, *, passed: bool, reason: str, **evidence: Any) -> Verdict:

@@ -86,7 +86,7 @@ class ReviewGate(Part):
 
 
 class TestsGate(Part):
-    """The training job said that the version's tests passed."""
+    """The newest check of the kind `tests`, which a service recorded that did not make the version, passed."""
 
     gate: Literal["tests_passed"]
 

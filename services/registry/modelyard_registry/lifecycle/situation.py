@@ -7,6 +7,7 @@ from modelyard_runtime.problems import ConflictError
 
 from modelyard_registry.artifacts.records import find_artifact
 from modelyard_registry.attachments.store import find_signature, list_inspections
+from modelyard_registry.checks.store import newest_checks
 from modelyard_registry.deployments.domain import Deployment
 from modelyard_registry.deployments.store import find_deployment
 from modelyard_registry.experiments.store import list_touching
@@ -198,7 +199,12 @@ async def _facts(tx: Transaction, situation: Situation) -> GateFacts:
     history = await store.list_champion_moves(tx.connection, registered_model_id=model.id)
     return GateFacts(
         evidence=version.evidence,
-        tags=version.facts.tags,
+        checks={
+            kind: check.outcome.value
+            for kind, check in (
+                await newest_checks(tx.connection, version_id=version.id, digest=version.digest)
+            ).items()
+        },
         model_card=version.facts.model_card,
         digest=version.digest,
         format=version.format,
