@@ -62,7 +62,7 @@ async def test_a_training_job_that_knows_only_kafka_registers_in_its_own_name(le
         lambda: lending.registry.items(f"/registered-models/{INDUSTRY_MODEL}/versions"),
         lambda found: any(each["run_id"] == "signed" for each in found),
     )
-    assert {each["created_by"] for each in versions if each["run_id"] == "signed"} == {"outsider"}
+    assert {each["created_by"] for each in versions if each["run_id"] == "signed"} == {f"{lending.project}/outsider"}
 
 
 async def test_a_forged_change_leaves_the_prediction_and_a_signed_one_purges_it(
