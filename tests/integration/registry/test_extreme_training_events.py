@@ -26,7 +26,7 @@ SETTLED_WITHIN_S = 240.0
 def a_run(world: RegistryWorld, digest: str) -> dict[str, Any]:
     evidence = {
         **an_evidence(),
-        "parent": {"model": "everyone", "number": 1},
+        "parent": {"model": "base", "number": 1},
         "parameters": {"depth": 3},
         "hyperparameters": {"layers": [1, {"units": 3}]},
         "started_at": "2026-03-03T12:00:00Z",
@@ -40,6 +40,8 @@ def a_run(world: RegistryWorld, digest: str) -> dict[str, Any]:
 async def test_no_extreme_event_makes_a_handler_fail_or_stops_another_sender(registry_world: RegistryWorld) -> None:
     world = registry_world
     await world.a_model("everyone")
+    await world.a_model("base")
+    await world.a_version("base", to_stage="development")
     digest = await world.registry.upload(b"a model")
     stranger = await a_registered_signer(world.http, project=world.project, topics=[TRAINING_RUNS.name], actor="mal")
     sound = an_outsiders_event(TrainingRunCompleted.type, a_run(world, digest), subject=f"{world.project}/everyone")
