@@ -23,11 +23,21 @@ from modelyard_examples.recipes import DEBT_CONSOLIDATION_V1, GLOBAL_V2, MODEL_T
 
 DIRECTORY = Path(".modelyard")
 
+ENVIRONMENT_FILE = "environment.sh"
+ENVIRONMENT = """\
+# Where this system answers, and what proves who asks; written at each start, for its owner only.
+export AUTH="authorization: Bearer {token}"
+export API={registry}/api/v1
+export REGISTRY=$API/projects/default
+export ROUTER={router}
+export MODEL_SERVER={model_server}
+export LOAN_BOOK={loan_book}
+"""
+
 COMMANDS = """\
 [bold]To paste into another terminal[/]
 
-export MODELYARD_TOKEN={token}
-export AUTH="authorization: Bearer $MODELYARD_TOKEN"
+. {environment}
 
 [dim]# which version serves a request, and why; then a prediction about a loan[/]
 curl -s -H "$AUTH" {router}/v1/route \
@@ -105,9 +115,10 @@ def _show(screen: Screen, world: World, *, directory: Path) -> None:
     table.add_row("PostgreSQL", addresses.postgres_dsn, "")
     table.add_row("Valkey", addresses.redis_url, "")
     screen.console.print(table)
+    environment = _write_environment(world, directory=directory)
     loan = next(each for each in loan_records() if each["loan_purpose"] == DEBT_CONSOLIDATION_V1.industry)
     commands = COMMANDS.format(
-        token=world.system.tokens["ada"],
+        environment=environment,
         router=world.system.service("router").url,
         registry=world.system.service("registry").url,
         loan_book=world.loan_book_url,
@@ -121,6 +132,23 @@ def _show(screen: Screen, world: World, *, directory: Path) -> None:
         directory=directory,
     )
     screen.console.print(commands, soft_wrap=True)
+
+
+def _write_environment(world: World, *, directory: Path) -> Path:
+    """Write what a shell needs to know of this system into a file that only its owner may read; answers its path."""
+    file = directory / ENVIRONMENT_FILE
+    file.unlink(missing_ok=True)
+    file.touch(mode=0o600)
+    file.write_text(
+        ENVIRONMENT.format(
+            token=world.system.tokens["ada"],
+            registry=world.system.service("registry").url,
+            router=world.system.service("router").url,
+            model_server=world.model_server_url,
+            loan_book=world.loan_book_url,
+        )
+    )
+    return file
 
 
 if __name__ == "__main__":
