@@ -52,8 +52,7 @@ WITH_COMMANDS = [page for page in PAGES if any(not block.why_not for block in bl
 async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]:
     """A directory like the reader's, in which `make up` has been started and has printed its commands."""
     place = tmp_path_factory.mktemp("reader")
-    (place / ".venv" / "bin").mkdir(parents=True)
-    (place / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    (place / ".venv").symlink_to(sys.prefix)
     up = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "modelyard_examples.up", "--directory", str(place / ".modelyard")),
         stdin=DEVNULL,

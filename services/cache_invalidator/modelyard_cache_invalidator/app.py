@@ -28,6 +28,7 @@ from modelyard_runtime.health import Health, operations
 from modelyard_runtime.ids import NewId, new_uuid7
 from modelyard_runtime.lifecycle import beside
 from modelyard_runtime.oidc import IdentityProviders
+from modelyard_runtime.openapi_documents import install_document, show_examples
 from modelyard_runtime.permissions import Permission
 from modelyard_runtime.principals import Principals
 from modelyard_runtime.problems import ForbiddenError, install_problems
@@ -130,6 +131,7 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
     install_refusals(app, refusals)
     app.include_router(operations(health))
     app.include_router(changes(authentication))
+    install_document(app, show_examples)
     return app
 
 

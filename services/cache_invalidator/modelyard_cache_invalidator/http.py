@@ -25,16 +25,24 @@ class ChangeSubmission(BaseModel):
         json_schema_extra={"examples": [{"tenant": "acme", "entity_type": "loan", "entity_id": "4711", "version": 12}]},
     )
 
-    tenant: Slug
-    entity_type: Slug
-    entity_id: ForeignId
-    version: Annotated[int, Field(ge=0, le=INT64_MAX, strict=True)] | None = None
+    tenant: Annotated[Slug, Field(description="Whose entity it is.")]
+    entity_type: Annotated[Slug, Field(description="The kind of entity, such as `loan`.")]
+    entity_id: Annotated[ForeignId, Field(description="Which entity changed.")]
+    version: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=INT64_MAX,
+            strict=True,
+            description="The entity's version in its system of record, if that counts changes.",
+        ),
+    ] = None
 
 
 class ChangeAccepted(BaseModel):
     """The purge is done; `cache-invalidations` tells its purge as `caused_by` this event id."""
 
-    event_id: str
+    event_id: str = Field(description="Names the change; the purge tells it as `caused_by`.")
 
 
 def changes(authentication: Authenticates) -> APIRouter:

@@ -4,15 +4,21 @@ FastAPI writes the headers that `Caller` takes into each operation alike. Here t
 a read takes neither `Idempotency-Key` nor `If-Match`, and `If-Match` is an entity tag where revisions are compared.
 """
 
-from collections.abc import Callable
-from typing import Any
+import json
+from pathlib import Path
 
 from fastapi import FastAPI
+from modelyard_runtime.openapi_documents import Document, describe_properties, install_document, show_examples, words_of
 
 from modelyard_registry.http import READING, problems
 from modelyard_registry.preconditions import IF_MATCH_PATTERN
 
-Document = dict[str, Any]
+HERE = Path(__file__).parent
+WORDS = HERE / "openapi_words.txt"
+"""What each property means, a line for each name."""
+VERSION_EXAMPLES = HERE / "openapi_examples.json"
+"""A complete version to register for each kind of model; docs/reference/evidence.md shows them."""
+REGISTRATION = "/api/v1/projects/{project}/registered-models/{name}/versions"
 
 _OF_WRITES = frozenset({"idempotency-key", "if-match"})
 _REVISION_CHANGED = "412"
@@ -21,20 +27,13 @@ _ANY = "Only `*`: this operation changes nothing that has an ETag, and refuses o
 
 def install_openapi(app: FastAPI) -> None:
     """Make the document of `app` say so."""
-    written: Document = {}
-    generate = app.openapi
-
-    def openapi() -> Document:
-        if not written:
-            written.update(_completed(generate()))
-        return written
-
-    # FastAPI's documented way to change its document is to replace this method.
-    replaced: Callable[[], Document] = openapi
-    app.__dict__["openapi"] = replaced
+    install_document(app, _complete)
 
 
-def _completed(document: Document) -> Document:
+def _complete(document: Document) -> None:
+    describe_properties(document, words_of(WORDS.read_text()))
+    show_examples(document)
+    _show_versions(document)
     for address, path in document["paths"].items():
         for method, operation in path.items():
             if _names_a_project(address, operation):
@@ -44,7 +43,15 @@ def _completed(document: Document) -> Document:
             else:
                 _say_what_if_match_is(operation)
                 _say_how_bodies_are_refused(operation)
-    return document
+
+
+def _show_versions(document: Document) -> None:
+    """Show a version of each kind of model beside the registration."""
+    registration = document["paths"][REGISTRATION]["post"]["requestBody"]["content"]["application/json"]
+    registration["examples"] = {
+        kind: {"summary": f"A version of a model of the kind {kind}", "value": version}
+        for kind, version in json.loads(VERSION_EXAMPLES.read_text()).items()
+    }
 
 
 def _names_a_project(address: str, operation: Document) -> bool:

@@ -1,6 +1,7 @@
 """What the hot operations take and answer, for the OpenAPI document: FastAPI never sees them otherwise."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI
@@ -8,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from modelyard_events.inferences import RequestedOutput
 from modelyard_events.values import Digest, Feature, Protocol, Slug, Stage, Tensor
 from modelyard_routing.decision import Reason
+from modelyard_runtime.openapi_documents import describe_properties, words_of
 from modelyard_runtime.problems import MEDIA_TYPE, ProblemDocument
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
@@ -18,6 +20,9 @@ ROUTE_PATH = "/v1/route"
 PREDICT_PATH = "/v1/predict"
 
 AliasName = Annotated[str, Field(pattern=r"^@?[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+WORDS = Path(__file__).parent / "openapi_words.txt"
+"""What each property means, a line for each name."""
+
 Identifier = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -250,7 +255,9 @@ def install_openapi(app: FastAPI) -> None:
 
     def openapi() -> dict[str, Any]:
         if not written:
-            written.update(_document(app))
+            document = _document(app)
+            describe_properties(document, words_of(WORDS.read_text()))
+            written.update(document)
         return written
 
     # FastAPI's documented way to extend its document is to replace this method.
