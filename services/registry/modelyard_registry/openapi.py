@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fastapi import FastAPI
 from modelyard_runtime.openapi_documents import Document, describe_properties, install_document, show_examples, words_of
+from modelyard_runtime.problems import documented
 
 from modelyard_registry.http import READING, problems
 from modelyard_registry.preconditions import IF_MATCH_PATTERN
@@ -19,6 +20,8 @@ WORDS = HERE / "openapi_words.txt"
 VERSION_EXAMPLES = HERE / "openapi_examples.json"
 """A complete version to register for each kind of model; docs/reference/evidence.md shows them."""
 REGISTRATION = "/api/v1/projects/{project}/registered-models/{name}/versions"
+
+TOO_LONG = documented({414: "The address is longer than a service reads"})[414]
 
 _OF_WRITES = frozenset({"idempotency-key", "if-match"})
 _REVISION_CHANGED = "412"
@@ -36,6 +39,7 @@ def _complete(document: Document) -> None:
     _show_versions(document)
     for address, path in document["paths"].items():
         for method, operation in path.items():
+            operation["responses"].setdefault("414", TOO_LONG)
             if _names_a_project(address, operation):
                 operation["responses"].setdefault("404", problems(404)[404])
             if method.upper() in READING:

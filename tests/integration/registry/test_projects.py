@@ -210,3 +210,12 @@ def _key(door: Door) -> dict[str, object]:
         "public_key": PUBLIC_KEY,
         "expires_at": expires_at,
     }
+
+
+async def test_a_wrong_method_is_told_before_an_unknown_project(door: Door) -> None:
+    for method in ("PATCH", "DELETE"):
+        reply = await door.http.call(
+            method, "/api/v1/registry/models/summary", query={"project_id": f"{door.project}x"}
+        )
+
+        assert (reply.status, reply.is_problem) == (405, True)

@@ -47,7 +47,8 @@ class RequirementThere(Requirement):
         project = named.pop() if named else await self._project_of_id(request, principal)
         request.state.project = project
         principal.refuse_unless_may(self.permission, project)
-        await refuse_unknown(request, principal, project)
+        if _are_ids(request):  # What is no id is said first: another method may be meant.
+            await refuse_unknown(request, principal, project)
 
     def refuse_before_reading(self, request: HttpRequest) -> None:
         """Refuse whoever may do it in no project at all: which one is meant may be said in the body only."""
@@ -70,6 +71,15 @@ class RequirementThere(Requirement):
             if project is not None and principal.may(self.permission, project):
                 return project
         return DEFAULT_PROJECT
+
+
+def _are_ids(request: HttpRequest) -> bool:
+    """Whether what the path says are ids can be some."""
+    try:
+        _ = [UUID(request.path_params[name]) for name in ("model_id", "version_id") if name in request.path_params]
+    except ValueError:
+        return False
+    return True
 
 
 def requires_there(permission: Permission) -> Any:
