@@ -80,17 +80,42 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]
 @pytest.mark.timeout(450)
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: str(page.relative_to(ROOT)))
 async def test_the_commands_of_a_page_run_beside_make_up(place: Path, page: Path) -> None:
-    code = SAFE + "\n".join(block.code for block in blocks_of(page) if not block.why_not)
+    code = "\n".join(block.code for block in blocks_of(page) if not block.why_not)
 
-    shell = await asyncio.create_subprocess_exec("bash", "-c", code, cwd=place, stdout=PIPE, stderr=STDOUT)
-    async with asyncio.timeout(DONE_WITHIN_S):
-        told, _ = await shell.communicate()
+    status, told = await run(place, code)
 
-    assert shell.returncode == 0, told.decode(errors="replace")[-3_000:]
+    assert status == 0, told[-3_000:]
     if page.name == "README.md":
-        answer = told.decode().strip().splitlines()[-1]
+        answer = told.strip().splitlines()[-1]
         assert '"model":"first"' in answer.replace(" ", "")
         assert '"number":1' in answer.replace(" ", "") or '"version":1' in answer.replace(" ", "")
+
+
+async def run(place: Path, code: str) -> tuple[int | None, str]:
+    """The exit code of commands in the reader's shell, and what they said."""
+    shell = await asyncio.create_subprocess_exec("bash", "-c", SAFE + code, cwd=place, stdout=PIPE, stderr=STDOUT)
+    async with asyncio.timeout(DONE_WITHIN_S):
+        told, _ = await shell.communicate()
+    return shell.returncode, told.decode(errors="replace")
+
+
+@pytest.mark.timeout(450)
+async def test_the_routers_own_example_is_answered_beside_make_up(place: Path) -> None:
+    code, told = await run(
+        place,
+        """
+        . .modelyard/environment.sh
+        curl --fail-with-body -sS "$ROUTER/openapi.json" > document.json
+        .venv/bin/python -c 'import json
+body = json.load(open("document.json"))["paths"]["/v1/route"]["post"]["requestBody"]["content"]["application/json"]
+examples = [each["value"] for each in body.get("examples", {}).values()]
+print(json.dumps(body.get("example") or examples[0]))' > example.json
+        curl --fail-with-body -sS --retry 10 --retry-all-errors --retry-delay 1 -H "$AUTH" "$ROUTER/v1/route" -d @example.json
+        """,
+    )
+
+    assert code == 0, told
+    assert '"receipt"' in told
 
 
 def test_every_block_that_is_not_run_says_why() -> None:

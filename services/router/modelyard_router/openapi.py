@@ -180,11 +180,11 @@ class RoutesInForce(BaseModel):
     routes: list[RouteInForce]
 
 
-_ATTRIBUTES = {"model_type": "risk-scoring", "tenant": "acme", "industry": "debt_consolidation", "unit_id": "user-42"}
+_ATTRIBUTES = {"model_type": "risk_scoring", "tenant": "acme", "industry": "debt_consolidation", "unit_id": "user-42"}
 _RECEIPT = {
     "reason": "industry_champion",
     "project": "default",
-    "model_type": "risk-scoring",
+    "model_type": "risk_scoring",
     "route_revision": 7,
     "generation": 1,
     "version_id": "0199c1d2-7c1e-7d4e-9a51-3f0c7a52c5d1",
