@@ -110,7 +110,7 @@ async def test_the_routers_own_example_is_answered_beside_make_up(place: Path) -
 body = json.load(open("document.json"))["paths"]["/v1/route"]["post"]["requestBody"]["content"]["application/json"]
 examples = [each["value"] for each in body.get("examples", {}).values()]
 print(json.dumps(body.get("example") or examples[0]))' > example.json
-        curl --fail-with-body -sS --retry 10 --retry-all-errors --retry-delay 1 -H "$AUTH" "$ROUTER/v1/route" -d @example.json
+        curl --fail-with-body -sS --retry 10 --retry-all-errors -H "$AUTH" "$ROUTER/v1/route" -d @example.json
         """,
     )
 
