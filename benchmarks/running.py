@@ -25,6 +25,8 @@ DIGEST = f"sha256:{hashlib.sha256(ARTIFACT).hexdigest()}"
 MODEL_TYPE = "risk_scoring"
 METRIC = {"primary_metric": "rmse", "higher_is_better": False}
 UNASKED_URL = "http://127.0.0.1:9/infer"
+# Nothing answers there: the registry must not ask before a promotion.
+SETTINGS = {"MODELYARD_PROBE_ENDPOINTS": "false"}
 CHECKOUT = Path(__file__).parent.parent
 HOP_TOPIC = "benchmark-hops.v1"
 POLL_S = 0.02
@@ -81,7 +83,8 @@ class Running:
 async def running(services: Sequence[str], *, settings: Mapping[str, str] | None = None) -> AsyncIterator[Running]:
     """Start servers and services, with some `settings` of their own; stop them at the end."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    async with Stack.start() as stack, System.start(stack, services=services, settings=settings) as system:
+    chosen = {**SETTINGS, **(settings or {})}
+    async with Stack.start() as stack, System.start(stack, services=services, settings=chosen) as system:
         url_of = {name: service.url for name, service in system.services.items()}
         registry, router = url_of.get("registry", ""), url_of.get("router", "")
         async with (

@@ -28,6 +28,8 @@ from tests.world.topics import PurgesSeen, Topics, follow_purges
 ENTITY_TYPE = "loan"
 SYSTEM_OF_RECORD = "urn:test:loan-book"
 REQUEST_TIMEOUT_S = 15.0
+# Some tests promote what is broken on purpose: whether endpoints are asked before is tested beside the registry.
+SETTINGS = {"MODELYARD_PROBE_ENDPOINTS": "false"}
 CONNECT_TIMEOUT_S = 3.0
 
 
@@ -114,7 +116,14 @@ async def open_world(
         dsn = await opened.enter_async_context(_database(stack))
         models = await opened.enter_async_context(serve_models())
         system = await opened.enter_async_context(
-            System.start(stack, topic_prefix=prefix, postgres_dsn=dsn, redis_url=redis_url, services=services)
+            System.start(
+                stack,
+                topic_prefix=prefix,
+                postgres_dsn=dsn,
+                redis_url=redis_url,
+                services=services,
+                settings=SETTINGS,
+            )
         )
         topics = Topics(bootstrap=stack.addresses.kafka_bootstrap, prefix=prefix)
         producer = await opened.enter_async_context(_producer(stack))

@@ -169,6 +169,7 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
         outbound=fetcher,
         clock=clock,
         new_id=new_id,
+        probes_endpoints=settings.probe_endpoints,
     )
     return build_api(
         services,

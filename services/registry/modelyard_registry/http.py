@@ -81,6 +81,8 @@ class Services:
     outbound: Fetcher
     clock: Clock
     new_id: NewId
+    probes_endpoints: bool = True
+    """Whether an endpoint is asked before its version moves to where it gets traffic, unless policy waives it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

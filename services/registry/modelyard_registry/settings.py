@@ -18,6 +18,9 @@ class Settings(IngestSettings):
     When the registry starts and nobody could manage access, an admin's token for one week is written to
     `bootstrap_token_file`, for its owner only.
 
+    With `probe_endpoints` an endpoint must answer before its version moves to canary or production, unless a policy
+    waives it.
+
     `state_key_file` holds the private key that signs routing and access documents, the same one for all registries of
     a system. Without it the registry does not start, unless `state_unsigned` is `allow`: then documents are not signed.
     """
@@ -33,6 +36,7 @@ class Settings(IngestSettings):
     artifact_region: str | None = None
     bootstrap_token_file: Path = Path("bootstrap-admin-token")
     artifact_upload_kept_h: Annotated[float, Field(ge=1)] = 24.0
+    probe_endpoints: bool = True
     state_key_file: Path | None = None
     state_unsigned: Unsigned = "refuse"
 

@@ -191,6 +191,7 @@ async def open_door(
     migrate_first: bool = True,
     store: OpenableStore | None = None,
     clock: StepClock | None = None,
+    probes_endpoints: bool = False,
 ) -> AsyncIterator[Door]:
     """Serve the registry's HTTP side over the database at `dsn`, without Kafka: news wait in the outbox."""
     if migrate_first:
@@ -198,20 +199,23 @@ async def open_door(
     clock = clock or StepClock()
     database = Database(dsn)
     store = store or DiskArtifactStore(artifacts, new_id=new_uuid7)
+    outbound = Fetcher(allow=["127.0.0.0/8"])
     services = Services(
         principals=Principals({ACTOR: SecretStr(TOKEN), **PEOPLE}, roles=ROLES),
         database=database,
         unit_of_work=UnitOfWork(database, clock=clock, new_id=new_uuid7, wake=lambda: None),
         artifacts=store,
         artifact_bytes_max=ARTIFACT_BYTES_MAX,
-        outbound=Fetcher(allow=["127.0.0.0/8"]),
+        outbound=outbound,
         clock=clock,
         new_id=new_uuid7,
+        # Nothing answers at the endpoints that tests make up.
+        probes_endpoints=probes_endpoints,
     )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with database, store:
+        async with database, store, outbound:
             yield
 
     app = build_api(services, health=Health([database]), lifespan=lifespan)

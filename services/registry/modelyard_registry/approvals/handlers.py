@@ -22,6 +22,7 @@ from modelyard_registry.approvals.endings import end_request
 from modelyard_registry.approvals.requesting import apply_endpoint
 from modelyard_registry.approvals.roles import RolesOf, lapsed_approvers
 from modelyard_registry.lifecycle.handlers import make_move
+from modelyard_registry.lifecycle.probing import NOT_ASKED, Probing
 from modelyard_registry.lifecycle.situation import Situation, load_situation, plan_move, refuse_failed_gates
 from modelyard_registry.lifecycle.stages import Agreement
 from modelyard_registry.models.facts import append_model_fact
@@ -39,6 +40,7 @@ class Judge:
     request_id: UUID
     comment: str | None
     roles_of: RolesOf
+    probing: Probing = NOT_ASKED
 
 
 def revision_of_request(project: str, request_id: UUID) -> ReadRevision:
@@ -72,7 +74,7 @@ async def approve(tx: Transaction, command: Judge) -> TransitionRequest:
 
     approved = await _record_approval(tx, request, state, comment=command.comment)
     if state is RequestState.APPROVED and request.apply is Apply.AUTOMATICALLY:
-        await _apply(tx, approved, situation, lapsed=lapsed)
+        await _apply(tx, approved, situation, lapsed=lapsed, probing=command.probing)
     return await store.get_request(tx.connection, project=request.project, request_id=request.id)
 
 
@@ -111,7 +113,7 @@ async def apply(tx: Transaction, command: Judge) -> TransitionRequest:
     """
     request, situation = await _load(tx, command)
     lapsed = await lapsed_approvers(tx, request, command.roles_of)
-    return await _apply(tx, request, situation, lapsed=lapsed, comment=command.comment)
+    return await _apply(tx, request, situation, lapsed=lapsed, probing=command.probing, comment=command.comment)
 
 
 async def _load(tx: Transaction, command: Judge) -> tuple[TransitionRequest, Situation]:
@@ -128,6 +130,7 @@ async def _apply(
     situation: Situation,
     *,
     lapsed: frozenset[str],
+    probing: Probing,
     comment: str | None = None,
 ) -> TransitionRequest:
     state = decide_application(request, lapsed=lapsed, now=tx.now)
@@ -144,7 +147,7 @@ async def _apply(
     if request.deployment is not None:
         await apply_endpoint(tx, request.deployment, situation, agreement=agreement)
     else:
-        plan = await plan_move(tx, situation, to_stage=request.to_stage, replaces=request.replaces)
+        plan = await plan_move(tx, situation, to_stage=request.to_stage, replaces=request.replaces, probing=probing)
         refuse_failed_gates(situation, plan)
         await make_move(tx, situation, plan, reason=request.reason, agreement=agreement)
     return await end_request(tx, request, state, comment=comment)

@@ -36,15 +36,18 @@ from modelyard_registry.http import (
     requires,
 )
 from modelyard_registry.lifecycle.domain import ROUTED_ENVIRONMENT
-from modelyard_registry.lifecycle.http import VERSION_PATH, NewTransition, transition_of
+from modelyard_registry.lifecycle.http import VERSION_PATH, NewTransition, probed, transition_of
+from modelyard_registry.lifecycle.probing import Probing, probe_before
 from modelyard_registry.models.changes import revision_of_version, subject_of_version
 from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.versions_http import VersionText
+from modelyard_registry.policies.domain import Apply
 from modelyard_registry.preconditions import etag_of
 from modelyard_registry.transactions import Transaction
 
 router = APIRouter(tags=["approvals"], route_class=BoundedRoute)
 
+Judging = Callable[[Transaction, handlers.Judge], Awaitable[TransitionRequest]]
 RequestId = Annotated[UUID, Path(description="The request's id, as its creation answered it.")]
 REQUEST_PATH = "/transition-requests/{request_id}"
 
@@ -75,7 +78,7 @@ async def post_transition_request(
     project: Project, name: ModelName, reference: VersionText, body: NewTransition, call: Caller
 ) -> Response:
     """Binds the request to artifact, evidence, endpoint, policy and champion as they are: people agree to just that."""
-    command = transition_of(body, project=project, name=name, reference=reference)
+    command = await probed(call, transition_of(body, project=project, name=name, reference=reference))
 
     async def work(tx: Transaction) -> Answer:
         request = await requesting.request_transition(tx, command)
@@ -237,13 +240,20 @@ async def post_apply(project: Project, request_id: RequestId, body: Comment, cal
 async def _judge(
     call: Call,
     body: Comment,
-    judge: Callable[[Transaction, handlers.Judge], Awaitable[TransitionRequest]],
+    judge: Judging,
     *,
     project: str,
     request_id: UUID,
     action: str,
 ) -> Response:
-    command = handlers.Judge(project=project, request_id=request_id, comment=body.comment, roles_of=roles_seen_by(call))
+    known = await _find(call, project=project, request_id=request_id)
+    command = handlers.Judge(
+        project=project,
+        request_id=request_id,
+        comment=body.comment,
+        roles_of=roles_seen_by(call),
+        probing=await _probe(call, known, judge=judge),
+    )
 
     async def work(tx: Transaction) -> Answer:
         request = await judge(tx, command)
@@ -255,15 +265,25 @@ async def _judge(
         work,
         project=project,
         action=action,
-        subject=await _subject_of(call, project=project, request_id=request_id),
+        # The same subject for what is refused and for what is done.
+        subject=f"transition-requests/{request_id}" if known is None else known.subject,
         revision=handlers.revision_of_request(project, request_id),
     )
 
 
-async def _subject_of(call: Call, *, project: str, request_id: UUID) -> str:
-    """The subject of audit entries about the request, the same for what is refused and for what is done."""
+async def _find(call: Call, *, project: str, request_id: UUID) -> TransitionRequest | None:
     async with call.services.database.reading() as connection:
         try:
-            return (await store.get_request(connection, project=project, request_id=request_id)).subject
+            return await store.get_request(connection, project=project, request_id=request_id)
         except store.TransitionRequestNotFoundError:
-            return f"transition-requests/{request_id}"
+            return None
+
+
+async def _probe(call: Call, known: TransitionRequest | None, *, judge: Judging) -> Probing:
+    """What the endpoint says, when this decision may make the move that was asked for."""
+    makes_move = judge is handlers.apply or (judge is handlers.approve and known and known.apply is Apply.AUTOMATICALLY)
+    if known is None or known.deployment is not None or not makes_move:
+        return Probing()
+    return await probe_before(
+        call.services, project=known.project, model=known.model, reference=known.number, to_stage=known.to_stage
+    )

@@ -62,7 +62,7 @@ async def request_transition(tx: Transaction, command: TransitionModelVersion) -
     Raises what a transition raises, ApprovalNotNeededError or RequestOpenError.
     """
     situation = await load_situation(tx, project=command.project, model=command.model, reference=command.reference)
-    plan = await plan_move(tx, situation, to_stage=command.to_stage, replaces=command.replaces)
+    plan = await plan_move(tx, situation, to_stage=command.to_stage, replaces=command.replaces, probing=command.probing)
     refuse_failed_gates(situation, plan)
     if plan.rule.approvals is None:
         raise ApprovalNotNeededError(

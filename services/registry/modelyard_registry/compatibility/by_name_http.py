@@ -16,7 +16,7 @@ from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.documents import WAITS, Metrics, NewModel, VersionWord, WaitingMove
 from modelyard_registry.compatibility.models_http import a_model
-from modelyard_registry.compatibility.moves import Moving, move
+from modelyard_registry.compatibility.moves import Moving, move, probed
 from modelyard_registry.compatibility.places import Where, requires_there
 from modelyard_registry.compatibility.registration import Registering, evidence_of, in_project, keep_metadata, register
 from modelyard_registry.compatibility.words import parse_semver, spell_semver
@@ -262,7 +262,9 @@ async def post_named_transition(
     reference = parse_semver(version)
     async with call.services.database.reading() as connection:
         known = await get_version(connection, project=project, model=name, reference=reference)
-    moving = Moving(project=project, model=name, number=known.number, to_stage=to_stage, reason=body.reason)
+    moving = await probed(
+        call, Moving(project=project, model=name, number=known.number, to_stage=to_stage, reason=body.reason)
+    )
 
     async def work(tx: Transaction) -> Answer:
         moved = await move(tx, moving)

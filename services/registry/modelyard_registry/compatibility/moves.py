@@ -10,7 +10,9 @@ from modelyard_events.values import Stage
 
 from modelyard_registry.approvals.domain import TransitionRequest
 from modelyard_registry.approvals.requesting import request_transition
+from modelyard_registry.http import Call
 from modelyard_registry.lifecycle.handlers import ApprovalRequiredError, TransitionModelVersion, transition_version
+from modelyard_registry.lifecycle.probing import NOT_ASKED, Probing, probe_before
 from modelyard_registry.models.domain import ModelVersion
 from modelyard_registry.models.store import get_version, lock_slot
 from modelyard_registry.transactions import Transaction
@@ -25,6 +27,15 @@ class Moving:
     number: int
     to_stage: Stage
     reason: str | None
+    probing: Probing = NOT_ASKED
+
+
+async def probed(call: Call, moving: Moving) -> Moving:
+    """The move with what the version's endpoint said, which is asked before anything is locked."""
+    probing = await probe_before(
+        call.services, project=moving.project, model=moving.model, reference=moving.number, to_stage=moving.to_stage
+    )
+    return replace(moving, probing=probing)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +80,7 @@ async def _step(tx: Transaction, moving: Moving) -> Moved:
         to_stage=moving.to_stage,
         reason=moving.reason,
         replaces=None,
+        probing=moving.probing,
     )
     try:
         return Moved(version=await transition_version(tx, command), request=None)

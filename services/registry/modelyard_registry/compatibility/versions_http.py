@@ -25,7 +25,7 @@ from modelyard_registry.compatibility.documents import (
     VersionPage,
     WaitingVersionDocument,
 )
-from modelyard_registry.compatibility.moves import Moving, move
+from modelyard_registry.compatibility.moves import Moving, move, probed
 from modelyard_registry.compatibility.places import Where, requires_there
 from modelyard_registry.compatibility.registration import Registering, evidence_of, in_project, keep_metadata, register
 from modelyard_registry.compatibility.words import WORD_OF, parse_semver, stages_meant_by, tags_from
@@ -207,7 +207,10 @@ async def post_transition(project: Where, version_id: UUID, body: NewStage, call
     to_stage = parse_stage(body.stage)
     async with call.services.database.reading() as connection:
         version = await store.get_version_by_id(connection, project=project, version_id=version_id)
-    moving = Moving(project=project, model=version.model, number=version.number, to_stage=to_stage, reason=body.comment)
+    moving = await probed(
+        call,
+        Moving(project=project, model=version.model, number=version.number, to_stage=to_stage, reason=body.comment),
+    )
 
     async def change(tx: Transaction) -> TransitionRequest | None:
         return (await move(tx, moving)).request

@@ -11,6 +11,7 @@ from modelyard_registry.experiments.handlers import stop_experiments_touching
 from modelyard_registry.lifecycle import store
 from modelyard_registry.lifecycle.alias_moves import move_alias
 from modelyard_registry.lifecycle.domain import CHAMPION, ROUTABLE_STAGES, Cause, Move
+from modelyard_registry.lifecycle.probing import NOT_ASKED, Probing
 from modelyard_registry.lifecycle.rollback import Rollback, decide_rollback, previous_champions
 from modelyard_registry.lifecycle.situation import (
     Foresight,
@@ -44,6 +45,7 @@ class TransitionModelVersion:
     to_stage: Stage
     reason: str | None
     replaces: str | None
+    probing: Probing = NOT_ASKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ async def transition_version(tx: Transaction, command: TransitionModelVersion) -
     ApprovalRequiredError.
     """
     situation = await load_situation(tx, project=command.project, model=command.model, reference=command.reference)
-    plan = await plan_move(tx, situation, to_stage=command.to_stage, replaces=command.replaces)
+    plan = await plan_move(tx, situation, to_stage=command.to_stage, replaces=command.replaces, probing=command.probing)
     refuse_failed_gates(situation, plan)
     if plan.rule.approvals is not None:
         raise _approval_required(situation, plan)
@@ -76,7 +78,9 @@ async def preview_transition(tx: Transaction, command: TransitionModelVersion) -
     Raises RegisteredModelNotFoundError or ModelVersionNotFoundError.
     """
     situation = await load_situation(tx, project=command.project, model=command.model, reference=command.reference)
-    foreseen = await foresee_move(tx, situation, to_stage=command.to_stage, replaces=command.replaces)
+    foreseen = await foresee_move(
+        tx, situation, to_stage=command.to_stage, replaces=command.replaces, probing=command.probing
+    )
     return situation.version.stage, foreseen
 
 

@@ -1,5 +1,6 @@
 """Operations on the lifecycle: transitions, the stage at a moment, quarantine."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -15,6 +16,7 @@ from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
     Answer,
+    Call,
     Caller,
     ModelName,
     PageSize,
@@ -31,6 +33,7 @@ from modelyard_registry.http import (
 from modelyard_registry.lifecycle import store
 from modelyard_registry.lifecycle.domain import parse_stage
 from modelyard_registry.lifecycle.handlers import TransitionModelVersion, transition_version
+from modelyard_registry.lifecycle.probing import probe_before
 from modelyard_registry.lifecycle.quarantine import QuarantineModelVersion, quarantine_version
 from modelyard_registry.models.changes import revision_of_version, subject_of_version
 from modelyard_registry.models.documents import ModelVersionDocument
@@ -124,7 +127,7 @@ async def post_transition(
     project: Project, name: ModelName, reference: VersionText, body: NewTransition, call: Caller
 ) -> Response:
     """Moving to production makes the version champion. A refusal lists the possible moves and what each still needs."""
-    command = transition_of(body, project=project, name=name, reference=reference)
+    command = await probed(call, transition_of(body, project=project, name=name, reference=reference))
 
     async def work(tx: Transaction) -> Answer:
         version = await transition_version(tx, command)
@@ -139,6 +142,18 @@ async def post_transition(
         subject=subject_of_version(project, name, parse_reference(reference)),
         revision=revision_of_version(project, name, parse_reference(reference)),
     )
+
+
+async def probed(call: Call, command: TransitionModelVersion) -> TransitionModelVersion:
+    """The command with what the version's endpoint said, which is asked before anything is locked."""
+    probing = await probe_before(
+        call.services,
+        project=command.project,
+        model=command.model,
+        reference=command.reference,
+        to_stage=command.to_stage,
+    )
+    return replace(command, probing=probing)
 
 
 def transition_of(body: NewTransition, *, project: str, name: str, reference: str) -> TransitionModelVersion:

@@ -9,7 +9,7 @@ from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import Caller, ModelName, Project, problems, requires
 from modelyard_registry.lifecycle.domain import TransitionRefusedError
 from modelyard_registry.lifecycle.handlers import preview_transition
-from modelyard_registry.lifecycle.http import VERSION_PATH, NewTransition, VerdictDocument, transition_of
+from modelyard_registry.lifecycle.http import VERSION_PATH, NewTransition, VerdictDocument, probed, transition_of
 from modelyard_registry.models.versions_http import VersionText
 
 router = APIRouter(tags=["lifecycle"], route_class=BoundedRoute)
@@ -52,7 +52,7 @@ async def post_dry_run(
     project: Project, name: ModelName, reference: VersionText, body: NewTransition, call: Caller
 ) -> PreviewDocument:
     """Changes nothing. A move that cannot be made is answered, too: with every gate's verdict, and what is missing."""
-    command = transition_of(body, project=project, name=name, reference=reference)
+    command = await probed(call, transition_of(body, project=project, name=name, reference=reference))
     async with call.services.unit_of_work(call.context) as tx:
         from_stage, foreseen = await preview_transition(tx, command)
     promotes = foreseen.to_stage is Stage.PRODUCTION

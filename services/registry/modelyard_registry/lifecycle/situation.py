@@ -24,6 +24,7 @@ from modelyard_registry.lifecycle.domain import (
     decide_transition,
     transition_table,
 )
+from modelyard_registry.lifecycle.probing import Probing
 from modelyard_registry.lifecycle.rollback import previous_champions
 from modelyard_registry.lifecycle.succession import Succession, decide_succession
 from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel
@@ -138,15 +139,19 @@ async def load_situation(tx: Transaction, *, project: str, model: str, reference
     )
 
 
-async def plan_move(tx: Transaction, situation: Situation, *, to_stage: Stage, replaces: str | None) -> Plan:
+async def plan_move(
+    tx: Transaction, situation: Situation, *, to_stage: Stage, replaces: str | None, probing: Probing
+) -> Plan:
     """What the move would be. Raises TransitionRefusedError when the table, or what a move needs, is against it."""
-    foreseen = await foresee_move(tx, situation, to_stage=to_stage, replaces=replaces)
+    foreseen = await foresee_move(tx, situation, to_stage=to_stage, replaces=replaces, probing=probing)
     if isinstance(foreseen.move, TransitionRefusedError):
         raise foreseen.move
     return Plan(move=foreseen.move, rule=foreseen.rule, verdicts=foreseen.verdicts, succession=foreseen.succession)
 
 
-async def foresee_move(tx: Transaction, situation: Situation, *, to_stage: Stage, replaces: str | None) -> Foresight:
+async def foresee_move(
+    tx: Transaction, situation: Situation, *, to_stage: Stage, replaces: str | None, probing: Probing
+) -> Foresight:
     """What the move would be, or why it could not be made, with every gate's verdict in either case."""
     champion = situation.champion
     succession = decide_succession(
@@ -161,7 +166,10 @@ async def foresee_move(tx: Transaction, situation: Situation, *, to_stage: Stage
         to_stage=to_stage,
         move=_decide(situation, succession, to_stage=to_stage, replaces=replaces),
         rule=rule,
-        verdicts=judge(rule.gates, await _facts(tx, situation)) if rule.gates else (),
+        verdicts=(
+            *(judge(rule.gates, await _facts(tx, situation)) if rule.gates else ()),
+            *probing.verdicts(to_stage=to_stage, deployment=situation.deployment, policy=situation.policy),
+        ),
         succession=succession,
     )
 

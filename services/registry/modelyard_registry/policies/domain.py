@@ -94,7 +94,8 @@ class Policy(Part):
 
     `allowed_moves` replaces the whole transition table; what a move needs by itself it needs all the same. A version
     goes to staging or beyond only with a build status in `build_statuses` and a review status in `review_statuses`.
-    `signature_keys` are whose signatures a security gate accepts; a model's own replace its project's.
+    `signature_keys` are whose signatures a security gate accepts; a model's own replace its project's. With `probe`
+    (the default) the registry asks the endpoint before a version moves to canary or production; false waives that.
     """
 
     moves: Annotated[tuple[MoveRule, ...], Field(max_length=60)] | None = None
@@ -104,6 +105,7 @@ class Policy(Part):
     build_statuses: Annotated[tuple[BuildStatus, ...], Field(min_length=1, max_length=10)] | None = None
     review_statuses: Annotated[tuple[ReviewStatus, ...], Field(min_length=1, max_length=10)] | None = None
     signature_keys: Annotated[tuple[SignatureKey, ...], Field(max_length=20)] | None = None
+    probe: bool | None = None
 
     @model_validator(mode="after")
     def _refuse_two_rules_for_one_move(self) -> Self:
@@ -171,6 +173,12 @@ class EffectivePolicy:
         return (self.project.policy.signature_keys or ()) if own is None else own
 
     @property
+    def probe(self) -> bool:
+        """Whether an endpoint must answer before its version moves to canary or production."""
+        given = (self.model.policy.probe, self.project.policy.probe)
+        return next((each for each in given if each is not None), True)
+
+    @property
     def protected_aliases(self) -> Mapping[str, Role]:
         """The aliases that only some may move, and the role that they need. A model adds to its project's."""
         given = [*(self.project.policy.protected_aliases or ()), *(self.model.policy.protected_aliases or ())]
@@ -214,6 +222,7 @@ class EffectivePolicy:
             build_statuses=self.build_statuses,
             review_statuses=self.review_statuses,
             signature_keys=self.signature_keys,
+            probe=self.probe,
         )
 
     def _rules(self) -> tuple[MoveRule, ...]:
