@@ -11,6 +11,7 @@ from modelyard_events.values import Digest
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.checks import store
 from modelyard_registry.checks.domain import Check, CheckKind, CheckOutcome
 from modelyard_registry.checks.handlers import RecordCheck, record_check
@@ -34,7 +35,7 @@ from modelyard_registry.models.store import get_version
 from modelyard_registry.models.versions_http import VersionText
 from modelyard_registry.transactions import Transaction
 
-router = APIRouter(tags=["model versions"])
+router = APIRouter(tags=["model versions"], route_class=BoundedRoute)
 
 PATH = "/registered-models/{name}/versions/{reference}/checks"
 
