@@ -88,7 +88,7 @@ async def test_a_signed_change_purges_and_says_whose_it_was(guarded: Invalidatio
     await guarded.send(signer.sign(a_change(structured=structured)))
 
     (purge,) = await guarded.purges(count=1)
-    assert purge.envelope.actor == "loan-book"
+    assert purge.envelope.actor == "default/loan-book"
     assert not await guarded.cached(LOAN)
 
 
@@ -133,7 +133,7 @@ async def test_a_forged_change_purges_nothing_and_is_parked_once(guarded: Invali
     assert await guarded.cached(LOAN)
     (refused,) = await until(lambda: guarded.topics.published(ACCESS_REFUSALS), lambda found: bool(found))
     assert isinstance(refused.event, AccessRefused)
-    assert (refused.event.actor, refused.event.permission) == ("loan-book", "entities:change")
+    assert (refused.event.actor, refused.event.permission) == ("default/loan-book", "entities:change")
     assert "was revoked" in refused.event.reason
     await guarded.send(genuine)
     assert len(causes(await guarded.purges(count=1))) == 1
