@@ -23,8 +23,9 @@ from cryptography.hazmat.primitives.serialization import (
 from modelyard_events.codec import Record
 from modelyard_events.signing import Signed, Unclear, Unsigned, read_signature, signature_headers, signed_bytes
 
+from modelyard_runtime.ed25519 import PUBLIC_KEY_BYTES, why_unusable
+
 KEY_ID_CHARS = 16
-PUBLIC_KEY_BYTES = 32
 KEY_FILE_MODE = 0o600
 
 
@@ -51,7 +52,7 @@ class StateKeys:
     """The public keys whose signatures count: one, or several while keys are rotated."""
 
     def __init__(self, public_keys: Sequence[str]) -> None:
-        """Takes public keys in base64. Raises StateKeyError for one that is none."""
+        """Takes public keys in base64. Raises StateKeyError for one that is none, or that proves nothing."""
         self._by_id = dict(_parsed(each) for each in public_keys)
 
     def why_refused(self, record: Record) -> str | None:
@@ -114,4 +115,6 @@ def _parsed(public_key: str) -> tuple[str, Ed25519PublicKey]:
             f"{public_key[:60]!r} is not an Ed25519 public key: send its {PUBLIC_KEY_BYTES} bytes in base64, "
             "as `python -m modelyard_registry.state_key show FILE` prints them"
         )
+    if (unusable := why_unusable(raw)) is not None:
+        raise StateKeyError(f"{public_key!r} proves nothing, for it is {unusable}")
     return key_id_of(raw), Ed25519PublicKey.from_public_bytes(raw)

@@ -1,5 +1,6 @@
 """Keys that sign state documents: made, read and told apart; whatever is none is refused by name."""
 
+import base64
 import subprocess
 from pathlib import Path
 
@@ -68,6 +69,15 @@ def test_a_file_without_a_key_is_refused_with_the_command_that_makes_one(tmp_pat
 def test_what_is_no_public_key_is_refused(key: str) -> None:
     with pytest.raises(ValidationError, match="is not an Ed25519 public key"):
         RouterSettings(state_keys=(key,))
+
+
+@pytest.mark.parametrize("settings", [RouterSettings, InvalidatorSettings])
+@pytest.mark.parametrize("y", [0, 1, 2**255 - 20, 2**255 - 19])
+def test_a_public_key_that_fits_signatures_anyone_can_make_is_refused_at_the_start(
+    settings: type[RouterSettings] | type[InvalidatorSettings], y: int
+) -> None:
+    with pytest.raises(ValidationError, match="a point of small order: anyone can make signatures"):
+        settings(state_keys=(base64.b64encode(y.to_bytes(32, "little")).decode(),))
 
 
 @pytest.mark.parametrize("settings", [RouterSettings, InvalidatorSettings])

@@ -1,15 +1,18 @@
 """Who may send an event: a rule of the key, the topic, what the event is about, and the time."""
 
+import base64
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from modelyard_events.access import SigningKeyChanged
 from modelyard_events.codec import Received, Record, decode, encode
 from modelyard_events.entities import EntityChanged
 from modelyard_events.envelope import Envelope
 from modelyard_events.event import Event
+from modelyard_events.signing import Signed
 from modelyard_events.topics import ENTITY_CHANGES, TRAINING_RUNS, Topic
 from modelyard_events.training import TrainingRunCompleted
 from modelyard_runtime.consume import (
@@ -27,6 +30,7 @@ from modelyard_runtime.consume.senders import (
     SenderUnprovedError,
     UnknownKeyError,
     find_refusal,
+    fits,
     refuse_other_projects,
 )
 from modelyard_runtime.kafka_connection import KafkaConnection
@@ -51,6 +55,14 @@ def a_key(**facts: Any) -> SigningKeyChanged:
         "expires_at": NOW + timedelta(hours=1),
     }
     return SigningKeyChanged.model_validate({**document, **facts})
+
+
+def test_a_signature_that_anyone_can_make_for_a_key_of_small_order_proves_nothing() -> None:
+    neutral = (1).to_bytes(32, "little")
+    forged = Signed(key_id="key-1", signature=neutral + bytes(32), message=b"anything")
+    Ed25519PublicKey.from_public_bytes(neutral).verify(forged.signature, forged.message)  # Mathematics alone takes it.
+
+    assert not fits(forged, public_key=base64.b64encode(neutral).decode())
 
 
 @pytest.mark.parametrize(
