@@ -32,6 +32,7 @@ export REGISTRY=$API/projects/default
 export ROUTER={router}
 export MODEL_SERVER={model_server}
 export LOAN_BOOK={loan_book}
+export KAFKA={kafka}
 """
 
 COMMANDS = """\
@@ -146,6 +147,7 @@ def _write_environment(world: World, *, directory: Path) -> Path:
             router=world.system.service("router").url,
             model_server=world.model_server_url,
             loan_book=world.loan_book_url,
+            kafka=world.kafka_bootstrap,
         )
     )
     return file
