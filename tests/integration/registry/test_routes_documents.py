@@ -65,6 +65,7 @@ async def test_promotions_at_once_of_models_of_one_type_do_not_erase_each_other(
 
 async def test_settings_change_the_document_and_leave_audit_entries(registry_world: RegistryWorld) -> None:
     registry, path = registry_world.registry, f"/routes/{MODEL_TYPE}"
+    await registry_world.a_model("everyone")
     policy = {"training_examples_min": 10, "improvement_min": 0.2}
     (await registry.call("PUT", f"{path}/policy", policy)).expect(200)
     (await registry.read_features_from(TEMPLATE, model_type=MODEL_TYPE)).expect(200)
@@ -79,7 +80,7 @@ async def test_settings_change_the_document_and_leave_audit_entries(registry_wor
     assert document["kill_switches"] == [{"tenant": "CA", "reason": "odd"}]
     assert document["revision"] == 4
     entries = await registry.items("/audit-entries")
-    assert {entry["action"] for entry in entries} - {"project.created"} == {
+    assert {entry["action"] for entry in entries} - {"project.created", "registered_model.created"} == {
         "route_policy.set",
         "route_feature_source.set",
         "route_shadow_sample.set",
@@ -109,6 +110,7 @@ async def test_a_feature_source_that_is_set_again_has_a_new_revision(registry_wo
 
 async def test_a_kill_switch_is_taken_back_for_whom_it_was_set(registry_world: RegistryWorld) -> None:
     registry, path = registry_world.registry, f"/routes/{MODEL_TYPE}/kill-switch"
+    await registry_world.a_model("everyone")
     await registry.call("PUT", path, {"reason": "all"})
     await registry.call("PUT", path, {"reason": "one"}, query={"tenant": "CA"})
 
@@ -118,6 +120,22 @@ async def test_a_kill_switch_is_taken_back_for_whom_it_was_set(registry_world: R
     assert document["kill_switches"] == [{"tenant": "CA", "reason": "one"}]
     assert refusal.status == 404
     assert refusal.is_problem
+
+
+async def test_a_kill_switch_of_a_type_without_models_is_refused_with_the_types_spelled_like_it(
+    registry_world: RegistryWorld,
+) -> None:
+    registry, misspelled = registry_world.registry, f"{MODEL_TYPE}s"
+    await registry_world.a_model("everyone")
+
+    refused = await registry.call("PUT", f"/routes/{misspelled}/kill-switch", {"reason": "incident"})
+
+    assert refused.status == 404
+    assert refused.is_problem
+    assert refused.document["near"] == [MODEL_TYPE]
+    assert f"Did you mean {MODEL_TYPE}?" in refused.document["fix"]
+    assert (await registry.call("GET", f"/routes/{misspelled}")).status == 404
+    (await registry.call("PUT", f"/routes/{MODEL_TYPE}/kill-switch", {"reason": "incident"})).expect(200)
 
 
 async def test_a_setting_that_makes_no_sense_is_refused_and_changes_nothing(registry_world: RegistryWorld) -> None:

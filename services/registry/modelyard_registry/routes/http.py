@@ -32,6 +32,7 @@ from modelyard_registry.routes import settings_rules as rules
 from modelyard_registry.routes import store
 from modelyard_registry.routes.domain import RouteSettings
 from modelyard_registry.routes.handlers import Change, change_route_settings
+from modelyard_registry.routes.known_types import refuse_unknown_type
 from modelyard_registry.transactions import Transaction
 
 router = APIRouter(prefix="/routes", tags=["routes"], route_class=BoundedRoute)
@@ -189,7 +190,7 @@ async def set_shadow_sample(call: Caller, project: Project, model_type: ModelTyp
     "/{model_type}/kill-switch",
     summary="Send everyone, or one tenant, back to the global champion",
     response_model=RouteChanged,
-    responses=problems(409),
+    responses=problems(404, 409),
     dependencies=[requires(Permission.ROUTES_WRITE)],
 )
 async def set_kill_switch(
@@ -208,6 +209,7 @@ async def set_kill_switch(
         model_type=model_type,
         action="route_kill_switch.set",
         reason=body.reason,
+        of_known_type=True,
     )
 
 
@@ -236,8 +238,11 @@ async def _change(
     model_type: str,
     action: str,
     reason: str | None = None,
+    of_known_type: bool = False,
 ) -> Response:
     async def work(tx: Transaction) -> Answer:
+        if of_known_type:
+            await refuse_unknown_type(tx.connection, project=project, model_type=model_type)
         document = await change_route_settings(
             tx, change, project=project, model_type=model_type, action=action, reason=reason
         )

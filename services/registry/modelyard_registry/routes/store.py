@@ -51,6 +51,14 @@ WHERE m.project = $1 AND m.model_type = $2 AND (
         WHERE e.project = m.project AND e.model_type = m.model_type AND e.state = 'running'
           AND variant.model = m.name AND variant.number = v.number))"""
 
+MODEL_TYPES = """
+SELECT DISTINCT model_type FROM registered_models WHERE project = $1 AND deleted_at IS NULL
+ORDER BY model_type LIMIT $2"""
+
+HAS_MODEL = """
+SELECT EXISTS (
+    SELECT FROM registered_models WHERE project = $1 AND model_type = $2 AND deleted_at IS NULL)"""
+
 LOAD_CHAMPIONS = """
 SELECT m.name AS model, a.number, a.moved_at
 FROM registered_models m JOIN aliases a ON a.registered_model_id = m.id AND a.alias = 'champion'
@@ -100,6 +108,16 @@ async def load_state(connection: Connection, *, project: str, model_type: str, s
         champions=[replace(each, former=former.get(each.model)) for each in champions],
         experiments=[RunningExperiment.model_validate(dict(each)) for each in experiments],
     )
+
+
+async def has_model(connection: Connection, *, project: str, model_type: str) -> bool:
+    """Whether the project has a registered model of this type."""
+    return bool(await connection.fetchval(HAS_MODEL, project, model_type))
+
+
+async def model_types(connection: Connection, *, project: str, limit: int) -> list[str]:
+    """The types of the project's registered models, by name."""
+    return [each["model_type"] for each in await connection.fetch(MODEL_TYPES, project, limit)]
 
 
 async def save_settings(connection: Connection, settings: RouteSettings, *, project: str, model_type: str) -> None:

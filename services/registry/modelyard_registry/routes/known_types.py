@@ -1,0 +1,27 @@
+"""Whether a project has models of a type: a kill switch that names no model would stop nothing."""
+
+from difflib import get_close_matches
+
+from modelyard_runtime.problems import NotFoundError
+
+from modelyard_registry.database import Connection
+from modelyard_registry.projects.domain import COMPARED_NAMES_MAX, NEAR_NAMES_MAX
+from modelyard_registry.routes import store
+
+
+class ModelTypeNotFoundError(NotFoundError):
+    """The project has no registered model of this type."""
+
+
+async def refuse_unknown_type(connection: Connection, *, project: str, model_type: str) -> None:
+    """Raise ModelTypeNotFoundError, with near types, unless the project has a registered model of this type."""
+    if await store.has_model(connection, project=project, model_type=model_type):
+        return
+    known = await store.model_types(connection, project=project, limit=COMPARED_NAMES_MAX)
+    near = get_close_matches(model_type, known, n=NEAR_NAMES_MAX)
+    meant = f"Did you mean {' or '.join(near)}? " if near else ""
+    raise ModelTypeNotFoundError(
+        f"The project {project} has no registered model of type {model_type}.",
+        fix=f"{meant}GET /api/v1/projects/{project}/registered-models lists the models with their types.",
+        near=near,
+    )
