@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from modelyard_events.limits import PAYLOAD_BYTES_MAX
 from modelyard_runtime.consume import Delivery
 from modelyard_runtime.errors import PermanentError
@@ -50,7 +51,7 @@ async def test_an_event_that_is_sent_again_once_its_cause_is_mended_is_handled(
     assert (again.key, again.value, again.headers) == (first.key, first.value, first.headers)
 
 
-async def test_a_record_that_would_be_too_large_with_its_reason_is_cut_and_still_parked(
+async def test_a_record_that_would_be_too_large_as_a_dead_letter_is_cut_and_still_parked(
     corner: Corner, program: dict[str, Any]
 ) -> None:
     seen: list[int] = []
@@ -58,9 +59,15 @@ async def test_a_record_that_would_be_too_large_with_its_reason_is_cut_and_still
     async def on_entity_changed(delivery: Delivery[Any]) -> None:
         seen.append(number_of(delivery.event))
 
-    # The broker takes it whole; with the headers of a dead letter it would not take it any more.
-    value = b"x" * (PAYLOAD_BYTES_MAX + 48_400)
-    await corner.send(value, key=b"large")
+    # Compressed, it fits the topic; the dead letter is not compressed.
+    value = b"x" * 1_500_000
+    async with AIOKafkaProducer(
+        bootstrap_servers=corner.bootstrap,
+        compression_type="gzip",
+        max_request_size=2_000_000,
+        max_batch_size=2_000_000,
+    ) as compressing:
+        await compressing.send_and_wait(corner.topic_name, value, key=b"large", partition=0)
     await corner.publish(1)
     async with corner.consuming(on_entity_changed):
         await eventually(lambda: seen == [1])

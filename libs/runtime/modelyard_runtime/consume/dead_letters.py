@@ -1,6 +1,5 @@
 """Dead letters: the record's own bytes, with where it came from and why it was parked in added headers."""
 
-from dataclasses import replace
 from datetime import datetime
 
 from modelyard_events.limits import (
@@ -43,8 +42,8 @@ class DeadLetters:
     ) -> None:
         """Write the record to its dead-letter topic and wait for the acknowledgement.
 
-        Key, value and headers stay byte-identical, unless the record with the added headers is larger than what a
-        broker takes: then they are cut, and `dead_letter_cut` says so. What is not UTF-8 in a header's name,
+        Key, value and headers stay byte-identical, unless the record is larger than what a broker takes, which a
+        compressed one can be: then they are cut, and `dead_letter_cut` says so. What is not UTF-8 in a header's name,
         which Kafka does not allow and the client cannot write, gets backslash escapes. The origin, the consumer group
         and the failure are added as `dead_letter_*` headers, replacing those of an earlier parking. Raises
         KafkaError when the broker did not take it.
@@ -62,7 +61,7 @@ class DeadLetters:
             "last_failed_at": last_failed_at.isoformat(),
         }
         replaced = {f"{PREFIX}{name}": str(value).encode(errors="replace") for name, value in added.items()}
-        kept = _kept(record, added=tuple(replaced.items()))
+        kept = _kept(record)
         assert self._producer is not None
         await self._producer.send_and_wait(
             f"{record.topic}.dead-letter",
@@ -72,15 +71,15 @@ class DeadLetters:
         )
 
 
-def _kept(record: RawRecord, *, added: tuple[tuple[str, bytes], ...]) -> Record:
-    """What of a record is parked: all of it, if the broker takes it together with the headers `added`."""
+def _kept(record: RawRecord) -> Record:
+    """What of a record is parked."""
     if len(record.headers) <= RECORD_HEADERS_MAX:
         whole = Record(
             key=record.key,
             value=record.value,
             headers=tuple((_writable(name), value) for name, value in record.headers if name != CUT_HEADER),
         )
-        if batch_bytes(replace(whole, headers=(*whole.headers, *added))) <= RECORD_BYTES_MAX:
+        if batch_bytes(whole) <= RECORD_BYTES_MAX:
             return whole
     some = tuple((_writable(name), value) for name, value in record.headers[:RECORD_HEADERS_MAX] if name != CUT_HEADER)
     cut = Record(
