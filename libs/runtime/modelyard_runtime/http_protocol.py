@@ -5,7 +5,9 @@ the rest of the headers, the rest of a body, a reader of the answer.
 """
 
 import asyncio
+import re
 from typing import Any
+from urllib.parse import unquote
 
 import httptools
 import orjson
@@ -32,6 +34,11 @@ from modelyard_runtime.http_limits import (
 from modelyard_runtime.ids import new_uuid7
 from modelyard_runtime.metrics import HTTP_REFUSED
 from modelyard_runtime.problems import MEDIA_TYPE
+
+ENCODED_SLASH = "%2F"
+"""How a path holds a slash that is part of a name; everything else in a path is decoded."""
+
+_ENCODED_SLASH = re.compile(ENCODED_SLASH, re.IGNORECASE)
 
 
 class _RefusedError(Exception):
@@ -200,7 +207,8 @@ class LimitedProtocol(HttpToolsProtocol):
         raw_path = self.scope["raw_path"]
         if b"%" in raw_path and b"%2f" in raw_path.lower():
             # Decoded it would be another path, with other segments, than whoever stands before us has judged.
-            self.scope["path"] = raw_path.decode("ascii")
+            parts = _ENCODED_SLASH.split(raw_path.decode("ascii"))
+            self.scope["path"] = ENCODED_SLASH.join(unquote(part) for part in parts)
 
     def on_body(self, body: bytes) -> None:
         self._body_went_on = True

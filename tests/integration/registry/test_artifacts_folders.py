@@ -44,6 +44,8 @@ async def test_a_folder_is_made_of_uploaded_files_and_downloaded_file_by_file(do
     assert [file["path"] for file in json.loads(manifest.body)["files"]] == sorted(FILES)
     for name, content in FILES.items():
         assert (await door.call("GET", f"{path}/files/{name}")).body == content
+        encoded = name.replace("/", "%2F")
+        assert (await door.call("GET", f"{path}/files/{encoded}")).body == content
     assert (await door.audit())[-1]["digest"] == folder["digest"]
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Self
 from fastapi import APIRouter, Path
 from fastapi.responses import Response
 from modelyard_events.values import Digest
+from modelyard_runtime.http_protocol import ENCODED_SLASH
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -168,7 +169,7 @@ async def get_folder_file(
     """The path is looked up in the manifest and leads nowhere else."""
     await get_record(call, project=project, digest=digest)
     async with call.services.database.reading() as connection:
-        file = await find_folder_file(connection, project=project, folder=digest, path=path)
+        file = await find_folder_file(connection, project=project, folder=digest, path=path.replace(ENCODED_SLASH, "/"))
     if file is None:
         raise FileNotInFolderError(
             f"The folder {digest} has no file {path[:200]!r}.",
