@@ -37,6 +37,12 @@ def project_actor(actor: str) -> ProjectActor | None:
     return ProjectActor(project, name) if slash and ISSUER_END not in project else None
 
 
+def is_issuers_actor(actor: str) -> bool:
+    """Whether an identity provider could vouch for that actor: any printable subject behind the provider's name."""
+    issuer, colon, subject = actor.partition(ISSUER_END)
+    return bool(issuer and colon and subject) and PROJECT_END not in issuer and actor.isprintable()
+
+
 def is_operators_name(name: str) -> bool:
     """Whether the settings may give that name: it cannot be taken for an actor from elsewhere."""
     return bool(name) and PROJECT_END not in name and ISSUER_END not in name

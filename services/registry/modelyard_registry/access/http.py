@@ -1,5 +1,6 @@
 """Operations on access: issue, list and revoke API tokens; grant roles in a project."""
 
+import re
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -7,8 +8,10 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Response
 from fastapi import Request as HttpRequest
 from modelyard_events.access import ProjectScope
+from modelyard_events.actors import is_issuers_actor
 from modelyard_events.values import Moment
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from modelyard_runtime.http_protocol import ENCODED_SLASH
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from modelyard_registry.access import store
 from modelyard_registry.access.authentication import Authentication
@@ -43,6 +46,23 @@ from modelyard_registry.transactions import Transaction
 
 Actor = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:+-]{0,199}$")]
 """A person or machine, by its name within a project, or as an identity provider vouches for it."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,199}")
+
+
+def _grantee(written: str) -> str:
+    """The actor that a path names; a slash in a subject arrives percent-encoded."""
+    actor = written.replace(ENCODED_SLASH, "/")
+    if not (_NAME.fullmatch(actor) or is_issuers_actor(actor)):
+        raise ValueError("is no actor: write `provider:subject`, percent-encoded, as in corp:auth0%7C123")
+    return actor
+
+
+Grantee = Annotated[
+    str,
+    Path(min_length=1, max_length=200, description="Whom an identity provider vouches for.", examples=["corp:alice"]),
+    AfterValidator(_grantee),
+]
 
 TokenId = Annotated[UUID, Path(description="The token's id, not the token.")]
 
@@ -265,7 +285,7 @@ async def get_grants(
     summary="Grant an actor its roles",
     dependencies=[requires(Permission.ACCESS_MANAGE)],
 )
-async def put_grant(project: Project, actor: Actor, body: NewGrant, call: Caller) -> Response:
+async def put_grant(project: Project, actor: Grantee, body: NewGrant, call: Caller) -> Response:
     """Replaces the roles that the actor had here. They count for whoever an identity provider says the actor is, as
     in `corp:alice`; they add nothing to API tokens, which carry their own roles.
     """

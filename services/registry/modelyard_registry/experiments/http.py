@@ -15,6 +15,7 @@ from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.experiments import store
 from modelyard_registry.experiments.domain import Experiment, ExperimentScope, StartExperiment
 from modelyard_registry.experiments.handlers import start_experiment, stop_experiment
+from modelyard_registry.experiments.shares import shares_in_words
 from modelyard_registry.http import (
     PAGE_SIZE,
     Answer,
@@ -107,6 +108,7 @@ class ExperimentAnswer(BaseModel):
     hypothesis: str | None
     variants: tuple[ExperimentVariant, ...]
     traffic_bp: int
+    shares_in_words: str
     tenants: tuple[str, ...]
     industries: tuple[str, ...]
     started_at: datetime
@@ -127,6 +129,7 @@ class ExperimentAnswer(BaseModel):
             hypothesis=experiment.hypothesis,
             variants=experiment.variants,
             traffic_bp=experiment.traffic_bp,
+            shares_in_words=shares_in_words(experiment.variants, traffic_bp=experiment.traffic_bp),
             tenants=experiment.scope.tenants,
             industries=experiment.scope.industries,
             started_at=experiment.started_at,
