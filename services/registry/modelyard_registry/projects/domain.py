@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
+from heapq import nlargest
 
 from modelyard_runtime.problems import ConflictError, NotFoundError
 
@@ -42,7 +43,9 @@ def is_project_name(text: str) -> bool:
 
 def project_not_found(name: str, *, known: Iterable[str]) -> ProjectNotFoundError:
     """The refusal of a name that no project has, with the names among `known` that are spelled like it."""
-    near = get_close_matches(name, list(known)[:COMPARED_NAMES_MAX], n=NEAR_NAMES_MAX)
+    # Names that begin alike come first: among many projects the near ones must be among those that are compared.
+    likeliest = nlargest(COMPARED_NAMES_MAX, known, key=lambda each: _letters_in_common(each, name))
+    near = get_close_matches(name, likeliest, n=NEAR_NAMES_MAX)
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
     return ProjectNotFoundError(
         f"There is no project {name}.",
@@ -56,3 +59,9 @@ def project_exists(name: str) -> ProjectExistsError:
     return ProjectExistsError(
         f"There is a project {name} already.", fix="Use it, or choose another name for the new project."
     )
+
+
+def _letters_in_common(one: str, other: str) -> int:
+    """How many letters two names begin with alike."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (here, there) in pairs if here != there), min(len(one), len(other)))
