@@ -1,5 +1,7 @@
 """A promotion that needs somebody else's consent: the policy, the gates, the request, and who may not agree to it."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 from modelyard_examples.demo.screen import Screen
@@ -7,6 +9,7 @@ from modelyard_examples.demo.world import PROJECT, World
 from modelyard_examples.registry_client import Document, RegistryClient, RegistryError
 
 APPROVER = "rita"
+REQUESTER = "sam"
 TOKEN_LIFETIME = timedelta(hours=1)
 POLICY = {
     "moves": [
@@ -45,12 +48,11 @@ async def govern(screen: Screen, world: World, candidate: Document) -> None:
         seen=str(alone or "it was allowed"),
     )
 
-    request = await world.registry.call("POST", f"{version_path}/transition-requests", move)
-    decision = f"/transition-requests/{request['request_id']}/approve"
-    own = await _refusal(world.registry, decision, {"comment": "I trust myself"})
-    async with RegistryClient(
-        world.system.service("registry").url, token=await _token_of_approver(world), project=PROJECT
-    ) as approver:
+    async with _client(world, REQUESTER, roles=["data_scientist", "approver"]) as requester:
+        request = await requester.call("POST", f"{version_path}/transition-requests", move)
+        decision = f"/transition-requests/{request['request_id']}/approve"
+        own = await _refusal(requester, decision, {"comment": "I trust myself"})
+    async with _client(world, APPROVER, roles=["approver"]) as approver:
         agreed = await approver.call("POST", decision, {"comment": "read the report"})
     (made, *_) = (await world.registry.call("GET", f"{version_path}/transitions"))["items"]
     screen.claim(
@@ -68,12 +70,20 @@ async def _refusal(client: RegistryClient, path: str, document: Document) -> Reg
     return None
 
 
-async def _token_of_approver(world: World) -> str:
-    """A token for an hour that permits what an approver may do in this project, issued by the admin."""
+@asynccontextmanager
+async def _client(world: World, actor: str, *, roles: list[str]) -> AsyncIterator[RegistryClient]:
+    """The registry as somebody sees it who has these roles in this project."""
+    token = await _token_of(world, actor, roles=roles)
+    async with RegistryClient(world.system.service("registry").url, token=token, project=PROJECT) as client:
+        yield client
+
+
+async def _token_of(world: World, actor: str, *, roles: list[str]) -> str:
+    """A token for an hour, issued by the admin."""
     wanted = {
-        "actor": APPROVER,
+        "actor": actor,
         "project": PROJECT,
-        "roles": ["approver"],
+        "roles": roles,
         "expires_at": (datetime.now(UTC) + TOKEN_LIFETIME).isoformat(),
     }
     async with world.http.post(
