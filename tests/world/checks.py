@@ -187,17 +187,21 @@ def unsteady_units(records: Iterable[Published], *, experiment_id: str) -> list[
 
 def _broken(name: str, history: Sequence[Published]) -> Iterator[str]:
     highest = 0
-    ids: dict[int, str] = {}
+    first: dict[int, Published] = {}
     for record in history:
-        sequence, known = record.sequence, ids.get(record.sequence)
-        if known is not None:
-            if known != record.envelope.id:
+        sequence, known = record.sequence, first.setdefault(record.sequence, record)
+        if known is not record:
+            if not _is_said_again(record, known):
                 yield f"{name}: two events with sequence {sequence}"
-        elif sequence == highest + 1:
-            highest, ids[sequence] = sequence, record.envelope.id
-        else:
+            continue
+        if sequence != highest + 1:
             yield f"{name}: sequence {sequence} follows {highest}"
-            highest, ids[sequence] = max(highest, sequence), record.envelope.id
+        highest = max(highest, sequence)
+
+
+def _is_said_again(record: Published, known: Published) -> bool:
+    """Whether a record repeats `known`. The registry says a signed document again under another id."""
+    return record.envelope.id == known.envelope.id or (record.is_signed and record.event == known.event)
 
 
 def _stale(answer: ObservedAnswer) -> Iterator[str]:

@@ -28,6 +28,8 @@ def free_ports(count: int) -> list[int]:
             if len(found) == count:
                 return found
             port = lowest + secrets.randbelow(highest - lowest)
+            if port in found:
+                continue  # SO_REUSEADDR lets two of our own sockets have it.
             listener = bound.enter_context(socket.socket())
             if _bind(listener, port=port):
                 found.append(port)

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.contract.http.exploring import Known
 from tests.integration.registry.door import ENDPOINT, Door, digest_of, versions
+from tests.world.http_client import HttpClient
 
 Document = dict[str, Any]
 
@@ -40,6 +42,8 @@ async def seed(door: Door) -> Known:
     for _ in range(5):
         await door.register()
     await door.register("doomed")
+    await door.create("checked", model_type="type-checked")
+    await replace(door, http=await _somebody_else(door)).register("checked")
     for name in ("rolled", "appointed"):
         await door.promote(name=name)
         await door.promote(name=name)
@@ -98,6 +102,8 @@ async def seed(door: Door) -> Known:
             f"DELETE {MODEL}": {"name": ["doomed"]},
             f"POST {MODEL}/rename": {"name": ["wrong-name"]},
             f"POST {MODEL}/restore": {"name": ["gone"]},
+            # Nobody records checks of a version that they made.
+            f"POST {VERSION}/checks": {"name": ["checked"], "reference": ["1"]},
             f"POST {VERSION}/transitions": {"reference": ["4"]},
             f"POST {VERSION}/transitions/dry-run": {"reference": ["5"]},
             f"POST {VERSION}/transition-requests": {"name": ["asked"], "reference": ["1"]},
@@ -198,8 +204,18 @@ async def _requests(door: Door) -> dict[str, str]:
 
 
 async def _token(door: Door) -> str:
-    document = {"actor": "gate", "project": door.project, "roles": ["gateway"], "expires_at": "2026-06-01T00:00:00Z"}
-    return str((await door.http.call("POST", "/api/v1/access/tokens", document)).expect(201)["token_id"])
+    return str((await _issued(door, actor="gate", role="gateway"))["token_id"])
+
+
+async def _somebody_else(door: Door) -> HttpClient:
+    token = (await _issued(door, actor="trainer", role="data_scientist"))["token"]
+    return replace(door.http, token=token)
+
+
+async def _issued(door: Door, *, actor: str, role: str) -> Document:
+    expires_at = (door.clock.now + timedelta(days=30)).isoformat()
+    document = {"actor": actor, "project": door.project, "roles": [role], "expires_at": expires_at}
+    return (await door.http.call("POST", "/api/v1/access/tokens", document)).expect(201)
 
 
 async def _signing_key(door: Door) -> str:
@@ -211,6 +227,6 @@ async def _signing_key(door: Door) -> str:
         "project": door.project,
         "topics": ["training-runs.v1"],
         "public_key": public_key,
-        "expires_at": "2026-06-01T00:00:00Z",
+        "expires_at": (door.clock.now + timedelta(days=30)).isoformat(),
     }
     return str((await door.http.call("POST", "/api/v1/access/signing-keys", document)).expect(201)["key_id"])

@@ -299,4 +299,7 @@ async def test_an_event_with_anything_changed_registers_nothing(registry_world: 
         return len(await parked(registry_world)) == len(with_key)
 
     await until(are_parked)
-    assert {reason for _, reason in await parked(registry_world)} == {"sender_unproved"}
+    # Some are refused for their form, before anybody asks who signed them.
+    told = {reason for _, reason in await parked(registry_world)}
+    assert "sender_unproved" in told
+    assert told <= {"sender_unproved", "record_too_large", "header_twice"}

@@ -32,8 +32,8 @@ async def test_entries_are_found_by_actor_action_and_time(door: Door) -> None:
 
     by_actor = await search(door, actor="bob")
     by_action = await search(door, action="registered_model.created")
-    later = await search(door, after=middle.isoformat())
-    earlier = await search(door, before=middle.isoformat())
+    later = await search(door, created_after=middle.isoformat())
+    earlier = await search(door, created_before=middle.isoformat())
 
     assert [entry["subject"] for entry in by_actor] == ["registered-models/bobs"]
     assert len(by_action) == 2

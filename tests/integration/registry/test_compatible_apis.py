@@ -258,7 +258,7 @@ async def test_models_are_listed_and_read_by_name_as_the_document_writes_it(door
     assert read == {
         "model_id": "credit-approval-v1.0.0",
         "status": "development",
-        "created_date": "2026-03-03",
+        "created_date": door.clock.now.date().isoformat(),
         "creator": "ann",
         "metrics": {"accuracy": 0.92},
         "features": ["age", "income", "credit_score"],

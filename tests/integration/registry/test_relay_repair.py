@@ -142,8 +142,11 @@ def _key(key_id: str, *, revoked: bool) -> SigningKeyChanged:
 
 REVOKED_TOKEN = """
 INSERT INTO api_tokens (
-    id, token_hash, ending, actor, project, roles, created_at, created_by, expires_at, revoked_at, sequence, document
-) VALUES ($1, $2, 'last', 'gate', 'default', '{gateway}', now(), 'ada', now() + interval '1 day', now(), 2, $3)"""
+    id, token_hash, ending, actor, stands_for, project, roles, created_at, created_by, expires_at, revoked_at, sequence,
+    document
+) VALUES (
+    $1, $2, 'last', 'gate', 'default/gate', 'default', '{gateway}', now(), 'ada', now() + interval '1 day', now(), 2, $3
+)"""
 
 
 def _token(token_id: str, *, revoked: bool) -> str:

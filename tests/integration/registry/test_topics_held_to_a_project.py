@@ -48,7 +48,7 @@ async def test_unsigned_runs_of_its_project_are_taken_and_others_are_parked(held
     (version,) = await settled(held_world, run_id="unsigned")
     assert version["created_by"] == "training-job:urn:test:outsider"
     (signed,) = await settled(elsewhere, run_id="signed")
-    assert signed["created_by"] == "shop-training"
+    assert signed["created_by"] == "shop/shop-training"
 
     async def are_parked() -> bool:
         return await parked(elsewhere) == [(foreign.value, "sender_not_permitted")] and [

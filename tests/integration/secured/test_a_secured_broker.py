@@ -106,6 +106,7 @@ async def secured(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Asy
 
 
 async def test_each_service_does_its_work_as_its_own_user(secured: Secured) -> None:
+    (await secured.services["registry"].call("POST", "/api/v1/projects", {"name": PROJECT})).expect(201)
     models_of = Registry(http=secured.services["registry"], project=PROJECT)
     async with serve_models() as models:
         (await models_of.create_model(MODEL, model_type="risk_scoring", scope="global")).expect(201)

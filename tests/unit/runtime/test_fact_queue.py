@@ -21,7 +21,7 @@ class MemoryProducer:
         self.sequences: list[int] = []
         self.refused = asyncio.Event()
 
-    async def send(self, topic: str, **record: Any) -> "asyncio.Future[None]":
+    async def send(self, topic: str, value: bytes, **record: Any) -> "asyncio.Future[None]":
         if self.is_away:
             self.refused.set()
             raise KafkaTimeoutError
