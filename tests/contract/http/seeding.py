@@ -215,7 +215,8 @@ async def _somebody_else(door: Door) -> HttpClient:
 async def _issued(door: Door, *, actor: str, role: str) -> Document:
     expires_at = (door.clock.now + timedelta(days=30)).isoformat()
     document = {"actor": actor, "project": door.project, "roles": [role], "expires_at": expires_at}
-    return (await door.http.call("POST", "/api/v1/access/tokens", document)).expect(201)
+    issued: Document = (await door.http.call("POST", "/api/v1/access/tokens", document)).expect(201)
+    return issued
 
 
 async def _signing_key(door: Door) -> str:
