@@ -60,6 +60,8 @@ async def _measure() -> list[Line]:
         redis = connect(up.stack.addresses.redis_url, timeout_s=30)
         bootstrap = up.stack.addresses.kafka_bootstrap
         async with redis, AIOKafkaProducer(bootstrap_servers=bootstrap, acks="all", enable_idempotence=True) as kafka:
+            # A million entities take more than the development server keeps before it evicts.
+            await redis.config_set("maxmemory", 0)
             loans = Loans(cache=PredictionCache(redis, new_nonce=random_nonce, timeout_s=30), producer=kafka)
             await loans.predict_all(SMALL_CACHE)
             progress(f"purge: {CHANGES} changes, {SMALL_CACHE:,} entities cached")
