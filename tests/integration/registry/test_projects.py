@@ -104,6 +104,21 @@ async def test_creating_a_model_in_a_misspelt_project_names_the_right_one_and_ma
     assert wrong.project not in await projects_of(door.http)
 
 
+async def test_the_right_name_is_found_among_thousands_of_projects(door: Door) -> None:
+    async with door.database.acquire() as connection:
+        names = [f"{start}{number}" for start in ("a", "z") for number in range(1_500)]
+        await connection.execute(
+            "INSERT INTO projects (name, created_at, created_by) SELECT unnest($1::text[]), now(), 'ann'"
+            " ON CONFLICT (name) DO NOTHING",
+            names,
+        )
+
+        refused = await misspelt(door).call("GET", "/registered-models")
+
+        assert door.project in refused.document["near"]
+        await connection.execute("DELETE FROM projects WHERE name = ANY($1)", names)
+
+
 async def requests_in(door: Door) -> list[Reply]:
     """One request of each kind in the door's project, by every way that names a project."""
     content = b"bytes"

@@ -31,4 +31,4 @@ async def refuse_unknown_projects(tx: Transaction, names: Collection[str]) -> No
     """Raise ProjectNotFoundError for the first of `names` that is no project."""
     unknown = sorted(set(names) - await store.those_there(tx.connection, names))
     if unknown:
-        raise project_not_found(unknown[0], known=await store.names_to_compare(tx.connection))
+        raise project_not_found(unknown[0], known=await store.names_beside(tx.connection, unknown[0]))

@@ -46,6 +46,6 @@ async def refuse_unknown_project(connection: Connection, name: str, *, caller: P
 
 async def unknown_project(connection: Connection, name: str, *, caller: Principal) -> ProjectNotFoundError:
     """The refusal, with near names among those that the caller may read."""
-    names = await store.names_to_compare(connection)
+    names = await store.names_beside(connection, name)
     readable = [each for each in names if caller.may(Permission.MODELS_READ_PRODUCTION, each)]
     return project_not_found(name, known=readable)

@@ -17,7 +17,10 @@ IS_THERE = "SELECT EXISTS (SELECT 1 FROM projects WHERE name = $1)"
 
 WHICH_ARE_THERE = "SELECT name FROM projects WHERE name = ANY($1)"
 
-NAMES = "SELECT name FROM projects ORDER BY name LIMIT $1"
+NEIGHBOURS = """
+(SELECT name FROM projects WHERE name >= $1 ORDER BY name LIMIT $2)
+UNION ALL
+(SELECT name FROM projects WHERE name < $1 ORDER BY name DESC LIMIT $2)"""
 
 _COUNTED = """
 SELECT p.name, p.description, p.created_at, p.created_by,
@@ -49,9 +52,12 @@ async def those_there(connection: Connection, names: Collection[str]) -> frozens
     return frozenset(row["name"] for row in await connection.fetch(WHICH_ARE_THERE, list(names)))
 
 
-async def names_to_compare(connection: Connection) -> Sequence[str]:
-    """Names of projects, as many as are compared with a misspelt one."""
-    return [row["name"] for row in await connection.fetch(NAMES, COMPARED_NAMES_MAX)]
+async def names_beside(connection: Connection, name: str) -> Sequence[str]:
+    """The projects whose names come before and after `name` in the alphabet, at most COMPARED_NAMES_MAX each way.
+
+    Among many projects, those with the longest common beginning are found so by the index alone.
+    """
+    return [row["name"] for row in await connection.fetch(NEIGHBOURS, name, COMPARED_NAMES_MAX)]
 
 
 async def project_on_record(connection: Connection, name: str) -> str:

@@ -17,7 +17,7 @@ async def refuse_unknown_type(connection: Connection, *, project: str, model_typ
     """Raise ModelTypeNotFoundError, with near types, unless the project has a registered model of this type."""
     if await store.has_model(connection, project=project, model_type=model_type):
         return
-    known = await store.model_types(connection, project=project, limit=COMPARED_NAMES_MAX)
+    known = await store.model_types_beside(connection, model_type, project=project, limit=COMPARED_NAMES_MAX)
     near = get_close_matches(model_type, known, n=NEAR_NAMES_MAX)
     meant = f"Did you mean {' or '.join(near)}? " if near else ""
     raise ModelTypeNotFoundError(

@@ -51,9 +51,12 @@ WHERE m.project = $1 AND m.model_type = $2 AND (
         WHERE e.project = m.project AND e.model_type = m.model_type AND e.state = 'running'
           AND variant.model = m.name AND variant.number = v.number))"""
 
-MODEL_TYPES = """
-SELECT DISTINCT model_type FROM registered_models WHERE project = $1 AND deleted_at IS NULL
-ORDER BY model_type LIMIT $2"""
+NEIGHBOURING_TYPES = """
+(SELECT DISTINCT model_type FROM registered_models WHERE project = $1 AND deleted_at IS NULL AND model_type >= $2
+ ORDER BY model_type LIMIT $3)
+UNION ALL
+(SELECT DISTINCT model_type FROM registered_models WHERE project = $1 AND deleted_at IS NULL AND model_type < $2
+ ORDER BY model_type DESC LIMIT $3)"""
 
 HAS_MODEL = """
 SELECT EXISTS (
@@ -115,9 +118,9 @@ async def has_model(connection: Connection, *, project: str, model_type: str) ->
     return bool(await connection.fetchval(HAS_MODEL, project, model_type))
 
 
-async def model_types(connection: Connection, *, project: str, limit: int) -> list[str]:
-    """The types of the project's registered models, by name."""
-    return [each["model_type"] for each in await connection.fetch(MODEL_TYPES, project, limit)]
+async def model_types_beside(connection: Connection, model_type: str, *, project: str, limit: int) -> list[str]:
+    """The types of the project's models that come before and after `model_type` in the alphabet, `limit` each way."""
+    return [each["model_type"] for each in await connection.fetch(NEIGHBOURING_TYPES, project, model_type, limit)]
 
 
 async def save_settings(connection: Connection, settings: RouteSettings, *, project: str, model_type: str) -> None:
