@@ -40,7 +40,7 @@ from modelyard_router.adapters.model_endpoint import ModelEndpoints
 from modelyard_router.domain.breaker import Breakers
 from modelyard_router.facts import Facts
 from modelyard_router.handlers import Handlers
-from modelyard_router.http import Door, Operation
+from modelyard_router.http import HotPath, Operation
 from modelyard_router.openapi import PREDICT_PATH, ROUTE_PATH, RouteInForce, RoutesInForce, install_openapi
 from modelyard_router.predictor import Predictor
 from modelyard_router.settings import Settings
@@ -129,7 +129,7 @@ def build_app(
     install_openapi(app)
     app.include_router(operations(health))
     _add_routes_dump(app, state=state, authentication=authentication)
-    door = Door(
+    hot_path = HotPath(
         app,
         operations=hot,
         authentication=authentication,
@@ -137,7 +137,7 @@ def build_app(
         state=state,
         body_bytes_max=settings.body_bytes_max,
     )
-    return RequestIds(door, new_id=new_id, access_log=access_log)
+    return RequestIds(hot_path, new_id=new_id, access_log=access_log)
 
 
 def _add_routes_dump(app: FastAPI, *, state: RouteState, authentication: Authentication) -> None:

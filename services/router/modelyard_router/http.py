@@ -1,7 +1,7 @@
-"""The door: the hot operations as a bare ASGI callable, everything else through FastAPI behind it.
+"""The hot path: the frequent operations as a bare ASGI callable in front of FastAPI, which answers everything else.
 
-A request of a hot operation never enters the framework, which would cost several times as much as the
-decision. What is common to both, tokens and problems, is the same code.
+A request of a frequent operation does not enter the framework, which would cost several times as much as the
+decision. Both ways use the same code for tokens and problems.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -32,7 +32,7 @@ AGE_HEADER = b"x-modelyard-route-age"
 JSON_HEADER = (b"content-type", b"application/json")
 
 
-class Door:
+class HotPath:
     """An ASGI application: `operations` by path, all of them POST, before `rest`."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The door: tokens, methods, sizes and malformed bodies, each answered by a problem that names the fix."""
+"""The hot path: tokens, methods, sizes and malformed bodies, each answered by a problem that names the fix."""
 
 import json
 from typing import Any

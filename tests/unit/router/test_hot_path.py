@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import orjson
 import pytest
-from modelyard_router.http import Door
+from modelyard_router.http import HotPath
 
 
 async def answer_of(headers: list[tuple[bytes, bytes]]) -> tuple[int, Any]:
@@ -15,7 +15,7 @@ async def answer_of(headers: list[tuple[bytes, bytes]]) -> tuple[int, Any]:
         sent.append(message)
 
     unused = cast(Any, None)
-    door = Door(
+    hot_path = HotPath(
         unused,
         operations={"/v1/route": lambda body, caller: b"{}"},
         authentication=unused,
@@ -23,7 +23,7 @@ async def answer_of(headers: list[tuple[bytes, bytes]]) -> tuple[int, Any]:
         state=unused,
         body_bytes_max=1_000,
     )
-    await door({"type": "http", "method": "POST", "path": "/v1/route", "headers": headers}, unused, send)
+    await hot_path({"type": "http", "method": "POST", "path": "/v1/route", "headers": headers}, unused, send)
     return sent[0]["status"], orjson.loads(sent[1]["body"])
 
 
