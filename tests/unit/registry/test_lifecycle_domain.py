@@ -7,7 +7,6 @@ import pytest
 from modelyard_events.values import Stage
 from modelyard_registry.lifecycle.domain import (
     TRANSITIONS,
-    Cause,
     Need,
     StageUnknownError,
     Standing,
@@ -16,13 +15,12 @@ from modelyard_registry.lifecycle.domain import (
     parse_stage,
 )
 from modelyard_registry.lifecycle.rollback import (
-    AliasMove,
     ChampionChangedError,
     FormerChampion,
     NothingToRestoreError,
     decide_rollback,
-    previous_champions,
 )
+from modelyard_registry.routes.champion_history import AliasMove, Cause, previous_champions
 
 READY = Standing(
     model="risk",

@@ -5,15 +5,10 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from modelyard_events.values import Stage
-from modelyard_registry.lifecycle.domain import (
-    TRANSITIONS,
-    Cause,
-    Health,
-    Standing,
-    TransitionRefusedError,
-    decide_transition,
-)
-from modelyard_registry.lifecycle.rollback import AliasMove, FormerChampion, decide_rollback, previous_champions
+from modelyard_registry.deployments.domain import Health
+from modelyard_registry.lifecycle.domain import TRANSITIONS, Standing, TransitionRefusedError, decide_transition
+from modelyard_registry.lifecycle.rollback import FormerChampion, decide_rollback
+from modelyard_registry.routes.champion_history import AliasMove, Cause, previous_champions
 from modelyard_runtime.problems import ConflictError
 
 MODELS = ("a", "b")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from modelyard_runtime.permissions import Role
 from modelyard_runtime.problems import ConflictError, InvalidRequestError, NotFoundError
 
-from modelyard_registry.lifecycle.domain import CHAMPION
+from modelyard_registry.routes.champion_history import CHAMPION
 
 # A word that names a version in paths already would make `versions/3` and the alias `3` two things.
 _NAMES_A_VERSION = re.compile(r"latest|[0-9]+|v?[0-9]+\.[0-9]+\.[0-9]+", re.IGNORECASE)

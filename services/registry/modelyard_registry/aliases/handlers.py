@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from modelyard_runtime.permissions import Role
 
 from modelyard_registry.aliases.domain import AliasNotFoundError, refuse_alias_move, refuse_alias_name
-from modelyard_registry.aliases.store import is_routed
-from modelyard_registry.lifecycle.alias_moves import move_alias
-from modelyard_registry.lifecycle.domain import Cause
+from modelyard_registry.aliases.moves import move_alias
 from modelyard_registry.models.domain import RegisteredModel
 from modelyard_registry.models.store import get_version, lock_model
 from modelyard_registry.policies.store import load_policy
+from modelyard_registry.routes.champion_history import Cause
 from modelyard_registry.routes.handlers import publish_route
+from modelyard_registry.routes.store import is_routed
 from modelyard_registry.transactions import Transaction
 
 
@@ -82,5 +82,12 @@ async def _move(tx: Transaction, model: RegisteredModel, command: MoveAlias) -> 
     await move_alias(
         tx, model, to_number=command.number, cause=Cause.SETTING, reason=command.reason, alias=command.alias
     )
-    if await is_routed(tx.connection, model, numbers=numbers):
+    if await is_routed(
+        tx.connection,
+        project=model.project,
+        model_type=model.model_type,
+        model=model.name,
+        model_id=model.id,
+        numbers=numbers,
+    ):
         await publish_route(tx, project=command.project, model_type=model.model_type)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from modelyard_registry.access.permissions import Role
 from modelyard_registry.approvals.bound import Changes
 from modelyard_registry.approvals.domain import OPEN, Decision, DecisionKind, RequestState, TransitionRequest
-from modelyard_registry.lifecycle.domain import Health
+from modelyard_registry.deployments.domain import Health
 from modelyard_registry.lifecycle.http import VerdictDocument
 from modelyard_registry.policies.domain import Apply
 

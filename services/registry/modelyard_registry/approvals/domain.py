@@ -16,7 +16,7 @@ from modelyard_runtime.principals import Identity
 from modelyard_runtime.problems import ConflictError
 
 from modelyard_registry.approvals.bound import Bound
-from modelyard_registry.lifecycle.domain import Health
+from modelyard_registry.deployments.domain import Health
 from modelyard_registry.policies.domain import Apply
 
 

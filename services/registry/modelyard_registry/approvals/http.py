@@ -35,7 +35,6 @@ from modelyard_registry.http import (
     refuse_unless_outbound,
     requires,
 )
-from modelyard_registry.lifecycle.domain import ROUTED_ENVIRONMENT
 from modelyard_registry.lifecycle.http import VERSION_PATH, NewTransition, probed, transition_of
 from modelyard_registry.lifecycle.probing import Probing, probe_before
 from modelyard_registry.models.changes import revision_of_version, subject_of_version
@@ -43,6 +42,7 @@ from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.versions_http import VersionText
 from modelyard_registry.policies.domain import Apply
 from modelyard_registry.preconditions import etag_of
+from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT
 from modelyard_registry.transactions import Transaction
 
 router = APIRouter(tags=["approvals"], route_class=BoundedRoute)

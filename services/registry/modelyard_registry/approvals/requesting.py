@@ -14,14 +14,14 @@ from modelyard_registry.approvals.domain import ProposedDeployment, RequestState
 from modelyard_registry.approvals.endings import end_request
 from modelyard_registry.deployments.domain import Deployment
 from modelyard_registry.deployments.handlers import DeploymentChange, RecordDeployment, plan_deployment, save_change
+from modelyard_registry.deployments.traffic import guarding_stage
 from modelyard_registry.gates.domain import Verdict
-from modelyard_registry.lifecycle.domain import ROUTED_ENVIRONMENT
 from modelyard_registry.lifecycle.handlers import TransitionModelVersion
 from modelyard_registry.lifecycle.situation import Situation, load_situation, plan_move, refuse_failed_gates
-from modelyard_registry.lifecycle.stages import Agreement
-from modelyard_registry.lifecycle.traffic import guarding_stage
 from modelyard_registry.models.facts import append_model_fact
+from modelyard_registry.policies.agreement import Agreement
 from modelyard_registry.policies.domain import Approvals, MoveRule
+from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT
 from modelyard_registry.transactions import Transaction
 
 COMMENT_CHARS_MAX = 1_000

@@ -9,6 +9,9 @@ from modelyard_runtime.problems import InvalidRequestError
 
 from modelyard_registry.artifacts.inspection.pickles import is_marked_pickle
 
+METADATA = "metadata"
+"""The format of what stands in for an artifact when a version was registered without one: nothing can serve it."""
+
 
 class Format(StrEnum):
     """What can be told from the bytes."""

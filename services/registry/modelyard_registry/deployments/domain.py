@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from types import MappingProxyType
+from typing import Literal
 from urllib.parse import urlsplit
 
 from modelyard_events.values import Endpoint, Feature, Protocol
 from modelyard_runtime.problems import InvalidRequestError
 
-from modelyard_registry.lifecycle.domain import Health
+Health = Literal["healthy", "unhealthy", "unknown"]
+"""In which health an endpoint was last seen."""
 
 ENVIRONMENTS = ("dev", "test", "staging", "production")
 ENVIRONMENT_SYNONYMS: Mapping[str, str] = MappingProxyType({"development": "dev", "testing": "test"})

@@ -7,16 +7,16 @@ from modelyard_events.registry import DeploymentRecorded
 from modelyard_events.values import Feature, Protocol, Stage
 from modelyard_runtime.problems import ConflictError
 
-from modelyard_registry.deployments.domain import Deployment, decide_endpoint
+from modelyard_registry.deployments.domain import Deployment, Health, decide_endpoint
 from modelyard_registry.deployments.store import agree_to_endpoint, find_deployment, save_deployment, save_revision
+from modelyard_registry.deployments.traffic import guarding_stage
 from modelyard_registry.experiments.store import list_touching
-from modelyard_registry.lifecycle.domain import ROUTED_ENVIRONMENT, Health
-from modelyard_registry.lifecycle.stages import Agreement
-from modelyard_registry.lifecycle.traffic import guarding_stage
 from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.models.store import get_version, lock_model
+from modelyard_registry.policies.agreement import Agreement
 from modelyard_registry.policies.store import load_policy
+from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.transactions import Transaction
 

@@ -17,6 +17,7 @@ from modelyard_registry.deployments.domain import (
     ENVIRONMENT_SYNONYMS,
     ENVIRONMENTS,
     Deployment,
+    Health,
     parse_environment,
 )
 from modelyard_registry.deployments.handlers import RecordDeployment, plan_deployment, record_deployment
@@ -32,7 +33,6 @@ from modelyard_registry.http import (
     refuse_unless_outbound,
     requires,
 )
-from modelyard_registry.lifecycle.domain import Health
 from modelyard_registry.models.changes import revision_of_version, subject_of_version
 from modelyard_registry.models.domain import ModelVersion, parse_reference
 from modelyard_registry.models.store import get_version

@@ -16,9 +16,8 @@ from modelyard_registry.experiments.domain import (
     TreatmentNotRoutableError,
     decide_variants,
 )
-from modelyard_registry.lifecycle.store import list_arrivals
 from modelyard_registry.models.facts import append_model_fact
-from modelyard_registry.policies.store import load_policy
+from modelyard_registry.policies.store import list_arrivals, load_policy
 from modelyard_registry.routes.domain import build_document
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.routes.store import load_state, lock_route

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from modelyard_events.values import Stage
 from modelyard_runtime.problems import ConflictError
 
-from modelyard_registry.lifecycle import store
-from modelyard_registry.lifecycle.alias_moves import move_alias
-from modelyard_registry.lifecycle.domain import CHAMPION, Cause, Standing
+from modelyard_registry.aliases.moves import move_alias
+from modelyard_registry.lifecycle.domain import Standing
 from modelyard_registry.lifecycle.rollback import ChampionChangedError
 from modelyard_registry.lifecycle.situation import Situation, load_situation
 from modelyard_registry.models.domain import ModelVersion
 from modelyard_registry.models.store import get_version
 from modelyard_registry.policies.domain import ChampionPolicy
+from modelyard_registry.policies.store import list_arrivals
+from modelyard_registry.routes.champion_history import CHAMPION, Cause
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.transactions import Transaction
 
@@ -45,7 +46,7 @@ async def appoint_champion(tx: Transaction, command: AppointChampion) -> ModelVe
     _refuse_another_champion(situation, replaces=command.replaces)
     if situation.standing.is_champion:
         return situation.version
-    arrivals = await store.list_arrivals(tx.connection, version_id=situation.version.id, stage=Stage.PRODUCTION)
+    arrivals = await list_arrivals(tx.connection, version_id=situation.version.id, stage=Stage.PRODUCTION)
     fault = decide_appointment(
         situation.standing,
         policy=situation.policy.champion,

@@ -10,6 +10,7 @@ from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.aliases.store import find_champion_at
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     Answer,
@@ -22,13 +23,12 @@ from modelyard_registry.http import (
     problems,
     requires,
 )
-from modelyard_registry.lifecycle import store
 from modelyard_registry.lifecycle.appointment import AppointChampion, appoint_champion
-from modelyard_registry.lifecycle.domain import CHAMPION
 from modelyard_registry.lifecycle.handlers import RollBackChampion, roll_back
 from modelyard_registry.models.changes import revision_of_model
 from modelyard_registry.models.documents import ModelVersionDocument
 from modelyard_registry.models.store import get_model, get_version
+from modelyard_registry.routes.champion_history import CHAMPION
 from modelyard_registry.transactions import Transaction
 
 router = APIRouter(tags=["lifecycle"], route_class=BoundedRoute)
@@ -130,7 +130,7 @@ async def get_champion(
     async with call.services.database.reading() as connection:
         model = await get_model(connection, project=project, name=name)
         moment = call.services.clock() if at is None else at
-        champion = await store.find_champion_at(connection, registered_model_id=model.id, at=moment)
+        champion = await find_champion_at(connection, registered_model_id=model.id, at=moment)
         if champion is None:
             raise ChampionNotFoundError(
                 f"{name} has no {CHAMPION}." if at is None else f"{name} had no {CHAMPION} at {at.isoformat()}.",

@@ -4,23 +4,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from modelyard_events.values import Stage
 from modelyard_runtime.problems import ConflictError, InvalidRequestError
 
-CHAMPION = "champion"
-"""The alias that routing follows."""
-
-ROUTED_ENVIRONMENT = "production"
-"""The environment whose endpoints the router asks."""
-
-ROUTABLE_STAGES = frozenset({Stage.CANARY, Stage.PRODUCTION})
-
-METADATA = "metadata"
-"""The format of what stands in for an artifact when a version was registered without one: nothing can serve it."""
-
-Health = Literal["healthy", "unhealthy", "unknown"]
+from modelyard_registry.deployments.domain import Health
+from modelyard_registry.routes.domain import ROUTABLE_STAGES, ROUTED_ENVIRONMENT
 
 
 class TransitionRefusedError(ConflictError):
@@ -241,16 +231,3 @@ def _has(standing: Standing, need: Need, *, replaces: str | None) -> bool:
 def _refusal(standing: Standing, detail: str, *, fix: str, table: Table, **extra: Any) -> TransitionRefusedError:
     possible = possible_moves(standing, table=table)
     return TransitionRefusedError(detail, fix=fix, stage=standing.stage, possible=possible, **extra)
-
-
-class Cause(StrEnum):
-    """Why an alias moved; all but a setting are about `champion`."""
-
-    PROMOTION = "promotion"
-    ROLLBACK = "rollback"
-    REPLACEMENT = "replacement"
-    """Another registered model took the slot; the alias points at nothing."""
-    APPOINTMENT = "appointment"
-    """Somebody pointed it at a version in production, as a policy of `manual` wants it."""
-    SETTING = "setting"
-    """Somebody moved another alias."""

@@ -6,13 +6,13 @@ from modelyard_events.registry import ModelVersionRolledBack
 from modelyard_events.values import Stage
 from modelyard_runtime.problems import ConflictError
 
-from modelyard_registry.aliases.store import is_routed
+from modelyard_registry.aliases.moves import move_alias
+from modelyard_registry.aliases.store import list_champion_moves
 from modelyard_registry.experiments.handlers import stop_experiments_touching
 from modelyard_registry.lifecycle import store
-from modelyard_registry.lifecycle.alias_moves import move_alias
-from modelyard_registry.lifecycle.domain import CHAMPION, ROUTABLE_STAGES, Cause, Move
+from modelyard_registry.lifecycle.domain import Move
 from modelyard_registry.lifecycle.probing import NOT_ASKED, Probing
-from modelyard_registry.lifecycle.rollback import Rollback, decide_rollback, previous_champions
+from modelyard_registry.lifecycle.rollback import Rollback, decide_rollback
 from modelyard_registry.lifecycle.situation import (
     Foresight,
     Plan,
@@ -22,12 +22,16 @@ from modelyard_registry.lifecycle.situation import (
     plan_move,
     refuse_failed_gates,
 )
-from modelyard_registry.lifecycle.stages import Agreement, change_stage
+from modelyard_registry.lifecycle.stages import change_stage
 from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.models.store import get_version, lock_model_type
+from modelyard_registry.policies.agreement import Agreement
 from modelyard_registry.policies.store import load_policy
+from modelyard_registry.routes.champion_history import CHAMPION, Cause, previous_champions
+from modelyard_registry.routes.domain import ROUTABLE_STAGES
 from modelyard_registry.routes.handlers import publish_route
+from modelyard_registry.routes.store import is_routed
 from modelyard_registry.transactions import Transaction
 
 
@@ -103,7 +107,14 @@ async def make_move(
             await move_alias(tx, situation.holder, to_number=None, cause=Cause.REPLACEMENT, reason=reason)
         await move_alias(tx, model, to_number=version.number, cause=Cause.PROMOTION, reason=reason)
     # Beyond the routable stages a running experiment may name the version, and the route says in which stage it is.
-    if _touches_routing(version, move) or await is_routed(tx.connection, model, numbers=(version.number,)):
+    if _touches_routing(version, move) or await is_routed(
+        tx.connection,
+        project=model.project,
+        model_type=model.model_type,
+        model=model.name,
+        model_id=model.id,
+        numbers=(version.number,),
+    ):
         await publish_route(tx, project=situation.project, model_type=model.model_type)
     return await get_version(tx.connection, project=situation.project, model=model.name, reference=version.number)
 
@@ -114,7 +125,7 @@ async def roll_back(tx: Transaction, command: RollBackChampion) -> Rollback:
     Raises RegisteredModelNotFoundError, ChampionChangedError or NothingToRestoreError.
     """
     model = await lock_model_type(tx.connection, project=command.project, name=command.model)
-    history = await store.list_champion_moves(tx.connection, registered_model_id=model.id)
+    history = await list_champion_moves(tx.connection, registered_model_id=model.id)
     policy = await load_policy(tx.connection, project=command.project, registered_model_id=model.id, shared=True)
     former = await store.list_former_champions(
         tx.connection, registered_model_id=model.id, numbers=previous_champions(history), policy=policy

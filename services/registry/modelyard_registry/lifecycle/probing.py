@@ -10,11 +10,11 @@ from modelyard_registry.deployments.probe import Probe, ask_endpoint, verdict_of
 from modelyard_registry.deployments.store import find_deployment
 from modelyard_registry.gates.domain import Verdict
 from modelyard_registry.http import Services
-from modelyard_registry.lifecycle.domain import ROUTABLE_STAGES, ROUTED_ENVIRONMENT
 from modelyard_registry.models.domain import Reference
 from modelyard_registry.models.store import get_version
 from modelyard_registry.policies.domain import EffectivePolicy
 from modelyard_registry.policies.store import load_policy
+from modelyard_registry.routes.domain import ROUTABLE_STAGES, ROUTED_ENVIRONMENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

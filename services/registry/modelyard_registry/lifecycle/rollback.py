@@ -6,36 +6,6 @@ from dataclasses import dataclass
 from modelyard_events.values import Stage
 from modelyard_runtime.problems import ConflictError
 
-from modelyard_registry.lifecycle.domain import Cause
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AliasMove:
-    """One move of an alias, from its history."""
-
-    from_number: int | None
-    to_number: int | None
-    cause: Cause
-
-
-def previous_champions(history: Sequence[AliasMove]) -> tuple[int, ...]:
-    """Whom a rollback may go back to, the most recent first; `history` is oldest first.
-
-    Promotions stack up and a rollback takes back what lies above the version that it restored: so a
-    second rollback goes further back instead of returning to the version that was just rolled back.
-    """
-    reigns: list[int] = []
-    for move in history:
-        if move.to_number is None:
-            continue
-        if move.cause is Cause.ROLLBACK and move.to_number in reigns:
-            del reigns[reigns.index(move.to_number) + 1 :]
-            continue
-        if move.to_number in reigns:
-            reigns.remove(move.to_number)
-        reigns.append(move.to_number)
-    return tuple(reversed(reigns[:-1]))
-
 
 class ChampionChangedError(ConflictError):
     """Another version is champion than the one that the rollback wants to replace."""

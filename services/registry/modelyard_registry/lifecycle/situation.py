@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from modelyard_events.values import Stage
 from modelyard_runtime.problems import ConflictError
 
+from modelyard_registry.aliases.store import list_champion_moves
+from modelyard_registry.artifacts.formats import METADATA
 from modelyard_registry.artifacts.records import find_artifact
 from modelyard_registry.attachments.store import find_signature, list_inspections
 from modelyard_registry.checks.store import newest_checks
@@ -14,9 +16,6 @@ from modelyard_registry.experiments.store import list_touching
 from modelyard_registry.gates.domain import Champion, GateFacts, Verdict, judge
 from modelyard_registry.lifecycle import store
 from modelyard_registry.lifecycle.domain import (
-    CHAMPION,
-    METADATA,
-    ROUTED_ENVIRONMENT,
     Move,
     Standing,
     Table,
@@ -25,12 +24,13 @@ from modelyard_registry.lifecycle.domain import (
     transition_table,
 )
 from modelyard_registry.lifecycle.probing import Probing
-from modelyard_registry.lifecycle.rollback import previous_champions
 from modelyard_registry.lifecycle.succession import Succession, decide_succession
 from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel
 from modelyard_registry.models.store import get_model, get_version, lock_slot
 from modelyard_registry.policies.domain import EffectivePolicy, MoveRule
 from modelyard_registry.policies.store import load_policy
+from modelyard_registry.routes.champion_history import CHAMPION, previous_champions
+from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT
 from modelyard_registry.transactions import Transaction
 
 
@@ -204,7 +204,7 @@ def refuse_failed_gates(situation: Situation, plan: Plan) -> None:
 async def _facts(tx: Transaction, situation: Situation) -> GateFacts:
     model, version, champion = situation.model, situation.version, situation.champion
     artifact = await find_artifact(tx.connection, project=situation.project, digest=version.digest)
-    history = await store.list_champion_moves(tx.connection, registered_model_id=model.id)
+    history = await list_champion_moves(tx.connection, registered_model_id=model.id)
     return GateFacts(
         evidence=version.evidence,
         checks={

@@ -1,6 +1,5 @@
 """Moving a version to another stage: the row, its history, the fact and the audit entry."""
 
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -12,29 +11,8 @@ from modelyard_registry.gates.domain import Verdict
 from modelyard_registry.lifecycle import store
 from modelyard_registry.models.domain import ModelVersion
 from modelyard_registry.models.facts import append_model_fact
+from modelyard_registry.policies.agreement import Agreement
 from modelyard_registry.transactions import Transaction
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Agreement:
-    """The transition request that a move fulfils, and who agreed to it, when and with which words."""
-
-    request_id: UUID
-    requested_by: str
-    approvals: tuple[dict[str, Any], ...]
-
-    @property
-    def approvers(self) -> tuple[str, ...]:
-        """Who agreed, in the order in which they did."""
-        return tuple(approval["actor"] for approval in self.approvals)
-
-    def document(self) -> dict[str, Any]:
-        """It as an audit entry has it."""
-        return {
-            "request_id": str(self.request_id),
-            "requested_by": self.requested_by,
-            "approvals": list(self.approvals),
-        }
 
 
 async def change_stage(

@@ -1,4 +1,4 @@
-"""Stages, aliases and their history in PostgreSQL."""
+"""Stages, their history and former champions in PostgreSQL."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,10 @@ from uuid import UUID
 from modelyard_events.values import Endpoint, Stage
 
 from modelyard_registry.database import Connection
-from modelyard_registry.lifecycle.domain import CHAMPION, Cause
-from modelyard_registry.lifecycle.rollback import AliasMove, FormerChampion
-from modelyard_registry.lifecycle.traffic import endpoint_changes
+from modelyard_registry.deployments.traffic import endpoint_changes
+from modelyard_registry.lifecycle.rollback import FormerChampion
 from modelyard_registry.models.domain import ModelVersion
 from modelyard_registry.policies.domain import EffectivePolicy
-
-# How far back a rollback looks; what was champion longer ago is nothing to go back to.
-HISTORY_MOVES_MAX = 1_000
 
 SET_STAGE = """
 UPDATE model_versions SET stage = $2, updated_at = $3, revision = revision + 1 WHERE id = $1 RETURNING revision
@@ -33,7 +29,6 @@ LIST_TRANSITIONS = """
 SELECT id, from_stage, to_stage, reason, transitioned_at, transitioned_by, verdicts, request_id FROM transitions
 WHERE version_id = $1 AND ($2::uuid IS NULL OR id < $2) ORDER BY id DESC LIMIT $3
 """
-LIST_ARRIVALS = "SELECT DISTINCT from_stage, request_id FROM transitions WHERE version_id = $1 AND to_stage = $2"
 STAGE_AT = """
 SELECT to_stage AS stage, transitioned_at AS since FROM transitions
 WHERE version_id = $1 AND transitioned_at <= $2 ORDER BY transitioned_at DESC, id DESC LIMIT 1
@@ -41,26 +36,6 @@ WHERE version_id = $1 AND transitioned_at <= $2 ORDER BY transitioned_at DESC, i
 FIRST_MOVE = "SELECT from_stage FROM transitions WHERE version_id = $1 ORDER BY transitioned_at, id LIMIT 1"
 SET_QUARANTINED = """
 UPDATE model_versions SET quarantined = $2, updated_at = $3, revision = revision + 1 WHERE id = $1 RETURNING revision
-"""
-POINT_ALIAS = """
-INSERT INTO aliases (registered_model_id, alias, number, moved_at, moved_by) VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (registered_model_id, alias)
-DO UPDATE SET number = excluded.number, moved_at = excluded.moved_at, moved_by = excluded.moved_by
-"""
-REMOVE_ALIAS = "DELETE FROM aliases WHERE registered_model_id = $1 AND alias = $2"
-INSERT_ALIAS_MOVE = """
-INSERT INTO alias_moves (registered_model_id, alias, from_number, to_number, cause, moved_at, moved_by, reason)
-VALUES ($1, $2, $3, $4, $5, greatest($6, (
-    SELECT moved_at FROM alias_moves WHERE registered_model_id = $1 AND alias = $2 ORDER BY id DESC LIMIT 1
-)), $7, $8)
-"""
-LIST_ALIAS_MOVES = """
-SELECT from_number, to_number, cause FROM alias_moves WHERE registered_model_id = $1 AND alias = $2
-ORDER BY id DESC LIMIT $3
-"""
-ALIAS_AT = """
-SELECT to_number, moved_at FROM alias_moves WHERE registered_model_id = $1 AND alias = $2 AND moved_at <= $3
-ORDER BY id DESC LIMIT 1
 """
 FORMER_CHAMPIONS = """
 SELECT v.number, v.stage, v.quarantined, v.build_status, v.review_status, d.endpoint, d.agreed_endpoint
@@ -121,12 +96,6 @@ async def list_transitions(
     ]
 
 
-async def list_arrivals(connection: Connection, *, version_id: UUID, stage: Stage) -> Sequence[tuple[Stage, bool]]:
-    """From where the version ever came into `stage`, and whether others had agreed to it; in no order."""
-    rows = await connection.fetch(LIST_ARRIVALS, version_id, stage)
-    return [(Stage(row["from_stage"]), row["request_id"] is not None) for row in rows]
-
-
 async def find_stage_at(
     connection: Connection, version: ModelVersion, *, at: datetime
 ) -> tuple[Stage, datetime] | None:
@@ -143,58 +112,6 @@ async def save_quarantine(connection: Connection, version: ModelVersion, *, quar
     """Put `version` in quarantine or release it; answers its new revision."""
     revision: int = await connection.fetchval(SET_QUARANTINED, version.id, quarantined, now)
     return revision
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordedMove:
-    """An alias of one registered model moves; None means that it points at nothing."""
-
-    registered_model_id: UUID
-    alias: str
-    from_number: int | None
-    to_number: int | None
-    cause: Cause
-    reason: str | None
-    moved_at: datetime
-    moved_by: str
-
-
-async def save_alias(connection: Connection, move: RecordedMove) -> None:
-    """Move the alias and remember the move."""
-    if move.to_number is None:
-        await connection.execute(REMOVE_ALIAS, move.registered_model_id, move.alias)
-    else:
-        await connection.execute(
-            POINT_ALIAS, move.registered_model_id, move.alias, move.to_number, move.moved_at, move.moved_by
-        )
-    await connection.execute(
-        INSERT_ALIAS_MOVE,
-        move.registered_model_id,
-        move.alias,
-        move.from_number,
-        move.to_number,
-        move.cause,
-        move.moved_at,
-        move.moved_by,
-        move.reason,
-    )
-
-
-async def list_champion_moves(connection: Connection, *, registered_model_id: UUID) -> Sequence[AliasMove]:
-    """The history of the alias `champion`, its last `HISTORY_MOVES_MAX` moves, oldest first."""
-    rows = await connection.fetch(LIST_ALIAS_MOVES, registered_model_id, CHAMPION, HISTORY_MOVES_MAX)
-    return [
-        AliasMove(from_number=row["from_number"], to_number=row["to_number"], cause=Cause(row["cause"]))
-        for row in reversed(rows)
-    ]
-
-
-async def find_champion_at(
-    connection: Connection, *, registered_model_id: UUID, at: datetime
-) -> tuple[int, datetime] | None:
-    """Which number was champion at that moment, and since when; None when there was none."""
-    row = await connection.fetchrow(ALIAS_AT, registered_model_id, CHAMPION, at)
-    return (row["to_number"], row["moved_at"]) if row and row["to_number"] is not None else None
 
 
 async def list_former_champions(

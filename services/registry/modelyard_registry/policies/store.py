@@ -1,8 +1,10 @@
 """Policies in PostgreSQL: one row per project that has one, one per registered model that has its own."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
+from modelyard_events.values import Stage
 
 from modelyard_registry.database import Connection
 from modelyard_registry.policies.domain import UNSET, EffectivePolicy, Policy, PolicyRevision
@@ -28,6 +30,7 @@ ON CONFLICT (registered_model_id) DO UPDATE SET
     revision = excluded.revision, document = excluded.document,
     changed_at = excluded.changed_at, changed_by = excluded.changed_by
 """
+LIST_ARRIVALS = "SELECT DISTINCT from_stage, request_id FROM transitions WHERE version_id = $1 AND to_stage = $2"
 
 
 async def load_policy(
@@ -67,6 +70,12 @@ async def save_model_policy(tx: Transaction, changed: PolicyRevision, *, registe
     await tx.connection.execute(
         SAVE_MODEL_POLICY, registered_model_id, changed.revision, document, tx.now, tx.context.actor
     )
+
+
+async def list_arrivals(connection: Connection, *, version_id: UUID, stage: Stage) -> Sequence[tuple[Stage, bool]]:
+    """From where the version ever came into `stage`, and whether others had agreed to it; in no order."""
+    rows = await connection.fetch(LIST_ARRIVALS, version_id, stage)
+    return [(Stage(row["from_stage"]), row["request_id"] is not None) for row in rows]
 
 
 def _revision_of(row: asyncpg.Record | None) -> PolicyRevision:

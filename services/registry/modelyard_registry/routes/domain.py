@@ -16,6 +16,9 @@ from modelyard_events.routes import (
 )
 from modelyard_events.values import Stage, VersionReference
 
+ROUTED_ENVIRONMENT = "production"
+"""The environment whose endpoints the router asks."""
+
 ROUTABLE_STAGES = frozenset({Stage.CANARY, Stage.PRODUCTION})
 
 RESTORABLE_STAGES = frozenset({Stage.PRODUCTION, Stage.DEPRECATED})

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from modelyard_events.values import Stage
 
 from modelyard_registry.database import Connection
-from modelyard_registry.lifecycle.domain import Cause
-from modelyard_registry.lifecycle.rollback import AliasMove, previous_champions
+from modelyard_registry.routes.champion_history import AliasMove, Cause, previous_champions
 from modelyard_registry.routes.domain import FormerChampion, VersionKey, choose_former
 
 MOVES_MAX = 100

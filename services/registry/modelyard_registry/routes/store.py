@@ -1,7 +1,9 @@
 """The route row and what its document is made from, in PostgreSQL."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 from modelyard_events.routes import (
@@ -15,10 +17,8 @@ from modelyard_events.routes import (
 from modelyard_events.values import Endpoint
 
 from modelyard_registry.database import Connection
-from modelyard_registry.routes.domain import ChampionAlias, RouteSettings, RouteState
+from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT, ChampionAlias, RouteSettings, RouteState
 from modelyard_registry.routes.former_champions import load_former
-
-SERVING_ENVIRONMENT = "production"
 
 ENSURE_ROUTE = """
 INSERT INTO routes (project, model_type, policy) VALUES ($1, $2, $3) ON CONFLICT (project, model_type) DO NOTHING"""
@@ -50,6 +50,18 @@ WHERE m.project = $1 AND m.model_type = $2 AND (
         SELECT 1 FROM experiments e, jsonb_to_recordset(e.variants) AS variant (model text, number integer)
         WHERE e.project = m.project AND e.model_type = m.model_type AND e.state = 'running'
           AND variant.model = m.name AND variant.number = v.number))"""
+
+# The versions that a routing document may hold: by their stage (deprecated ones as former champions), or because a
+# running experiment names them.
+IS_ROUTED = """
+SELECT EXISTS (
+    SELECT 1 FROM model_versions
+    WHERE registered_model_id = $1 AND number = ANY($2) AND stage IN ('canary', 'production', 'deprecated')
+) OR EXISTS (
+    SELECT 1 FROM experiments e, jsonb_to_recordset(e.variants) AS variant (model text, number integer)
+    WHERE e.project = $3 AND e.model_type = $4 AND e.state = 'running'
+      AND variant.model = $5 AND variant.number = ANY($2))
+"""
 
 NEIGHBOURING_TYPES = """
 (SELECT DISTINCT model_type FROM registered_models WHERE project = $1 AND deleted_at IS NULL AND model_type >= $2
@@ -101,7 +113,7 @@ async def load_state(connection: Connection, *, project: str, model_type: str, s
     champions = [ChampionAlias(**dict(each)) for each in await connection.fetch(LOAD_CHAMPIONS, project, model_type)]
     former = await load_former(connection, project=project, model_type=model_type) if champions else {}
     models, numbers = [key[0] for key in former.values()], [key[1] for key in former.values()]
-    versions = await connection.fetch(LOAD_VERSIONS, project, model_type, SERVING_ENVIRONMENT, models, numbers)
+    versions = await connection.fetch(LOAD_VERSIONS, project, model_type, ROUTED_ENVIRONMENT, models, numbers)
     experiments = await connection.fetch(LOAD_EXPERIMENTS, project, model_type)
     return RouteState(
         project=project,
@@ -116,6 +128,13 @@ async def load_state(connection: Connection, *, project: str, model_type: str, s
 async def has_model(connection: Connection, *, project: str, model_type: str) -> bool:
     """Whether the project has a registered model of this type."""
     return bool(await connection.fetchval(HAS_MODEL, project, model_type))
+
+
+async def is_routed(
+    connection: Connection, *, project: str, model_type: str, model: str, model_id: UUID, numbers: Sequence[int]
+) -> bool:
+    """Whether routing may know any of these versions of the registered model."""
+    return bool(await connection.fetchval(IS_ROUTED, model_id, numbers, project, model_type, model))
 
 
 async def model_types_beside(connection: Connection, model_type: str, *, project: str, limit: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 from modelyard_events.values import Endpoint, Stage
 
-from modelyard_registry.lifecycle.domain import ROUTABLE_STAGES
+from modelyard_registry.routes.domain import ROUTABLE_STAGES
 
 
 def guarding_stage(stage: Stage, *, is_compared: bool) -> Stage | None:

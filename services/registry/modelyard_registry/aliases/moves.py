@@ -2,10 +2,10 @@
 
 from modelyard_events.registry import AliasMoved
 
-from modelyard_registry.lifecycle import store
-from modelyard_registry.lifecycle.domain import CHAMPION, Cause
+from modelyard_registry.aliases import store
 from modelyard_registry.models.domain import RegisteredModel
 from modelyard_registry.models.facts import append_model_fact
+from modelyard_registry.routes.champion_history import CHAMPION, Cause
 from modelyard_registry.transactions import Transaction
 
 
