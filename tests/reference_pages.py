@@ -1,6 +1,7 @@
 """The pages of docs/reference that the code itself can say: `python -m tests.reference_pages` writes them."""
 
 import importlib
+import pkgutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +9,7 @@ from types import ModuleType
 from modelyard_events.acls import acls
 from modelyard_registry.acls import table
 from modelyard_runtime.permissions import ROLES, Permission, Role
+from modelyard_runtime.problems import ProblemError
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -20,6 +22,12 @@ SETTINGS = {
     "router": "modelyard_router.settings",
     "shadow_worker": "modelyard_shadow_worker.settings",
     "cache_invalidator": "modelyard_cache_invalidator.settings",
+}
+PROBLEMS = {
+    "modelyard_runtime": "All services",
+    "modelyard_registry": "Registry",
+    "modelyard_router": "Router",
+    "modelyard_cache_invalidator": "Cache invalidator",
 }
 
 
@@ -127,7 +135,45 @@ def acls_page() -> str:
     return "\n".join(lines)
 
 
-PAGES = {"acls.md": acls_page, "metrics.md": metrics_page, "settings.md": settings_page, "roles.md": roles_page}
+def problems_page() -> str:
+    """Every problem type, by the package that answers it."""
+    lines = [
+        "# Problem types\n",
+        "Every error is answered as `application/problem+json` (RFC 9457). A program tells errors apart by `type`,",
+        "which is `/problems/` and the code; codes and statuses do not change. `detail` says what is wrong with this",
+        "request, and `fix` what helps; the last column says it in general.",
+        "This page is made by `python -m tests.reference_pages`.\n",
+    ]
+    for package, title in PROBLEMS.items():
+        lines += [f"## {title}\n", "| code | status | when | what to do |", "|---|---|---|---|"]
+        lines += [f"| `{each.code}` | {each.status} | {each.when} | {each.fix} |" for each in problems_in(package)]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def problems_in(package: str) -> list[type[ProblemError]]:
+    """The problems that the modules of a package declare, by code; not families, which are never answered."""
+    modules = pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}.")
+    for module in modules:
+        if not module.name.endswith(".__main__"):
+            importlib.import_module(module.name)
+    declared = [each for each in _descendants(ProblemError) if each.__module__.startswith(f"{package}.")]
+    return sorted((each for each in declared if "code" in vars(each)), key=lambda each: each.code)
+
+
+def _descendants(problem: type[ProblemError]) -> Iterator[type[ProblemError]]:
+    yield problem
+    for each in problem.__subclasses__():
+        yield from _descendants(each)
+
+
+PAGES = {
+    "acls.md": acls_page,
+    "metrics.md": metrics_page,
+    "problems.md": problems_page,
+    "settings.md": settings_page,
+    "roles.md": roles_page,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -50,6 +50,10 @@ class _Granted:
 class TokensUnknownError(UnavailableError):
     """Nobody can be told from anybody else yet."""
 
+    code = "tokens-unknown"
+    when = "The service has just started and has not read yet which tokens were issued."
+    fix = "Send the request again after `Retry-After` seconds; /readyz says when the service is ready."
+
 
 class AccessState(StateTail):
     """The API tokens that this process knows, the roles that actors were granted, and the signing keys by their ids."""

@@ -32,7 +32,7 @@ class HttpLimits:
     connections_max: int = 2_000
 
 
-class ServerRefusal(ProblemError):
+class ServerRefusal(ProblemError, is_family=True):
     """The server does not read the request to its end. `reason` is the label of the metric."""
 
     reason: ClassVar[str]
@@ -41,35 +41,50 @@ class ServerRefusal(ProblemError):
 class MalformedHttpError(ServerRefusal):
     """What came is not HTTP/1.1."""
 
+    code = "malformed-http"
     status = 400
+    when = "The bytes on the connection are not a valid HTTP/1.1 request."
+    fix = "Send the request with a well-kept HTTP client."
     reason = "malformed"
 
 
 class RequestLineTooLongError(ServerRefusal):
     """The address of the request is too long."""
 
+    code = "request-line-too-long"
     status = 414
+    when = "Method, path and query together are longer than the server reads."
+    fix = "Shorten the query: fewer filters, or shorter values."
     reason = "request_line_too_long"
 
 
 class HeadersTooLargeError(ServerRefusal):
     """The headers of the request are too large, or too many."""
 
+    code = "headers-too-large"
     status = 431
+    when = "The headers or trailers have more bytes than the server reads, or there are too many of them."
+    fix = "Send fewer or shorter headers."
     reason = "headers_too_large"
 
 
 class RequestTooSlowError(ServerRefusal):
     """The request did not come in time."""
 
+    code = "request-too-slow"
     status = 408
+    when = "The head or the body of the request did not arrive before its deadline."
+    fix = "Send the request again over a faster connection."
     reason = "too_slow"
 
 
 class TooManyConnectionsError(ServerRefusal):
     """The service has as many connections as it can hold."""
 
+    code = "too-many-connections"
     status = 503
+    when = "The service holds as many connections as its limit allows."
+    fix = "Try again in a second; close connections that you do not use."
     headers: ClassVar[dict[str, str]] = {"retry-after": "1"}
     reason = "too_many_connections"
 

@@ -64,6 +64,10 @@ Key = RSAKey | ECKey | OKPKey
 class IdentityProviderUnavailableError(UnavailableError):
     """The identity provider's keys cannot be read at the moment."""
 
+    code = "identity-provider-unavailable"
+    when = "The token is from the identity provider, whose keys cannot be fetched now."
+    fix = "Try again in a moment."
+
 
 class IdentityProvider:
     """One issuer: its keys, and its tokens judged by them."""

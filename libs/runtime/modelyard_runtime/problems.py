@@ -1,10 +1,10 @@
 """Errors as callers see them: problem+json (RFC 9457) that names what is wrong and how to mend it.
 
-A refusal is a class that carries its status; its docstring is the title. `install_problems` makes a
+A refusal is a class that carries its code and status; its docstring is the title. `install_problems` makes a
 FastAPI application answer every error, its framework's own included, in this one form.
+docs/reference/problems.md lists every kind.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -30,22 +30,29 @@ class ProblemError(Exception):
 
     `detail` says what is wrong with this request, `fix` what the caller can do, `extra` are further
     members of the answer that a program may read.
+
+    A subclass states its own `code`, by which callers tell problems apart: it never changes, even if the class is
+    renamed. `when` says when the problem is answered, and the class's `fix` what helps in general.
     """
 
+    code: ClassVar[str] = "problem"
     status: ClassVar[int] = 500
+    when: ClassVar[str] = "An error that nobody foresaw stopped the request."
+    fix: str = "Try again; if it happens again, tell the operators the time of the request."
     headers: ClassVar[dict[str, str]] = {}
 
-    def __init__(self, detail: str, *, fix: str, **extra: Any) -> None:
+    def __init_subclass__(cls, *, is_family: bool = False) -> None:
+        """Require a code of each class, unless it is a family: a shared parent that is never raised itself."""
+        super().__init_subclass__()
+        if not is_family and "code" not in vars(cls):
+            raise TypeError(f"{cls.__name__} needs a `code` of its own, such as `registered-model-not-found`")
+
+    def __init__(self, detail: str, *, fix: str | None = None, **extra: Any) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.fix = fix
         self.extra = extra
-
-    @property
-    def code(self) -> str:
-        """The stable name of this kind of problem, as in `registered-model-not-found`."""
-        name = type(self).__name__.removesuffix("Error")
-        return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
+        if fix is not None:
+            self.fix = fix
 
     def body(self) -> dict[str, Any]:
         """The problem+json document."""
@@ -63,19 +70,28 @@ class ProblemError(Exception):
 class MethodNotAllowedError(ProblemError):
     """The address does not take this method."""
 
+    code = "method-not-allowed"
     status = 405
+    when = "The path exists, but not with this method."
+    fix = "Use one of the methods in the header `allow`."
 
 
 class InvalidRequestError(ProblemError):
     """The request is malformed."""
 
+    code = "invalid-request"
     status = 422
+    when = "A value in the path, the query, a header or the body is malformed or out of bounds."
+    fix = "Correct the fields listed in `errors`; /docs shows what each operation takes."
 
 
 class UnsupportedMediaTypeError(ProblemError):
     """The body is of a type that is not read here."""
 
+    code = "unsupported-media-type"
     status = 415
+    when = "`content-type` is not the type that the operation reads, or the body is compressed."
+    fix = "Send JSON with content-type: application/json, in UTF-8 and without compression."
 
 
 UnauthenticatedReason = Literal[
@@ -87,7 +103,10 @@ UnauthenticatedReason = Literal[
 class UnauthenticatedError(ProblemError):
     """The request does not say who sent it."""
 
+    code = "unauthenticated"
     status = 401
+    when = "The bearer token is missing, unknown, expired, revoked or malformed."
+    fix = "Send `Authorization: Bearer <token>` with a token that is valid."
     headers: ClassVar[dict[str, str]] = {"www-authenticate": "Bearer"}
 
     def __init__(self, detail: str, *, fix: str, reason: UnauthenticatedReason = "unknown") -> None:
@@ -98,16 +117,22 @@ class UnauthenticatedError(ProblemError):
 class ForbiddenError(ProblemError):
     """The caller is known, and may not do this."""
 
+    code = "forbidden"
     status = 403
+    when = "The caller lacks the permission that the operation needs in this project."
+    fix = "Ask an admin for a role that has the permission."
 
 
 class NotFoundError(ProblemError):
     """There is no such thing."""
 
+    code = "not-found"
     status = 404
+    when = "A file of the documentation page does not exist."
+    fix = "Open /docs."
 
 
-class ConflictError(ProblemError):
+class ConflictError(ProblemError, is_family=True):
     """The request contradicts the present state."""
 
     status = 409
@@ -116,12 +141,24 @@ class ConflictError(ProblemError):
 class UnavailableError(ProblemError):
     """A part that is needed to answer is not there at the moment."""
 
+    code = "unavailable"
     status = 503
+    when = "A part that is needed for the answer (the cache, Kafka) did not confirm in time."
+    fix = "Send the same request again in a moment."
     headers: ClassVar[dict[str, str]] = {"retry-after": "1"}
 
 
+class UnknownAddressError(ProblemError):
+    """Not Found."""
+
+    code = "http"
+    status = 404
+    when = "The path is unknown, or the web framework refuses the request in another way; `title` and `status` say how."
+    fix = "Compare the path and the method with /docs."
+
+
 class ProblemDocument(BaseModel):
-    """An error, as every operation answers it."""
+    """An error, as every operation answers it; docs/reference/problems.md lists the types."""
 
     type: str
     title: str
@@ -172,7 +209,6 @@ def install_problems(app: FastAPI) -> None:
         return problem_response(
             ProblemError(
                 "An unexpected error stopped the request; nothing was changed.",
-                fix="Try again; if it happens again, tell the operators the time of the request.",
             )
         )
 
@@ -210,19 +246,15 @@ def _wrong_method(request: Request, methods: list[str]) -> Response:
 
 
 def _framework_problem(request: Request, error: HTTPException) -> Response:
-    body = {
-        "type": "/problems/http",
-        "title": str(error.detail),
-        "status": error.status_code,
-        "detail": f"{request.method} {request.url.path}: {error.detail}",
-        "fix": _fix_of_address(request, error.status_code),
-    }
+    fix = _fix_of_address(request, error.status_code)
+    problem = UnknownAddressError(f"{request.method} {request.url.path}: {error.detail}", fix=fix)
+    body = {**problem.body(), "title": str(error.detail), "status": error.status_code}
     return Response(orjson.dumps(body), status_code=error.status_code, headers=error.headers, media_type=MEDIA_TYPE)
 
 
-def _fix_of_address(request: Request, status: int) -> str:
+def _fix_of_address(request: Request, status: int) -> str | None:
     path = request.url.path
     if status == NotFoundError.status and len(path) > 1 and path.endswith("/"):
         # Never a redirect: a client that follows one sends a POST again as a GET, or without its body.
         return f"No address ends with a slash. Send the request again, unchanged, to {path.rstrip('/') or '/'}"
-    return "Compare the path and the method with /docs."
+    return None

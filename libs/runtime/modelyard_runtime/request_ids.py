@@ -56,6 +56,10 @@ class RequestNames:
 class RequestIdInvalidError(InvalidRequestError):
     """The header x-request-id cannot name a request."""
 
+    code = "request-id-invalid"
+    when = "The header `x-request-id` is empty, too long, repeated, or not printable ASCII."
+    fix = "Send one x-request-id of 1 to 200 printable ASCII characters, or none: then one is made up."
+
 
 _current: ContextVar[RequestNames | None] = ContextVar("request_names", default=None)
 

@@ -19,11 +19,18 @@ Handle = Callable[[Request], Awaitable[Response]]
 class ChangeTooLargeError(ProblemError):
     """The body is larger than any change of an entity."""
 
+    code = "change-too-large"
     status = 413
+    when = "The reported change is larger than one change of one entity can be."
+    fix = "Send one change of one entity in each request."
 
 
 class ChangeInvalidError(InvalidRequestError):
     """The body is not JSON as it is taken here."""
+
+    code = "change-invalid"
+    when = "The body is not JSON, is not UTF-8, or has a member twice."
+    fix = "Send JSON (RFC 8259) in UTF-8, each member once."
 
 
 class ChangeRoute(APIRoute):

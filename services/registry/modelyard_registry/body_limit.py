@@ -12,7 +12,10 @@ _STREAMED = re.compile(r"/api/v1/projects/[^/]+/artifacts/sha256:[^/]+(/uploads/
 class BodyTooLargeError(ProblemError):
     """The request's body is larger than this registry reads."""
 
+    code = "body-too-large"
     status = 413
+    when = "The body has more bytes than the operation reads."
+    fix = "Send less: large content belongs into an artifact, PUT …/artifacts/{digest}."
 
 
 def too_large(bytes_max: int) -> BodyTooLargeError:

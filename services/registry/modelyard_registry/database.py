@@ -44,6 +44,10 @@ log = structlog.get_logger()
 class DatabaseUnavailableError(UnavailableError):
     """The database cannot be reached, or is too busy."""
 
+    code = "database-unavailable"
+    when = "The database did not answer in time, or gave no connection."
+    fix = "Send the same request again in a moment, with the same Idempotency-Key if it had one."
+
 
 class Database:
     """The pool of connections. Use as an async context manager; healthy while a probe gets its answer.

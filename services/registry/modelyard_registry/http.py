@@ -102,6 +102,10 @@ class Call:
 class OutboundUrlRefusedError(InvalidRequestError):
     """The URL leads where Modelyard's services may not ask."""
 
+    code = "outbound-url-refused"
+    when = "A URL in the request leads to an address that the services may not call."
+    fix = "Give a public address, or ask the operators to list its network in MODELYARD_OUTBOUND_ALLOW."
+
 
 def is_token(text: str) -> bool:
     """Whether `text` is a `Token`."""

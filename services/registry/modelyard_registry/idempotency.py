@@ -45,6 +45,10 @@ SELECT pg_advisory_xact_lock(distinct_keys.id) FROM (
 class IdempotencyKeyReusedError(ConflictError):
     """The Idempotency-Key was used for another request."""
 
+    code = "idempotency-key-reused"
+    when = "The same Idempotency-Key came before with another method, path or body."
+    fix = "Give each request a key of its own, and send a key again only with the very same request."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:

@@ -22,9 +22,17 @@ _SAYS_NOTHING = (b"", b"{}", b"null")
 class JsonInvalidError(InvalidRequestError):
     """The body is not JSON as it is taken here."""
 
+    code = "json-invalid"
+    when = "The body is not JSON, is not UTF-8, or has a member twice."
+    fix = "Send JSON (RFC 8259) in UTF-8, each member once."
+
 
 class BodyNotTakenError(InvalidRequestError):
     """The operation takes no body."""
+
+    code = "body-not-taken"
+    when = "The request has a body, and the operation takes none."
+    fix = "Leave the body out; what this operation takes is in its path, query and headers."
 
 
 async def read_json_body(request: Request, *, bytes_max: int = BODY_BYTES_MAX) -> None:

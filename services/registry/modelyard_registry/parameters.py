@@ -36,9 +36,17 @@ _SINGLE_HEADERS = frozenset({"content-type", "content-encoding", "authorization"
 class UnknownParameterError(InvalidRequestError):
     """The operation has no such parameter."""
 
+    code = "unknown-parameter"
+    when = "The query has a parameter that the operation does not take."
+    fix = "Remove it, or correct its name; `fix` lists what the operation takes."
+
 
 class RepeatedParameterError(InvalidRequestError):
     """What may be there once is there twice."""
+
+    code = "repeated-parameter"
+    when = "A header or a query parameter that may come once comes twice."
+    fix = "Send it once."
 
 
 @dataclass(frozen=True, slots=True)

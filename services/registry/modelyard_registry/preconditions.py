@@ -23,15 +23,26 @@ _TAG = re.compile(r'"([0-9]{1,18})"')
 class RevisionChangedError(ConflictError):
     """What is to be changed is not any more what the caller has seen."""
 
+    code = "revision-changed"
     status = 412
+    when = "The document changed since the caller read it: its ETag is not the one in `If-Match`."
+    fix = "Read it again, decide again, and send the new ETag as If-Match."
 
 
 class IfMatchInvalidError(InvalidRequestError):
     """If-Match holds no entity tag of this registry."""
 
+    code = "if-match-invalid"
+    when = "The header `If-Match` is not a list of entity tags that this registry gives."
+    fix = 'Send the ETag of the answer that you have seen, with its quotes ("3"), or leave the header out.'
+
 
 class IfMatchUnsupportedError(InvalidRequestError):
     """This operation changes nothing that has an entity tag."""
+
+    code = "if-match-unsupported"
+    when = "The header `If-Match` comes with an operation that changes nothing with an ETag."
+    fix = "Leave If-Match out."
 
 
 def parse_if_match(header: str | None) -> frozenset[int] | None:

@@ -39,6 +39,10 @@ WAITING_MAX = 2_000
 class TooBusyError(UnavailableError):
     """More is waiting to be written than this registry keeps."""
 
+    code = "too-busy"
+    when = "The queue of changes that wait for the database is full."
+    fix = "Send it again in a moment."
+
 
 @dataclass(frozen=True, slots=True)
 class _Waiting(Generic[ItemT, AnswerT]):

@@ -28,6 +28,8 @@ from tests.serving import serving
 class DoorShutError(ConflictError):
     """The door is shut."""
 
+    code = "door-shut"
+
 
 class Order(BaseModel):
     quantity: int

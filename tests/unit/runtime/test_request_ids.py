@@ -22,6 +22,8 @@ TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 class TakenError(ConflictError):
     """It is taken."""
 
+    code = "taken"
+
 
 def an_app(*, enabled: bool = True, sample: float = 1.0) -> ServiceApp:
     ids = (f"made-up-{number}" for number in itertools.count(1))

@@ -17,13 +17,25 @@ ISSUERS_MAX = 20
 class TokenNotFoundError(NotFoundError):
     """There is no such token."""
 
+    code = "token-not-found"
+    when = "No token of this id exists among those that the caller manages."
+    fix = "List tokens with GET /api/v1/access/tokens."
+
 
 class TokenRevokedError(ConflictError):
     """The token is revoked already."""
 
+    code = "token-revoked"
+    when = "The token that is to be revoked was revoked before."
+    fix = "Nothing is left to do: a revoked token never works again."
+
 
 class MoreThanOwnError(ForbiddenError):
     """Nobody gives a permission that they do not have themselves."""
+
+    code = "more-than-own"
+    when = "The new token or key would have a permission that its giver lacks."
+    fix = "Choose smaller roles, or ask an admin to give them."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

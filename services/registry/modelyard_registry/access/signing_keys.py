@@ -27,13 +27,25 @@ PERMISSIONS: Mapping[str, Permission] = {
 class SigningKeyNotFoundError(NotFoundError):
     """There is no such signing key."""
 
+    code = "signing-key-not-found"
+    when = "No signing key of this id exists among those that the caller manages."
+    fix = "List keys with GET /api/v1/access/signing-keys."
+
 
 class SigningKeyRevokedError(ConflictError):
     """The signing key is revoked already."""
 
+    code = "signing-key-revoked"
+    when = "The signing key that is to be revoked was revoked before."
+    fix = "Nothing is left to do: a revoked key never works again."
+
 
 class SigningKeyKnownError(ConflictError):
     """The public key is registered already."""
+
+    code = "signing-key-known"
+    when = "The public key is, or was, registered for an actor and project."
+    fix = "Generate a new pair; a key whose end has come is never registered again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,23 +15,42 @@ _NAMES_A_VERSION = re.compile(r"latest|[0-9]+|v?[0-9]+\.[0-9]+\.[0-9]+", re.IGNO
 class AliasNameTakenError(InvalidRequestError):
     """This word names a version in another way."""
 
+    code = "alias-name-taken"
+    when = "The alias would be a number, a semantic version or `latest`, which name versions already."
+    fix = "Choose a word that is no number, no version and not `latest`."
+
 
 class AliasNotFoundError(NotFoundError):
     """The registered model has no such alias."""
+
+    code = "alias-not-found"
+    when = "The registered model has no alias of this name."
+    fix = "List its aliases with GET …/registered-models/{name}/aliases."
 
 
 class AliasChangedError(ConflictError):
     """The alias points at another version than the caller expects."""
 
+    code = "alias-changed"
+    when = "The alias points at another version than `expected` says."
+    fix = "Look again, and send the number that it points at now in `expected`, or null when it is not there."
+
 
 class ChampionAliasError(ConflictError):
     """The alias `champion` moves by promotion and rollback only."""
+
+    code = "champion-alias"
+    when = "The request would set or delete the alias `champion` directly."
+    fix = "Use POST …/versions/{n}/transitions, POST …/rollback, or POST …/champion where policy is manual."
 
 
 class AliasProtectedError(ConflictError):
     """A policy lets only some people move this alias."""
 
+    code = "alias-protected"
     status = 403
+    when = "Policy protects this alias, and the caller lacks the role that may move it."
+    fix = "Ask somebody with the role that policy names to move it."
 
 
 def without_at(alias: object) -> object:

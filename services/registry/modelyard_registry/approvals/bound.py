@@ -31,6 +31,13 @@ _DIGESTS = frozenset({"evidence_sha256", "facts_sha256"})
 class RequestStaleError(ConflictError):
     """What was to be agreed to has changed since the request was made."""
 
+    code = "request-stale"
+    when = "The version, its endpoint or its evidence changed after the transition request was made."
+    fix = (
+        "Look at the version as it is now, and make another request: it ends this one when the same person asks. Or "
+        "withdraw or reject this one."
+    )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:

@@ -23,31 +23,52 @@ from modelyard_registry.policies.domain import Apply
 class RequestClosedError(ConflictError):
     """The transition request has come to its end."""
 
+    code = "request-closed"
+    when = "The transition request is applied, rejected, withdrawn or expired."
+    fix = "Make another request if the move is still wanted."
+
 
 class SelfApprovalError(ConflictError):
     """Nobody decides about a request of their own."""
 
+    code = "self-approval"
     status = 403
+    when = "The caller made the request, or may be the person who made it."
+    fix = "Ask somebody else; you can withdraw it."
 
 
 class ApproverRoleMissingError(ConflictError):
     """The caller has not the role that decides about this request."""
 
+    code = "approver-role-missing"
     status = 403
+    when = "The caller lacks the role that policy demands of approvers."
+    fix = "Ask somebody with the role that the request names."
 
 
 class NotRequesterError(ConflictError):
     """Only who made a request withdraws it."""
 
+    code = "not-requester"
     status = 403
+    when = "Somebody else than the requester tries to withdraw the request."
+    fix = "Reject it, if you may decide about it."
 
 
 class AlreadyDecidedError(ConflictError):
     """Nobody decides twice about one request."""
 
+    code = "already-decided"
+    when = "The caller has decided about this request, or may be a person who has."
+    fix = "Ask somebody else."
+
 
 class ApprovalsMissingError(ConflictError):
     """Not enough people who may agree have agreed."""
+
+    code = "approvals-missing"
+    when = "The request is to be applied with fewer valid approvals than policy demands."
+    fix = "Ask people with the role that the request names to look at it."
 
 
 class RequestState(StrEnum):

@@ -30,9 +30,17 @@ COMMENT_CHARS_MAX = 1_000
 class ApprovalNotNeededError(ConflictError):
     """This needs nobody's approval."""
 
+    code = "approval-not-needed"
+    when = "Approval is asked for a transition or a deployment that policy lets through without one."
+    fix = "Make the transition or record the deployment directly."
+
 
 class RequestOpenError(ConflictError):
     """This is asked for already."""
+
+    code = "request-open"
+    when = "An open request asks for the same transition or endpoint already."
+    fix = "Let it be decided, or withdrawn, before you ask again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,6 +69,10 @@ WHERE id = $1
 class TransitionRequestNotFoundError(NotFoundError):
     """The project has no such transition request."""
 
+    code = "transition-request-not-found"
+    when = "The project has no transition request of this id."
+    fix = "List them with GET /api/v1/projects/{project}/transition-requests."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:

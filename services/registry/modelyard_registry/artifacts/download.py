@@ -89,6 +89,10 @@ Asked = Annotated[Conditions, Depends(_conditions)]
 class ArtifactNotFoundError(NotFoundError):
     """The project has no such artifact."""
 
+    code = "artifact-not-found"
+    when = "No artifact of this digest was uploaded to the project."
+    fix = "Check the digest and the project, or upload the artifact with PUT to this address."
+
 
 async def get_record(call: Call, *, project: str, digest: str) -> ArtifactRecord:
     """The artifact, when this project has it for the caller.

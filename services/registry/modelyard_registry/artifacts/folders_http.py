@@ -43,6 +43,10 @@ router = APIRouter(tags=["artifacts"], route_class=BoundedRoute)
 class FileNotInFolderError(NotFoundError):
     """The folder has no such file."""
 
+    code = "file-not-in-folder"
+    when = "The folder's manifest lists no file of this path."
+    fix = "List its files with GET /api/v1/projects/{project}/artifacts/{digest}/files."
+
 
 class NewManifestFile(Request):
     """One file of a folder that was uploaded before."""

@@ -65,6 +65,10 @@ class Claim(StrEnum):
 class FormatContradictedError(InvalidRequestError):
     """The artifact is not of the format that was claimed."""
 
+    code = "format-contradicted"
+    when = "The bytes of the artifact do not look like the `format` that was claimed."
+    fix = "Upload the right file, or leave `format` out."
+
 
 _COMPRESSED = frozenset({Format.GZIP, Format.BZIP2, Format.XZ, Format.ZLIB, Format.ZSTD, Format.LZ4})
 _ZIPPED = frozenset({Format.ZIP, Format.TORCH, Format.KERAS, Format.MAR, Format.NPZ, Format.SAVED_MODEL})

@@ -26,13 +26,25 @@ NAMED_MAX = 20
 class FilesNotUploadedError(ConflictError):
     """Files of the folder were not uploaded to this project."""
 
+    code = "files-not-uploaded"
+    when = "The manifest lists files that were not uploaded to the project."
+    fix = "PUT each to /api/v1/projects/{project}/artifacts/{digest} first, and give its size in bytes."
+
 
 class FormatOnRecordError(ConflictError):
     """The artifact is on record with another format."""
 
+    code = "format-on-record"
+    when = "The artifact was uploaded before with another `format`."
+    fix = "Leave `format` out, or send the recorded one: an artifact and its format never change."
+
 
 class DigestTakenError(ConflictError):
     """The project has a file with the very bytes of this manifest."""
+
+    code = "digest-taken"
+    when = "The bytes of the folder's manifest were uploaded as a file before."
+    fix = "Do not upload the manifest as a file; add or rename a file of the folder to get another digest."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

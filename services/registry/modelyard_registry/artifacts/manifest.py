@@ -30,6 +30,10 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 class ManifestInvalidError(InvalidRequestError):
     """The manifest does not describe a folder."""
 
+    code = "manifest-invalid"
+    when = "A path, size or digest in the manifest is malformed, or two entries contradict each other."
+    fix = "Correct the entry that `detail` names."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestFile:

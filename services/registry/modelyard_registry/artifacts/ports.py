@@ -19,27 +19,50 @@ log = structlog.get_logger()
 class ArtifactTooLargeError(ProblemError):
     """The artifact is larger than this registry accepts."""
 
+    code = "artifact-too-large"
     status = 413
+    when = "The artifact has more bytes than MODELYARD_ARTIFACT_BYTES_MAX."
+    fix = "Upload a smaller one, or ask the operators to raise MODELYARD_ARTIFACT_BYTES_MAX."
 
 
 class ArtifactMissingError(NotFoundError):
     """The store does not hold this artifact's bytes."""
 
+    code = "artifact-missing"
+    when = "The artifact is on record, but its bytes are gone from the store."
+    fix = "Upload the artifact again."
+
 
 class ArtifactDamagedError(ProblemError):
     """The stored bytes are not those that their digest proves."""
+
+    code = "artifact-damaged"
+    when = "The stored bytes do not have the artifact's digest."
+    fix = "Upload the artifact again: the same bytes mend the stored ones."
 
 
 class ArtifactStoreUnavailableError(UnavailableError):
     """The place that keeps the artifacts cannot be written or read at the moment."""
 
+    code = "artifact-store-unavailable"
+    when = "The disk or object store that keeps the artifacts failed."
+    fix = "Try again later; tell the operators when it happens again."
+
 
 class PartsMissingError(ConflictError):
     """Parts of the upload have not come, or not whole."""
 
+    code = "parts-missing"
+    when = "The upload is to be completed, but parts are missing or incomplete."
+    fix = "GET the upload to see which parts are there, PUT the others, then complete it."
+
 
 class UploadLostError(NotFoundError):
     """The store holds nothing of this upload any more."""
+
+    code = "upload-lost"
+    when = "The object store has dropped the unfinished upload."
+    fix = "Begin another upload."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,13 @@ _TAG = re.compile(r'(?:W/)?("[^"]*")')
 class RangeNotSatisfiableError(ProblemError):
     """The file has no such bytes."""
 
+    code = "range-not-satisfiable"
     status = 416
+    when = "The header `Range` asks for bytes beyond the end of the file."
+    fix = (
+        "Ask for `bytes=<first>-<last>`, counted from 0, `bytes=<first>-` for the rest, or `bytes=-<count>` for the "
+        "end; or leave Range out."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,21 +17,35 @@ CHUNK_TIMEOUT_S = 30.0
 class DigestMismatchError(InvalidRequestError):
     """The bytes do not have the digest that they were announced with."""
 
+    code = "digest-mismatch"
+    when = "The uploaded bytes have another SHA-256 than the path or the part list says."
+    fix = "Compute the SHA-256 of the very bytes that are sent, and send them unchanged."
+
 
 class ArtifactEmptyError(InvalidRequestError):
     """The artifact has no bytes."""
+
+    code = "artifact-empty"
+    when = "The body of an upload is empty."
+    fix = "Send the artifact's bytes as the body of the request."
 
 
 class UploadCutOffError(ProblemError):
     """The upload ended before all announced bytes had come."""
 
+    code = "upload-cut-off"
     status: ClassVar[int] = 400
+    when = "The connection ended before all announced bytes had come."
+    fix = "Send them again; nothing of them was kept."
 
 
 class UploadStalledError(ProblemError):
     """The upload stopped moving."""
 
+    code = "upload-stalled"
     status: ClassVar[int] = 408
+    when = "No bytes of the upload came for too long."
+    fix = "Send them again; nothing of them was kept."
 
 
 def announced_bytes(request: Request, *, bytes_max: int) -> int | None:

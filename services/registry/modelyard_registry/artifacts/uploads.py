@@ -45,13 +45,25 @@ REPLAYED = "idempotency-replayed"
 class UploadNotFoundError(NotFoundError):
     """There is no such upload; it was completed, aborted, or left alone for too long."""
 
+    code = "upload-not-found"
+    when = "The project has no unfinished upload of this id: it was completed, aborted or pruned, or never begun."
+    fix = "Begin one with POST /api/v1/projects/{project}/artifacts/{digest}/uploads."
+
 
 class TooManyUploadsError(ConflictError):
     """The project has as many unfinished uploads as it may have."""
 
+    code = "too-many-uploads"
+    when = "The project has as many unfinished uploads as the limit allows."
+    fix = "Complete or abort some first."
+
 
 class PartsInvalidError(InvalidRequestError):
     """The artifact cannot be divided into such parts."""
+
+    code = "parts-invalid"
+    when = "The sizes, numbers or digests of the parts do not fit the artifact or the store."
+    fix = "Leave `part_bytes` out to have it chosen, and send the parts that the upload lists."
 
 
 class UploadNamed(BaseModel):

@@ -15,9 +15,17 @@ from modelyard_registry.transactions import Transaction
 class AttachmentExistsError(ConflictError):
     """The version has another artifact of this name."""
 
+    code = "attachment-exists"
+    when = "The version has another artifact under this name."
+    fix = "A version does not change: use another name, or register another version."
+
 
 class TooManyAttachmentsError(ConflictError):
     """The version has as many further artifacts as it may have."""
+
+    code = "too-many-attachments"
+    when = "The version has as many further artifacts as the limit allows."
+    fix = "Make a folder of several."
 
 
 async def attach(

@@ -33,6 +33,10 @@ AttachmentName = Annotated[Slug, Path(description="What the artifact is to the v
 class AttachmentNotFoundError(NotFoundError):
     """The version has no further artifact of this name."""
 
+    code = "attachment-not-found"
+    when = "The version has no further artifact of this name."
+    fix = "List them with GET …/versions/{number}/artifacts."
+
 
 class NewAttachment(Request):
     """Which uploaded artifact belongs to the version."""

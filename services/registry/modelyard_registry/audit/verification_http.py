@@ -37,9 +37,20 @@ Continuation = Annotated[
 class AuditSubjectNotFoundError(NotFoundError):
     """Nothing was ever recorded about this subject."""
 
+    code = "audit-subject-not-found"
+    when = "The audit log of the project has no entry about this subject."
+    fix = (
+        "Name a subject as entries have it, such as registered-models/risk/versions/3; leave `subject` out to verify "
+        "all of the project."
+    )
+
 
 class AuditSubjectInvalidError(InvalidRequestError):
     """A subject is named whole, not by a pattern."""
+
+    code = "audit-subject-invalid"
+    when = "`subject` holds a pattern, and verification takes exact subjects only."
+    fix = "Leave `subject` out to verify all of the project, or name one subject as entries have it."
 
 
 class BreakDocument(BaseModel):

@@ -28,15 +28,26 @@ class CheckOutcome(StrEnum):
 class OwnVersionError(ConflictError):
     """Nobody checks a version that they made."""
 
+    code = "own-version"
     status = 403
+    when = "The caller made the version, or may be the person who made it, and records a check of it."
+    fix = "Let the service that tests or scans record the check, with a token of its own from an operator."
 
 
 class OtherDigestError(ConflictError):
     """The check is of another artifact than the version's."""
 
+    code = "other-digest"
+    when = "The check names another digest than the version's artifact has."
+    fix = "Check the artifact of this version, and send its digest."
+
 
 class TooManyChecksError(ConflictError):
     """The version has as many checks as it may have."""
+
+    code = "too-many-checks"
+    when = "The version has as many checks as the limit allows."
+    fix = "Register another version."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

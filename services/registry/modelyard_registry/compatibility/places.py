@@ -24,6 +24,10 @@ _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 class ProjectContradictionError(InvalidRequestError):
     """The request names two projects."""
 
+    code = "project-contradiction"
+    when = "Query, body and header name different projects."
+    fix = "Name one: as `project_id` in the query or the body, or in the header X-Project-Id."
+
 
 class RequirementThere(Requirement):
     """What an operation needs its caller to be permitted in the project that the request is in."""

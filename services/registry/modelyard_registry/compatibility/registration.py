@@ -29,6 +29,10 @@ METADATA_BYTES_MAX = 4 * 1024 * 1024
 class VersionExistsError(ConflictError):
     """This run registered this artifact already, as another version."""
 
+    code = "version-exists"
+    when = "The same run registered the same artifact before, under another semantic version."
+    fix = "Name another run or another artifact, or use the version that is there."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metadata:

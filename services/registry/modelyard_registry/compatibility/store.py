@@ -98,6 +98,10 @@ ORDER BY m.name LIMIT $3
 class IdNotFoundError(NotFoundError):
     """Nothing in the project has this id."""
 
+    code = "id-not-found"
+    when = "The project has no registered model, or no version, with this id."
+    fix = "List them with GET /api/v1/registry/models; name another project with `project_id`."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundModel:

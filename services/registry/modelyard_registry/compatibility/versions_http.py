@@ -56,6 +56,10 @@ router = APIRouter(prefix="/api/v1/registry/models", tags=["other registries: by
 class VersionNotFoundError(NotFoundError):
     """There is no such version."""
 
+    code = "version-not-found"
+    when = "The model has no such version, or none in the stage that was asked about."
+    fix = "List its versions with GET /api/v1/registry/models/{model_id}/versions."
+
 
 @router.post(
     "/{model_id}/versions",

@@ -49,6 +49,10 @@ def spell_semver(semver: Sequence[int]) -> str:
 class TagInvalidError(InvalidRequestError):
     """The tags cannot be kept as they are written."""
 
+    code = "tag-invalid"
+    when = "A tag has no name, or one tag comes with two values."
+    fix = "Write a tag as `urgent`, or with a value as `team=risk`; send each once."
+
 
 def tags_from(words: Sequence[str]) -> dict[str, str]:
     """Their list of tags as our mapping: `team=risk` has a value, `urgent` an empty one.

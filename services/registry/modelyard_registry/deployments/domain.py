@@ -25,9 +25,17 @@ _MEANT: Mapping[str, str] = MappingProxyType({"prod": "production", "live": "pro
 class EnvironmentUnknownError(InvalidRequestError):
     """This word is no environment."""
 
+    code = "environment-unknown"
+    when = "The path or the query names an environment that does not exist."
+    fix = "Use one of the environments that `fix` lists."
+
 
 class EndpointUrlInvalidError(InvalidRequestError):
     """The endpoint's URL cannot be used."""
+
+    code = "endpoint-url-invalid"
+    when = "The endpoint's URL is not http or https, carries credentials, or has a fragment."
+    fix = "Give the whole address, such as http://10.0.0.7:8080/v2/models/risk/versions/3/infer."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

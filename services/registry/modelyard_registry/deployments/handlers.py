@@ -24,6 +24,10 @@ from modelyard_registry.transactions import Transaction
 class EndpointApprovalRequiredError(ConflictError):
     """The endpoint of this version is part of what others agreed to."""
 
+    code = "endpoint-approval-required"
+    when = "The version can get traffic, and policy demands that others agree to its new endpoint."
+    fix = "Ask for the new endpoint with POST …/transition-requests."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordDeployment:

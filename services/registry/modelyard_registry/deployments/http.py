@@ -57,6 +57,10 @@ Environment = Annotated[
 class DeploymentNotFoundError(NotFoundError):
     """The version has no deployment in this environment."""
 
+    code = "deployment-not-found"
+    when = "The version has no deployment in this environment."
+    fix = "Record one with PUT to this address."
+
 
 class NewDeployment(Request):
     """Where the version answers. `inputs` left out means the version's own feature schema; times are seconds."""

@@ -23,25 +23,51 @@ State = Literal["running", "concluded"]
 class NoControlError(ConflictError):
     """Nothing serves the callers that the experiment would cover."""
 
+    code = "no-control"
+    when = "No champion with an endpoint serves the callers that the experiment would cover."
+    fix = "Promote a version to production, make it champion and record its deployment first."
+
 
 class ControlAmbiguousError(ConflictError):
     """The callers that the experiment would cover are served by different versions."""
+
+    code = "control-ambiguous"
+    when = "Different champions serve the callers that the experiment would cover."
+    fix = "Start one experiment for each group of callers that the same champion serves."
 
 
 class TreatmentNotRoutableError(ConflictError):
     """The treatment cannot answer requests."""
 
+    code = "treatment-not-routable"
+    when = (
+        "The treatment's stage, quarantine, endpoint, model type or missing agreement keeps it from answering requests."
+    )
+    fix = "Remove the obstacle that `detail` names, or choose another version as the treatment."
+
 
 class ExperimentOverlapsError(ConflictError):
     """Another running experiment covers some of the same callers."""
+
+    code = "experiment-overlaps"
+    when = "A running experiment covers some of the same tenants or industries."
+    fix = "Stop that experiment first, or choose other tenants or industries."
 
 
 class ExperimentKeyTakenError(ConflictError):
     """The project has an experiment of this key already."""
 
+    code = "experiment-key-taken"
+    when = "The project has, or had, an experiment of this key."
+    fix = "Choose another key: the counts of an experiment stay under its key for good."
+
 
 class ExperimentNotRunningError(ConflictError):
     """The experiment has ended already."""
+
+    code = "experiment-not-running"
+    when = "The experiment that is to be stopped was stopped before."
+    fix = "Nothing is left to do; start a new experiment under another key to compare again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

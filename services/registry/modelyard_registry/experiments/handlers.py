@@ -27,6 +27,10 @@ from modelyard_registry.transactions import Transaction
 class TreatmentNotFoundError(NotFoundError):
     """The version that is to be the treatment does not exist."""
 
+    code = "treatment-not-found"
+    when = "The project has no version as the treatment names it."
+    fix = "Name a registered model and the number of one of its versions."
+
 
 async def start_experiment(tx: Transaction, command: StartExperiment, *, salt: str) -> Experiment:
     """Start an experiment whose control is what selection gives now, pinned until it ends.

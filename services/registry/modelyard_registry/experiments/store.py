@@ -59,6 +59,10 @@ FIND_MODEL_ID = "SELECT id FROM registered_models WHERE project = $1 AND name = 
 class ExperimentNotFoundError(NotFoundError):
     """The project has no experiment of this key."""
 
+    code = "experiment-not-found"
+    when = "The project has no experiment of this key."
+    fix = "List them with GET /api/v1/projects/{project}/experiments."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypedVersion:

@@ -21,6 +21,10 @@ from modelyard_registry.transactions import Transaction
 class AppointmentRefusedError(ConflictError):
     """The version cannot be made champion by hand."""
 
+    code = "appointment-refused"
+    when = "The version's stage, quarantine or policy keeps it from being made champion by hand."
+    fix = "Do what `fix` says, or promote the version with a transition."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppointChampion:

@@ -37,6 +37,10 @@ router = APIRouter(tags=["lifecycle"], route_class=BoundedRoute)
 class ChampionNotFoundError(NotFoundError):
     """The registered model has no champion, or had none at that moment."""
 
+    code = "champion-not-found"
+    when = "The registered model has no champion, or had none at the moment in `at`."
+    fix = "Promote a version with a transition to production, or ask about another moment."
+
 
 class NewRollback(Request):
     """Which champion is taken back: its number, so that nobody takes back another one by mistake."""

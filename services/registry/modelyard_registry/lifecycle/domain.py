@@ -16,9 +16,17 @@ from modelyard_registry.routes.domain import ROUTABLE_STAGES, ROUTED_ENVIRONMENT
 class TransitionRefusedError(ConflictError):
     """The version cannot make this move now."""
 
+    code = "transition-refused"
+    when = "No transition leads from the version's stage to the stage that was asked for, or its state forbids it now."
+    fix = "Do what `fix` says; it names the way that is open."
+
 
 class StageUnknownError(InvalidRequestError):
     """This word is no stage."""
+
+    code = "stage-unknown"
+    when = "The request names a stage that does not exist."
+    fix = "Use one of the stages that `fix` lists."
 
 
 class Need(StrEnum):

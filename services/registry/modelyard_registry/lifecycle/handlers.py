@@ -38,6 +38,10 @@ from modelyard_registry.transactions import Transaction
 class ApprovalRequiredError(ConflictError):
     """This move needs the approval of others."""
 
+    code = "approval-required"
+    when = "Policy demands that others agree before this transition."
+    fix = "Ask for it with POST …/transition-requests."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransitionModelVersion:

@@ -50,6 +50,10 @@ VERSION_PATH = "/registered-models/{name}/versions/{reference}"
 class StageNotFoundError(NotFoundError):
     """The version was in no stage at that moment."""
 
+    code = "stage-not-found"
+    when = "The version was registered after the moment in `at`."
+    fix = "Ask about a later moment."
+
 
 class NewTransition(Request):
     """Where the version is to go. `replaces` names the registered model that may lose the slot by a promotion."""

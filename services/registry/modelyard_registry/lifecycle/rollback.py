@@ -10,13 +10,28 @@ from modelyard_runtime.problems import ConflictError
 class ChampionChangedError(ConflictError):
     """Another version is champion than the one that the rollback wants to replace."""
 
+    code = "champion-changed"
+    when = "Another version is champion than `replaces` names."
+    fix = "Look at GET …/champion, then name in `replaces` the version that is champion now."
+
 
 class NothingToRestoreError(ConflictError):
     """There is no earlier champion that could serve again."""
 
+    code = "nothing-to-restore"
+    when = "No earlier champion may serve: each is archived, in quarantine, or of a status that policy does not admit."
+    fix = "Promote another version instead; it becomes champion with its transition to production."
+
 
 class EndpointNotAgreedError(ConflictError):
     """The earlier champion answers elsewhere than people agreed to."""
+
+    code = "endpoint-not-agreed"
+    when = "The earlier champion's endpoint is not the one that people agreed to for production."
+    fix = (
+        "Move it to production with a transition, or a transition request where policy demands approvals: then its "
+        "endpoint is agreed to again. Or promote another version."
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,10 @@ from modelyard_registry.transactions import Transaction
 class GatesFailedError(ConflictError):
     """The version does not pass every gate of this move."""
 
+    code = "gates-failed"
+    when = "At least one gate of the transition failed; `fix` names each with its reason."
+    fix = "Meet the gates that `fix` names, then ask again."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:

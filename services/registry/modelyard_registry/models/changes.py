@@ -34,9 +34,20 @@ from modelyard_registry.transactions import Transaction
 class RenameRefusedError(ConflictError):
     """Something of the registered model serves, which is known by its name."""
 
+    code = "rename-refused"
+    when = "A version of the model is routed, is champion or is in a running experiment."
+    fix = (
+        "Stop its experiments, and let a version of another registered model take its place; or give it a better "
+        "description instead."
+    )
+
 
 class DeletionRefusedError(ConflictError):
     """Something of the registered model serves."""
+
+    code = "deletion-refused"
+    when = "A version of the model can get traffic or is in a running experiment."
+    fix = "Deprecate or archive its versions and stop its experiments first."
 
 
 def revision_of_model(project: str, name: str) -> ReadRevision:

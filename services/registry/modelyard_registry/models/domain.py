@@ -23,21 +23,41 @@ _LIKE_A_VERSION = re.compile(r"latest|v?[0-9].*", re.IGNORECASE)
 class SemverTakenError(ConflictError):
     """Another version of the registered model has this semantic version."""
 
+    code = "semver-taken"
+    when = "Another run or artifact has this semantic version."
+    fix = "Choose another `semver`, or give `change_type` instead."
+
 
 class SemverInvalidError(InvalidRequestError):
     """This is no semantic version."""
+
+    code = "semver-invalid"
+    when = "`semver` is not a semantic version."
+    fix = "Use MAJOR.MINOR.PATCH with digits 0 to 9, with or without a `v`, as in v1.0.0."
 
 
 class SemverExhaustedError(ConflictError):
     """The semantic version cannot rise any further."""
 
+    code = "semver-exhausted"
+    when = "The next semantic version would be larger than the largest."
+    fix = "Give `semver` explicitly."
+
 
 class RunIdContradictionError(InvalidRequestError):
     """The request and its evidence name different runs."""
 
+    code = "run-id-contradiction"
+    when = "`run_id` and `evidence.run_id` differ."
+    fix = "Give run_id once, or the same in both places."
+
 
 class VersionReferenceInvalidError(InvalidRequestError):
     """This is no way to name a version."""
+
+    code = "version-reference-invalid"
+    when = "The path or the query names a version in a form that is not read."
+    fix = "Use a number (3), a semantic version (1.2.0 or v1.2.0), `latest`, or an alias (@champion)."
 
 
 @dataclass(frozen=True, slots=True, order=True)

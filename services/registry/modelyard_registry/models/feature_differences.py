@@ -20,6 +20,10 @@ NAMES_SHOWN_MAX = 20
 class SemverTooSmallError(ConflictError):
     """The features changed more than the semantic version says."""
 
+    code = "semver-too-small"
+    when = "Inputs or outputs changed more than the step of the semantic version says."
+    fix = "Give the `change_type` or the `semver` that `fix` names."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retyped:

@@ -15,6 +15,10 @@ from modelyard_registry.transactions import Transaction
 class RegisteredModelExistsError(ConflictError):
     """The project has a registered model of this name already."""
 
+    code = "registered-model-exists"
+    when = "The project has, or had, a registered model of this name."
+    fix = "Use another name, register versions under the one that is there, or restore it if it was deleted."
+
 
 async def create_registered_model(tx: Transaction, model: RegisteredModel) -> RegisteredModel:
     """Create `model`. Raises RegisteredModelExistsError."""

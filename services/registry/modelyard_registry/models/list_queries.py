@@ -22,6 +22,10 @@ Pairs = Annotated[list[Pair], Field(max_length=FILTERS_MAX)]
 class FilterInvalidError(InvalidRequestError):
     """The filter is not written as this list reads it."""
 
+    code = "filter-invalid"
+    when = "A filter of the list is not of the form that the parameter takes."
+    fix = "Write it as `fix` shows."
+
 
 class ListQuery(BaseModel):
     """What every list takes. A parameter that is not known is refused: a filter must not be overlooked."""

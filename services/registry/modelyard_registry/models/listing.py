@@ -23,6 +23,10 @@ _INT_MAX = 2**31 - 1
 class SortInvalidError(InvalidRequestError):
     """The list cannot be sorted like this."""
 
+    code = "sort-invalid"
+    when = "`sort` names nothing that the list can be sorted by."
+    fix = "Use one of the names that `fix` lists, with a `-` before it for the other direction."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sort:

@@ -28,6 +28,10 @@ Patch = TypeVar("Patch", bound=Request)
 class PatchInvalidError(InvalidRequestError):
     """What the change would lead to is malformed, or beyond its bounds."""
 
+    code = "patch-invalid"
+    when = "The tags, the model card or the metadata would be malformed or too large after the change."
+    fix = "Correct the field that `detail` names, or remove others with null before you add more."
+
 
 class RegisteredModelPatch(Request):
     """What is to be different about a registered model; null removes, and what is left out stays.

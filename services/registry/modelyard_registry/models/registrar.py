@@ -32,6 +32,10 @@ _BATCH = RequestContext(actor="registry", request_id="registrations", correlatio
 class KeyBusyError(UnavailableError):
     """Another request with this Idempotency-Key is being answered at this moment."""
 
+    code = "key-busy"
+    when = "A request with the same Idempotency-Key, or about the same new model, is being answered now."
+    fix = "Send the same request again in a moment."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:

@@ -30,9 +30,17 @@ from modelyard_registry.models.feature_differences import LowerVersion, decide_u
 class ArtifactNotUploadedError(ConflictError):
     """The artifact was not uploaded to this project."""
 
+    code = "artifact-not-uploaded"
+    when = "The version or attachment names a digest that was not uploaded to the project."
+    fix = "PUT it first: /api/v1/projects/{project}/artifacts/{digest}"
+
 
 class ParentNotFoundError(InvalidRequestError):
     """The version that the evidence names as the parent does not exist."""
+
+    code = "parent-not-found"
+    when = "`evidence.parent` names a version that the project does not have."
+    fix = "Name a version that is registered in this project, or leave `parent` out."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,9 +87,17 @@ WHERE m.project = $1 AND m.name = $2 AND m.deleted_at IS NULL AND a.alias = $3
 class RegisteredModelNotFoundError(NotFoundError):
     """The project has no registered model of this name."""
 
+    code = "registered-model-not-found"
+    when = "The project has no registered model of this name, or it was deleted or renamed."
+    fix = "List what there is with GET …/registered-models."
+
 
 class ModelVersionNotFoundError(NotFoundError):
     """The registered model has no such version."""
+
+    code = "model-version-not-found"
+    when = "The registered model has no version of this number, semantic version or alias."
+    fix = "List its versions with GET …/registered-models/{name}/versions."
 
 
 async def insert_model(connection: Connection, model: RegisteredModel) -> bool:

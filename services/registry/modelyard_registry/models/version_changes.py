@@ -37,6 +37,10 @@ _Changed = ModelVersionUpdated | ModelVersionBuildStatusChanged | ModelVersionRe
 class BuildStatusRefusedError(ConflictError):
     """The making of a version does not go this way."""
 
+    code = "build-status-refused"
+    when = "The build status cannot change from its present value to this one."
+    fix = "Choose one of the statuses that `fix` lists."
+
 
 async def update_version(
     tx: Transaction, patch: ModelVersionPatch, *, project: str, model: str, reference: Reference

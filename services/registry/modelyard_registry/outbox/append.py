@@ -20,6 +20,10 @@ FIXED_BYTES = 2_000
 class EventTooLargeError(InvalidRequestError):
     """The change would make an event that is larger than the broker takes."""
 
+    code = "event-too-large"
+    when = "The event about the change would have more bytes than the broker takes."
+    fix = "Shorten the longest texts: evidence belongs in the artifact or behind a link."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:

@@ -19,9 +19,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 class ProjectNotFoundError(NotFoundError):
     """There is no project of this name."""
 
+    code = "project-not-found"
+    when = "A path, a query, a header or a body names a project that does not exist."
+    fix = "List projects with GET /api/v1/projects; an admin creates one with POST /api/v1/projects."
+
 
 class ProjectExistsError(ConflictError):
     """There is a project of this name already."""
+
+    code = "project-exists"
+    when = "A project of this name exists."
+    fix = "Use it, or choose another name for the new project."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,6 +49,10 @@ EXAMPLE: dict[str, JsonValue] = {
 class RouteNotFoundError(NotFoundError):
     """The project routes nothing of this model type yet."""
 
+    code = "route-not-found"
+    when = "The project has no route of this model type yet."
+    fix = "Promote a version of that model type to canary or production, or set its policy."
+
 
 class Routes(BaseModel):
     """A page of routing documents, by model type."""

@@ -12,6 +12,10 @@ from modelyard_registry.routes import store
 class ModelTypeNotFoundError(NotFoundError):
     """The project has no registered model of this type."""
 
+    code = "model-type-not-found"
+    when = "The project has no registered model of this model type."
+    fix = "GET /api/v1/projects/{project}/registered-models lists the models with their types."
+
 
 async def refuse_unknown_type(connection: Connection, *, project: str, model_type: str) -> None:
     """Raise ModelTypeNotFoundError, with near types, unless the project has a registered model of this type."""

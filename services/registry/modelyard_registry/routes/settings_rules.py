@@ -16,9 +16,17 @@ URL_LENGTH_MAX = 2_000
 class FeatureSourceInvalidError(InvalidRequestError):
     """This URL template cannot be a feature source."""
 
+    code = "feature-source-invalid"
+    when = "`url_template` is no http(s) URL, or its placeholders are wrong."
+    fix = "Give an http(s) URL such as https://loans.example/features/{tenant}/{entity_type}/{entity_id}."
+
 
 class KillSwitchNotFoundError(NotFoundError):
     """No such kill switch is set."""
+
+    code = "kill-switch-not-found"
+    when = "The route has no kill switch for everybody, or for this tenant."
+    fix = "GET the route and look at its `kill_switches`; `?tenant=` names the tenant of one."
 
 
 def with_feature_source(settings: RouteSettings, *, url_template: str, timeout_s: float) -> RouteSettings:
