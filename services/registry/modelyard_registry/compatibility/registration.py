@@ -11,7 +11,7 @@ from typing import Any
 
 from modelyard_events.reported import ReportedEvidence
 from modelyard_events.values import Evidence
-from modelyard_runtime.problems import ConflictError, invalid_fields
+from modelyard_runtime.problems import invalid_fields
 from pydantic import ValidationError
 
 from modelyard_registry.artifacts.formats import METADATA
@@ -24,14 +24,6 @@ from modelyard_registry.models.handlers import register_version
 from modelyard_registry.transactions import Transaction
 
 METADATA_BYTES_MAX = 4 * 1024 * 1024
-
-
-class VersionExistsError(ConflictError):
-    """This run registered this artifact already, as another version."""
-
-    code = "version-exists"
-    when = "The same run registered the same artifact before, under another semantic version."
-    fix = "Name another run or another artifact, or use the version that is there."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +70,7 @@ async def keep_metadata(artifacts: ArtifactStore, facts: Mapping[str, Any]) -> M
 async def register(tx: Transaction, registering: Registering) -> ModelVersion:
     """Register the version, with the metadata as its artifact when it has no other.
 
-    Raises what `register_version` raises, and VersionExistsError.
+    Raises what `register_version` raises.
     """
     artifact = registering.artifact
     if isinstance(artifact, Metadata):
@@ -99,13 +91,7 @@ async def register(tx: Transaction, registering: Registering) -> ModelVersion:
         change_type=None,
         evidence=registering.evidence,
     )
-    version = (await register_version(tx, command)).version
-    if registering.semver not in (None, version.semver):
-        raise VersionExistsError(
-            f"The run {version.run_id} registered this artifact already, as {version.semver}.",
-            fix="Name another run or another artifact, or use the version that is there.",
-        )
-    return version
+    return (await register_version(tx, command)).version
 
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:

@@ -25,6 +25,7 @@ from modelyard_registry.models.domain import (
     decide_semver,
 )
 from modelyard_registry.models.feature_differences import LowerVersion, decide_unnamed_semver, refuse_small_step
+from modelyard_registry.models.repeated_registration import refuse_other_values
 
 
 class ArtifactNotUploadedError(ConflictError):
@@ -70,13 +71,14 @@ class UploadedArtifact:
 class Grounds:
     """What the database holds that one registration depends on.
 
-    `made_before` is the version that the same run made of the same artifact, `taken_by` the number of the one
-    that has the explicit semantic version, `lower` the one to compare the features with, `parent` the parent's
-    evidence.
+    `made_before` is the version that the same run made of the same artifact, `highest_before_it` the highest
+    semantic version among the ones before it, `taken_by` the number of the one that has the explicit semantic version,
+    `lower` the one to compare the features with, `parent` the parent's evidence.
     """
 
     artifact: UploadedArtifact | None
     made_before: ModelVersion | None
+    highest_before_it: SemanticVersion | None
     taken_by: int | None
     highest: SemanticVersion | None
     lower: LowerVersion | None
@@ -97,12 +99,13 @@ class VersionSeries:
     ) -> Registration:
         """What the command makes: the next version, or the one that the same run made of the same artifact.
 
-        Raises ArtifactNotUploadedError, SemverTakenError, SemverTooSmallError, SemverExhaustedError,
-        ParentNotFoundError or RunIdContradictionError.
+        Raises VersionExistsError, ArtifactNotUploadedError, SemverTakenError, SemverTooSmallError,
+        SemverExhaustedError, ParentNotFoundError or RunIdContradictionError.
         """
         run_id = decide_run_id(command)
         made_before = self._find_by_run(command, grounds, run_id=run_id)
         if made_before is not None:
+            refuse_other_values(command, made_before, highest_before=self._highest_before(made_before, grounds))
             return Registration(version=made_before, is_new=False)
         artifact = _get_artifact(command, grounds)
         semver = self._choose_semver(command, grounds)
@@ -144,6 +147,12 @@ class VersionSeries:
         if run_id is None or grounds.made_before is not None:
             return grounds.made_before
         return next((each for each in self._new if (each.run_id, each.digest) == (run_id, command.digest)), None)
+
+    def _highest_before(self, version: ModelVersion, grounds: Grounds) -> SemanticVersion | None:
+        if version is grounds.made_before:
+            return grounds.highest_before_it
+        before = [each.semver for each in self._new if each.number < version.number]
+        return max((each for each in (grounds.highest, *before) if each is not None), default=None)
 
     def _choose_semver(self, command: RegisterModelVersion, grounds: Grounds) -> SemanticVersion:
         features = command.evidence.feature_schema

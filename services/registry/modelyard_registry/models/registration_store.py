@@ -20,7 +20,7 @@ from modelyard_registry.idempotency import Claim, KeptAnswer
 from modelyard_registry.models.domain import ModelVersion, RegisterModelVersion, SemanticVersion
 from modelyard_registry.models.feature_differences import LowerVersion
 from modelyard_registry.models.registration import Grounds, LockedModel, UploadedArtifact, VersionSeries
-from modelyard_registry.models.store import find_by_run, find_version_ever_called
+from modelyard_registry.models.store import find_by_run, find_highest_before, find_version_ever_called
 
 LOCK_MODELS = """
 SELECT m.id FROM registered_models m
@@ -182,10 +182,14 @@ def _question(command: RegisterModelVersion, claim: Claim | None) -> tuple[Any, 
 async def _loaded(connection: Connection, row: asyncpg.Record, command: RegisterModelVersion) -> Loaded | None:
     if row["last_sequence"] != row["seen_sequence"]:
         return None
-    made_before = None
+    made_before = highest_before_it = None
     if row["made_before"] is not None:
         run_id = command.run_id or command.evidence.run_id or ""
         made_before = await find_by_run(connection, registered_model_id=row["id"], run_id=run_id, digest=command.digest)
+        if command.change_type is not None:
+            highest_before_it = await find_highest_before(
+                connection, registered_model_id=row["id"], number=row["made_before"]
+            )
     parent = Evidence.model_validate_json(row["parent"]) if row["parent"] else None
     named = command.evidence.parent
     if named is not None and parent is None:
@@ -194,7 +198,8 @@ async def _loaded(connection: Connection, row: asyncpg.Record, command: Register
         )
         parent = found.evidence if found else None
     kept = KeptAnswer(request=row["request"], status=row["status"], answer=row["answer"]) if row["request"] else None
-    return Loaded(model=_model_of(row), grounds=_grounds_of(row, made_before=made_before, parent=parent), kept=kept)
+    grounds = _grounds_of(row, made_before=made_before, highest_before_it=highest_before_it, parent=parent)
+    return Loaded(model=_model_of(row), grounds=grounds, kept=kept)
 
 
 def _model_of(row: asyncpg.Record) -> LockedModel | None:
@@ -213,7 +218,10 @@ def _model_of(row: asyncpg.Record) -> LockedModel | None:
     )
 
 
-def _grounds_of(row: asyncpg.Record, *, made_before: ModelVersion | None, parent: Evidence | None) -> Grounds:
+def _grounds_of(
+    row: asyncpg.Record, *, made_before: ModelVersion | None, highest_before_it: SemanticVersion | None,
+    parent: Evidence | None,
+) -> Grounds:  # fmt: skip
     lower = None
     if row["lower_number"] is not None:
         lower = LowerVersion(
@@ -224,6 +232,7 @@ def _grounds_of(row: asyncpg.Record, *, made_before: ModelVersion | None, parent
     return Grounds(
         artifact=UploadedArtifact(size_bytes=row["bytes"], format=row["format"]) if row["format"] else None,
         made_before=made_before,
+        highest_before_it=highest_before_it,
         taken_by=row["taken_by"],
         highest=SemanticVersion(*row["highest"]) if row["highest"] else None,
         lower=lower,

@@ -73,6 +73,9 @@ _VERSIONS = f"""
 SELECT {VERSION_COLUMNS} FROM model_versions v JOIN registered_models m ON m.id = v.registered_model_id
 """
 FIND_BY_RUN = f"{_VERSIONS} WHERE m.id = $1 AND v.run_id = $2 AND v.digest = $3"
+FIND_HIGHEST_BEFORE = """
+SELECT semver FROM model_versions WHERE registered_model_id = $1 AND number < $2 ORDER BY semver DESC LIMIT 1
+"""
 FIND_BY_NUMBER = f"{_VERSIONS} WHERE m.project = $1 AND m.name = $2 AND m.deleted_at IS NULL AND v.number = $3"
 FIND_BY_SEMVER = f"{_VERSIONS} WHERE m.project = $1 AND m.name = $2 AND m.deleted_at IS NULL AND v.semver = $3"
 FIND_LATEST = f"""
@@ -182,6 +185,14 @@ async def find_by_run(
     """The version that this run made of this artifact."""
     row = await connection.fetchrow(FIND_BY_RUN, registered_model_id, run_id, digest)
     return version_of(row) if row else None
+
+
+async def find_highest_before(
+    connection: Connection, *, registered_model_id: UUID, number: int
+) -> SemanticVersion | None:
+    """The highest semantic version among those that were registered before version `number`."""
+    semver = await connection.fetchval(FIND_HIGHEST_BEFORE, registered_model_id, number)
+    return SemanticVersion(*semver) if semver else None
 
 
 async def find_version(

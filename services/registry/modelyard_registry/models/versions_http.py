@@ -51,7 +51,10 @@ router = APIRouter(tags=["model versions"], route_class=BoundedRoute)
     response_model=ModelVersionDocument,
     responses={
         **problems(404, 409, 412),
-        200: {"model": ModelVersionDocument, "description": "The same run registered this artifact before"},
+        200: {
+            "model": ModelVersionDocument,
+            "description": "The same run registered this artifact before, with the same values",
+        },
     },
     summary="Register a version",
     dependencies=[requires(Permission.VERSIONS_REGISTER)],
@@ -59,7 +62,10 @@ router = APIRouter(tags=["model versions"], route_class=BoundedRoute)
 async def post_version(
     project: Project, name: ModelName, body: NewModelVersion, call: Caller, registrar: TheRegistrar
 ) -> Response:
-    """Makes an uploaded artifact the next version. The same `run_id` and `digest` again answer the first version."""
+    """Makes an uploaded artifact the next version. The same `run_id` and `digest` again answer the first version.
+
+    Other values with them are refused (409): `differs` names the values, `version` the version that is there.
+    """
     return registration_response(await registrar.register(order_of(call, body, project=project, name=name)))
 
 
