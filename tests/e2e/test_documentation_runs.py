@@ -6,6 +6,7 @@ A block that cannot run says why behind its fence: ```sh no-run: it needs a brok
 import asyncio
 import os
 import re
+import shutil
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
@@ -23,6 +24,7 @@ DONE_WITHIN_S = 120
 FENCE = re.compile(r"^(?P<indent> *)```sh(?P<said>[^\n]*)\n(?P<code>.*?)^ *```$", re.DOTALL | re.MULTILINE)
 NO_RUN = re.compile(r" no-run: \S.*")
 SAFE = "set -euo pipefail\n"
+NEEDS_CURL = pytest.mark.skipif(shutil.which("curl") is None, reason="the commands of the documents need curl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Path]
     await draining
 
 
+@NEEDS_CURL
 @pytest.mark.timeout(450)
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: str(page.relative_to(ROOT)))
 async def test_the_commands_of_a_page_run_beside_make_up(place: Path, page: Path) -> None:
@@ -99,6 +102,7 @@ async def run(place: Path, code: str) -> tuple[int | None, str]:
     return shell.returncode, told.decode(errors="replace")
 
 
+@NEEDS_CURL
 @pytest.mark.timeout(450)
 async def test_the_routers_own_example_is_answered_beside_make_up(place: Path) -> None:
     code, told = await run(
