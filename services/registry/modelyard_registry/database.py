@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import asyncpg
 import psycopg
@@ -117,11 +117,6 @@ class Database:
     def check(self) -> HealthCheck:
         """Healthy when the last probe was answered."""
         return HealthCheck(name="database", ok=not self._failure, detail=self._failure)
-
-
-def columns_of(rows: Sequence[tuple[Any, ...]], *, width: int) -> list[Sequence[Any]]:
-    """Rows of `width` values as that many columns, the arrays that `unnest` makes rows of again."""
-    return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
 async def _speak_json(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

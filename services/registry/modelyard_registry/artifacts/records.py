@@ -10,6 +10,7 @@ import asyncpg
 from modelyard_registry.artifacts.inspection.findings import Finding, Inspection
 from modelyard_registry.artifacts.manifest import Manifest, ManifestFile
 from modelyard_registry.database import Connection
+from modelyard_registry.statements import Columns, Statement
 
 COLUMNS = "project, digest, kind, bytes, format, pickle, created_at, created_by, inspection"
 FIND_ARTIFACT = f"SELECT {COLUMNS} FROM artifacts WHERE project = $1 AND digest = $2"
@@ -23,10 +24,19 @@ SAVE_INSPECTION = """
 UPDATE artifacts SET format = $3, pickle = $4, inspection = $5
 WHERE project = $1 AND digest = $2 AND inspection IS NULL
 """
-INSERT_FOLDER_FILES = """
+INSERT_FOLDER_FILES = Statement(
+    """
 INSERT INTO artifact_files (project, folder, path, digest, bytes)
-SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::bigint[])
-"""
+SELECT {project}, {folder}, path, digest, bytes FROM {files}
+""",
+    project="text",
+    folder="text",
+    files=Columns[ManifestFile](
+        path=("text", lambda file: file.path),
+        digest=("text", lambda file: file.digest),
+        bytes=("bigint", lambda file: file.size_bytes),
+    ),
+)
 LIST_FOLDER_FILES = """
 SELECT path, digest, bytes FROM artifact_files WHERE project = $1 AND folder = $2 AND path > $3 ORDER BY path LIMIT $4
 """
@@ -111,14 +121,7 @@ async def save_inspection(connection: Connection, artifact: ArtifactRecord) -> N
 
 async def insert_folder_files(connection: Connection, manifest: Manifest, *, project: str) -> None:
     """Write what the folder, whose row is there, consists of."""
-    await connection.execute(
-        INSERT_FOLDER_FILES,
-        project,
-        manifest.digest,
-        [file.path for file in manifest.files],
-        [file.digest for file in manifest.files],
-        [file.size_bytes for file in manifest.files],
-    )
+    await connection.execute(*INSERT_FOLDER_FILES.bind(project=project, folder=manifest.digest, files=manifest.files))
 
 
 async def list_folder_files(

@@ -9,6 +9,7 @@ from modelyard_registry.models import registration_store, store
 from modelyard_registry.models.domain import RegisteredModel, RegisterModelVersion, Registration
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.models.registration_batch import RegistrationBatch
+from modelyard_registry.models.registration_store import Question
 from modelyard_registry.transactions import Transaction
 
 
@@ -81,7 +82,7 @@ async def register_versions(
     if not commands:
         return []
     await registration_store.lock_models(tx.connection, [(each.project, each.model) for each, _ in commands])
-    loaded = await registration_store.load(tx.connection, [(each, None) for each, _ in commands])
+    loaded = await registration_store.load(tx.connection, [Question(each, None) for each, _ in commands])
     batch = RegistrationBatch(tx)
     registrations = []
     for (command, on_behalf), found in zip(commands, loaded, strict=True):

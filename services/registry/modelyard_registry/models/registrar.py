@@ -19,7 +19,7 @@ from modelyard_registry.models import registration_store
 from modelyard_registry.models.documents import ModelVersionDocument
 from modelyard_registry.models.domain import RegisterModelVersion
 from modelyard_registry.models.registration_batch import RegistrationBatch
-from modelyard_registry.models.registration_store import AnswerToKeep, Loaded
+from modelyard_registry.models.registration_store import AnswerToKeep, Loaded, Question
 from modelyard_registry.models.store import get_model
 from modelyard_registry.preconditions import refuse_unless_accepted
 from modelyard_registry.refused import record_refusal
@@ -106,7 +106,7 @@ async def _hold_keys(tx: Transaction, orders: Sequence[Order]) -> None:
 
 
 async def _carry_out(tx: Transaction, orders: Sequence[Order]) -> Results[Registered]:
-    found = await registration_store.load(tx.connection, [(order.command, order.claim) for order in orders])
+    found = await registration_store.load(tx.connection, [Question(order.command, order.claim) for order in orders])
     batch = _Batch(tx)
     results: Results[Registered] = [
         Postponed.POSTPONED if loaded is None else await batch.answer(order, loaded)

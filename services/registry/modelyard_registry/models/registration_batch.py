@@ -6,7 +6,7 @@ from uuid import UUID
 from modelyard_events.topics import MODEL_VERSIONS
 
 from modelyard_registry.models import registration_store
-from modelyard_registry.models.domain import ModelVersion, RegisterModelVersion, Registration
+from modelyard_registry.models.domain import RegisterModelVersion, Registration
 from modelyard_registry.models.registration import (
     Grounds,
     LockedModel,
@@ -14,7 +14,7 @@ from modelyard_registry.models.registration import (
     registered_fact,
     registered_summary,
 )
-from modelyard_registry.models.registration_store import AnswerToKeep
+from modelyard_registry.models.registration_store import AnswerToKeep, NewVersion
 from modelyard_registry.transactions import Transaction
 
 
@@ -24,7 +24,7 @@ class RegistrationBatch:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self._series: dict[UUID, VersionSeries] = {}
-        self._new: list[tuple[VersionSeries, ModelVersion]] = []
+        self._new: list[NewVersion] = []
 
     async def register(
         self, tx: Transaction, command: RegisterModelVersion, model: LockedModel, grounds: Grounds
@@ -50,7 +50,7 @@ class RegistrationBatch:
             digest=version.digest,
         )
         series.add(version)
-        self._new.append((series, version))
+        self._new.append(NewVersion(series, version))
         return registration
 
     async def save(self, answers: Sequence[AnswerToKeep]) -> bool:

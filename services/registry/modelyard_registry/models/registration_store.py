@@ -8,20 +8,125 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
-from uuid import UUID
+from typing import NamedTuple
 
 import asyncpg
 from modelyard_events.values import Evidence, Feature
 from pydantic import TypeAdapter
 
-from modelyard_registry.database import Connection, columns_of
+from modelyard_registry.database import Connection
 from modelyard_registry.idempotency import Claim, KeptAnswer
 from modelyard_registry.models.domain import ModelVersion, RegisterModelVersion, SemanticVersion
 from modelyard_registry.models.feature_differences import LowerVersion
 from modelyard_registry.models.registration import Grounds, LockedModel, UploadedArtifact, VersionSeries
 from modelyard_registry.models.store import find_by_run, find_highest_before, find_version_ever_called
+from modelyard_registry.statements import Columns, Statement
 
+
+class Question(NamedTuple):
+    """One registration: what it asks the database. `claim` is that of its Idempotency-Key."""
+
+    command: RegisterModelVersion
+    claim: Claim | None
+
+
+class NewVersion(NamedTuple):
+    """A version to be written, and the series of the registered model that it continues."""
+
+    series: VersionSeries
+    version: ModelVersion
+
+
+class _Metric(NamedTuple):
+    new: NewVersion
+    name: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What one registration found. `model` is None when the project has none of this name.
+
+    `kept` is what was answered under its Idempotency-Key before.
+    """
+
+    model: LockedModel | None
+    grounds: Grounds
+    kept: KeptAnswer | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerToKeep:
+    """The first answer under an Idempotency-Key; `body` is its JSON."""
+
+    claim: Claim
+    status: int
+    body: str
+
+
+QUESTIONS = Columns[Question](
+    project=("text", lambda asked: asked.command.project),
+    model=("text", lambda asked: asked.command.model),
+    digest=("text", lambda asked: asked.command.digest),
+    run_id=("text", lambda asked: asked.command.run_id or asked.command.evidence.run_id),
+    major=("integer", lambda asked: asked.command.semver.major if asked.command.semver else None),
+    minor=("integer", lambda asked: asked.command.semver.minor if asked.command.semver else None),
+    patch=("integer", lambda asked: asked.command.semver.patch if asked.command.semver else None),
+    has_features=("boolean", lambda asked: bool(asked.command.evidence.feature_schema)),
+    parent_model=("text", lambda asked: asked.command.evidence.parent.model if asked.command.evidence.parent else None),
+    parent_number=(
+        "integer",
+        lambda asked: asked.command.evidence.parent.number if asked.command.evidence.parent else None,
+    ),
+    actor=("text", lambda asked: asked.claim.actor if asked.claim else None),
+    key=("text", lambda asked: asked.claim.key if asked.claim else None),
+)
+VERSIONS = Columns[NewVersion](
+    id=("uuid", lambda new: new.version.id),
+    registered_model_id=("uuid", lambda new: new.version.registered_model_id),
+    project=("text", lambda new: new.series.model.project),
+    number=("integer", lambda new: new.version.number),
+    semver=("integer[]", lambda new: _array_text(new.version.semver)),
+    stage=("text", lambda new: new.version.stage),
+    digest=("text", lambda new: new.version.digest),
+    artifact_bytes=("bigint", lambda new: new.version.artifact_bytes),
+    format=("text", lambda new: new.version.format),
+    run_id=("text", lambda new: new.version.run_id),
+    evidence=("jsonb", lambda new: new.version.evidence.model_dump_json()),
+    improvement=("double precision", lambda new: new.version.improvement),
+    improvement_reason=("text", lambda new: new.version.improvement_reason),
+    created_at=("timestamptz", lambda new: new.version.created_at),
+    created_by=("text", lambda new: new.version.created_by),
+    updated_at=("timestamptz", lambda new: new.version.updated_at),
+    build_status=("text", lambda new: new.version.build_status),
+    description=("text", lambda new: new.version.facts.description),
+    tags=("jsonb", lambda new: json.dumps(new.version.facts.tags)),
+    model_card=(
+        "jsonb",
+        lambda new: new.version.facts.model_card.model_dump_json() if new.version.facts.model_card else None,
+    ),
+    custom_metadata=("jsonb", lambda new: json.dumps(new.version.facts.custom_metadata, allow_nan=False)),
+)
+METRICS = Columns[_Metric](
+    version_id=("uuid", lambda metric: metric.new.version.id),
+    registered_model_id=("uuid", lambda metric: metric.new.version.registered_model_id),
+    project=("text", lambda metric: metric.new.series.model.project),
+    number=("integer", lambda metric: metric.new.version.number),
+    name=("text", lambda metric: metric.name),
+    value=("double precision", lambda metric: metric.value),
+)
+SERIES = Columns[VersionSeries](
+    id=("uuid", lambda series: series.model.id),
+    last_number=("integer", lambda series: series.last_number),
+    last_sequence=("bigint", lambda series: series.last_sequence),
+)
+ANSWERS = Columns[AnswerToKeep](
+    actor=("text", lambda answer: answer.claim.actor),
+    key=("text", lambda answer: answer.claim.key),
+    request=("bytea", lambda answer: answer.claim.request),
+    status=("integer", lambda answer: answer.status),
+    answer=("jsonb", lambda answer: answer.body),
+)
 LOCK_MODELS = """
 SELECT m.id FROM registered_models m
 WHERE (m.project, m.name) IN (SELECT * FROM unnest($1::text[], $2::text[]))
@@ -29,12 +134,10 @@ ORDER BY m.id FOR UPDATE
 """
 # The models are locked by the very statement that reads around them: whatever it sees is as old as its beginning,
 # and the locked rows alone are as new as their locks. A model that had news in between shows by its sequences.
-LOAD = """
+LOAD = Statement(
+    """
 WITH asked AS MATERIALIZED (
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::int[], $7::int[], $8::boolean[],
-        $9::text[], $10::int[], $11::text[], $12::text[]
-    ) WITH ORDINALITY AS given (project, model, digest, run_id, major, minor, patch, has_features,
-        parent_model, parent_number, actor, key, at)
+    SELECT * FROM {questions}
 ), locked AS MATERIALIZED (
     SELECT m.id, m.project, m.name, m.primary_metric, m.higher_is_better, m.last_number, m.last_sequence, m.revision,
         m.deleted_at IS NOT NULL AS is_deleted
@@ -64,63 +167,35 @@ LEFT JOIN LATERAL (
       AND jsonb_array_length(v.evidence -> 'feature_schema') > 0
     ORDER BY v.semver DESC LIMIT 1
 ) l ON true
-ORDER BY asked.at
-"""
-SAVE = """
+ORDER BY asked.nth
+""",
+    questions=QUESTIONS,
+)
+SAVE = Statement(
+    f"""
 WITH versions AS (
-    INSERT INTO model_versions (
-        id, registered_model_id, number, semver, stage, digest, artifact_bytes, format, run_id, evidence,
-        improvement, improvement_reason, created_at, created_by, updated_at, build_status,
-        description, tags, model_card, custom_metadata, project
-    )
-    SELECT id, model_id, number, ARRAY[major, minor, patch], stage, digest, bytes, format, run_id, evidence::jsonb,
-        improvement, improvement_reason, created_at, created_by, created_at, build_status,
-        description, tags::jsonb, model_card::jsonb, custom_metadata::jsonb, project
-    FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::int[], $5::int[], $6::int[], $7::text[], $8::text[],
-        $9::bigint[], $10::text[], $11::text[], $12::text[], $13::double precision[], $14::text[], $15::timestamptz[],
-        $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::text[], $22::text[]
-    ) AS given (id, model_id, number, major, minor, patch, stage, digest, bytes, format, run_id, evidence,
-        improvement, improvement_reason, created_at, created_by, build_status, description, tags, model_card,
-        custom_metadata, project)
+    INSERT INTO model_versions ({VERSIONS.names}) SELECT {VERSIONS.values} FROM {{versions}}
 ), metrics AS (
-    INSERT INTO version_metrics (version_id, name, value, number, registered_model_id, project)
-    SELECT * FROM unnest($23::uuid[], $24::text[], $25::double precision[], $26::int[], $27::uuid[], $28::text[])
+    INSERT INTO version_metrics ({METRICS.names}) SELECT {METRICS.values} FROM {{metrics}}
 ), models AS (
-    UPDATE registered_models m SET last_number = given.number, last_sequence = given.sequence, updated_at = $32
-    FROM unnest($29::uuid[], $30::int[], $31::bigint[]) AS given (id, number, sequence) WHERE m.id = given.id
+    UPDATE registered_models m
+    SET last_number = series.last_number, last_sequence = series.last_sequence, updated_at = {{now}}
+    FROM {{series}} WHERE m.id = series.id
 ), keys AS (
-    INSERT INTO idempotency_keys (actor, key, request, status, answer, created_at)
-    SELECT actor, key, request, status, answer::jsonb, $32
-    FROM unnest($33::text[], $34::text[], $35::bytea[], $36::int[], $37::text[]) AS given
-        (actor, key, request, status, answer)
+    INSERT INTO idempotency_keys ({ANSWERS.names}, created_at) SELECT {ANSWERS.values}, {{now}} FROM {{answers}}
     ORDER BY actor, key
     ON CONFLICT (actor, key) DO NOTHING
     RETURNING 1
 )
 SELECT count(*) FROM keys
-"""
+""",
+    versions=VERSIONS,
+    metrics=METRICS,
+    series=SERIES,
+    answers=ANSWERS,
+    now="timestamptz",
+)
 _FEATURES = TypeAdapter(tuple[Feature, ...])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """What one registration found. `model` is None when the project has none of this name.
-
-    `kept` is what was answered under its Idempotency-Key before.
-    """
-
-    model: LockedModel | None
-    grounds: Grounds
-    kept: KeptAnswer | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerToKeep:
-    """The first answer under an Idempotency-Key; `body` is its JSON."""
-
-    claim: Claim
-    status: int
-    body: str
 
 
 async def lock_models(connection: Connection, names: Iterable[tuple[str, str]]) -> None:
@@ -129,54 +204,25 @@ async def lock_models(connection: Connection, names: Iterable[tuple[str, str]]) 
     await connection.fetch(LOCK_MODELS, [project for project, _ in distinct], [name for _, name in distinct])
 
 
-async def load(
-    connection: Connection, asked: Sequence[tuple[RegisterModelVersion, Claim | None]]
-) -> list[Loaded | None]:
+async def load(connection: Connection, questions: Sequence[Question]) -> list[Loaded | None]:
     """Lock the models and read what the registrations depend on, in their order.
 
-    None for a registration whose model somebody else holds, or held until a moment ago: `lock_models` first.
+    None for a registration whose model another transaction holds, or held until a moment ago: `lock_models` first.
     """
-    columns = zip(*(_question(command, claim) for command, claim in asked), strict=True)
-    rows = await connection.fetch(LOAD, *columns)
-    return [await _loaded(connection, row, command) for row, (command, _) in zip(rows, asked, strict=True)]
+    rows = await connection.fetch(*LOAD.bind(questions=questions))
+    return [await _loaded(connection, row, asked.command) for row, asked in zip(rows, questions, strict=True)]
 
 
 async def save(
-    connection: Connection, versions: Sequence[tuple[VersionSeries, ModelVersion]], answers: Sequence[AnswerToKeep],
-    *, now: datetime,
-) -> bool:  # fmt: skip
+    connection: Connection, versions: Sequence[NewVersion], answers: Sequence[AnswerToKeep], *, now: datetime
+) -> bool:
     """Write new versions, count them, and keep the answers; false when one of the keys was taken meanwhile."""
-    series = {each.model.id: each for each, _ in versions}
+    series = {each.series.model.id: each.series for each in versions}
+    metrics = [_Metric(new, *metric) for new in versions for metric in new.version.evidence.metrics.items()]
     kept: int = await connection.fetchval(
-        SAVE,
-        *columns_of([_version_values(version, project=each.model.project) for each, version in versions], width=22),
-        *columns_of([value for each, version in versions for value in _metrics(version, each.model.project)], width=6),
-        *columns_of([(each.model.id, each.last_number, each.last_sequence) for each in series.values()], width=3),
-        now,
-        *columns_of(
-            [(each.claim.actor, each.claim.key, each.claim.request, each.status, each.body) for each in answers],
-            width=5,
-        ),
+        *SAVE.bind(versions=versions, metrics=metrics, series=series.values(), answers=answers, now=now)
     )
     return kept == len(answers)
-
-
-def _question(command: RegisterModelVersion, claim: Claim | None) -> tuple[Any, ...]:
-    semver, parent = command.semver, command.evidence.parent
-    return (
-        command.project,
-        command.model,
-        command.digest,
-        command.run_id or command.evidence.run_id,
-        semver.major if semver else None,
-        semver.minor if semver else None,
-        semver.patch if semver else None,
-        bool(command.evidence.feature_schema),
-        parent.model if parent else None,
-        parent.number if parent else None,
-        claim.actor if claim else None,
-        claim.key if claim else None,
-    )
 
 
 async def _loaded(connection: Connection, row: asyncpg.Record, command: RegisterModelVersion) -> Loaded | None:
@@ -246,36 +292,5 @@ def _features_of(text: str) -> tuple[Feature, ...]:
     return _FEATURES.validate_json(text)
 
 
-def _version_values(version: ModelVersion, *, project: str) -> tuple[Any, ...]:
-    facts = version.facts
-    return (
-        version.id,
-        version.registered_model_id,
-        version.number,
-        version.semver.major,
-        version.semver.minor,
-        version.semver.patch,
-        version.stage,
-        version.digest,
-        version.artifact_bytes,
-        version.format,
-        version.run_id,
-        version.evidence.model_dump_json(),
-        version.improvement,
-        version.improvement_reason,
-        version.created_at,
-        version.created_by,
-        version.build_status,
-        facts.description,
-        json.dumps(facts.tags),
-        facts.model_card.model_dump_json() if facts.model_card else None,
-        json.dumps(facts.custom_metadata, allow_nan=False),
-        project,
-    )
-
-
-def _metrics(version: ModelVersion, project: str) -> list[tuple[UUID, str, float, int, UUID, str]]:
-    return [
-        (version.id, name, value, version.number, version.registered_model_id, project)
-        for name, value in version.evidence.metrics.items()
-    ]
+def _array_text(semver: SemanticVersion) -> str:
+    return f"{{{semver.major},{semver.minor},{semver.patch}}}"

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,6 +12,7 @@ from modelyard_events.values import Evidence
 from modelyard_registry.database import Connection
 from modelyard_registry.models.domain import Improvement, RegisteredModel, decide_improvement
 from modelyard_registry.models.facts import append_model_fact
+from modelyard_registry.statements import Columns, Statement
 from modelyard_registry.transactions import Transaction
 
 BATCH_VERSIONS_MAX = 1_000
@@ -35,10 +35,6 @@ FROM model_versions v LEFT JOIN LATERAL (
 WHERE v.registered_model_id = $1 AND v.number > $2 AND jsonb_typeof(v.evidence -> 'parent') = 'object'
 ORDER BY v.number LIMIT $4
 """
-SAVE_IMPROVEMENT = """
-UPDATE model_versions SET improvement = $2, improvement_reason = $3, updated_at = $4, revision = revision + 1
-WHERE id = $1
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +43,21 @@ class _Child:
     number: int
     before: Improvement
     after: Improvement
+
+
+SAVE_IMPROVEMENTS = Statement(
+    """
+UPDATE model_versions v SET improvement = changed.improvement, improvement_reason = changed.reason,
+    updated_at = {now}, revision = revision + 1
+FROM {changed} WHERE v.id = changed.id
+""",
+    changed=Columns[_Child](
+        id=("uuid", lambda child: child.id),
+        improvement=("double precision", lambda child: child.after.value),
+        reason=("text", lambda child: child.after.reason),
+    ),
+    now="timestamptz",
+)
 
 
 async def remeasure(tx: Transaction, model: RegisteredModel) -> int:
@@ -59,7 +70,7 @@ async def remeasure(tx: Transaction, model: RegisteredModel) -> int:
         changed = [child for child in batch if child.before != child.after]
         if not changed:
             continue
-        await _save(tx.connection, changed, now=tx.now)
+        await tx.connection.execute(*SAVE_IMPROVEMENTS.bind(changed=changed, now=tx.now))
         remeasured = RegisteredModelRemeasured(
             project=model.project,
             model=model.name,
@@ -97,8 +108,3 @@ def _measured(row: asyncpg.Record, model: RegisteredModel) -> _Child:
 def _evidence(model: RegisteredModel, value: Any, measured_on: str | None) -> Evidence:
     metrics = {} if value is None or model.primary_metric is None else {model.primary_metric: value}
     return Evidence(metrics=metrics, validation_data_version=measured_on)
-
-
-async def _save(connection: Connection, changed: list[_Child], *, now: datetime) -> None:
-    rows = [(each.id, each.after.value, each.after.reason, now) for each in changed]
-    await connection.executemany(SAVE_IMPROVEMENT, rows)

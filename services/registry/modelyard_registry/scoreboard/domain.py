@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from modelyard_events.inferences import ExposureRecorded, InferenceCompleted
@@ -11,11 +11,22 @@ from modelyard_events.shadows import ShadowReplayCompleted
 from modelyard_runtime.consume import Delivery
 from modelyard_runtime.errors import PermanentError
 
-VariantKey = tuple[str, str, str]
-"""Project, experiment key, variant."""
 
-PairKey = tuple[str, str, str, str]
-"""Project, model type, served version id, shadow version id."""
+class VariantKey(NamedTuple):
+    """A variant of an experiment; `key` is the experiment's."""
+
+    project: str
+    key: str
+    variant: str
+
+
+class PairKey(NamedTuple):
+    """A served version and its shadow."""
+
+    project: str
+    model_type: str
+    served_version_id: str
+    shadow_version_id: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,10 +88,10 @@ def tally_variants(deliveries: Iterable[Delivery[Any]]) -> dict[VariantKey, Vari
     for delivery in deliveries:
         match delivery.event:
             case ExposureRecorded() as event:
-                tally = tallies.setdefault((event.project, event.experiment, event.variant), VariantTally())
+                tally = tallies.setdefault(VariantKey(event.project, event.experiment, event.variant), VariantTally())
                 tally.exposures += 1
             case InferenceCompleted(experiment=str() as key, variant=str() as variant) as event:
-                tally = tallies.setdefault((event.project, key, variant), VariantTally())
+                tally = tallies.setdefault(VariantKey(event.project, key, variant), VariantTally())
                 tally.requests += 1
                 tally.errors += event.outcome != "served"
                 tally.latency_ms += _finite(event.latency_ms, name="latency_ms")
@@ -126,11 +137,11 @@ def _add_replay(tally: PairTally, event: ShadowReplayCompleted) -> None:
 
 
 def _pair(tallies: dict[PairKey, PairTally], event: Any, *, shadow: Any) -> PairTally:
-    key = (
-        event.project,
-        event.model_type,
-        _version_id(event.served.version_id),
-        _version_id(shadow.version_id),
+    key = PairKey(
+        project=event.project,
+        model_type=event.model_type,
+        served_version_id=_version_id(event.served.version_id),
+        shadow_version_id=_version_id(shadow.version_id),
     )
     return tallies.setdefault(
         key,

@@ -1,69 +1,105 @@
 """Counts in PostgreSQL: read what was counted, add what is new."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple
 
 from modelyard_registry.database import Connection
 from modelyard_registry.scoreboard.domain import PairKey, PairTally, VariantKey, VariantTally
+from modelyard_registry.statements import Columns, RowInsert, Statement
 
 LAST_SEQUENCES = """
 SELECT source, last_sequence FROM counted_sequences
 WHERE topic = $1 AND partition = $2 AND source = ANY($3::text[])"""
 
-KEEP_SEQUENCES = """
+KEEP_SEQUENCES = Statement(
+    """
 INSERT INTO counted_sequences (source, topic, partition, last_sequence, counted_at)
-SELECT each.source, $1, $2, each.last_sequence, $5 FROM unnest($3::text[], $4::bigint[]) AS each (source, last_sequence)
+SELECT source, {topic}, {partition}, last_sequence, {now} FROM {newest} ORDER BY nth
 ON CONFLICT (source, topic, partition)
-DO UPDATE SET last_sequence = excluded.last_sequence, counted_at = excluded.counted_at"""
+DO UPDATE SET last_sequence = excluded.last_sequence, counted_at = excluded.counted_at""",
+    newest=Columns[tuple[str, int]](source=("text", itemgetter(0)), last_sequence=("bigint", itemgetter(1))),
+    topic="text",
+    partition="integer",
+    now="timestamptz",
+)
 
 ADD_TO_INBOX = """
 INSERT INTO inbox (consumer_group, dedupe_key, applied_at)
 SELECT $1, key, $3 FROM unnest($2::text[]) AS key ON CONFLICT DO NOTHING RETURNING dedupe_key"""
 
-# A fact about an experiment that is not ours to know (another registry's, a typing error) counts nothing.
-ADD_VARIANT_COUNTS = """
-INSERT INTO variant_counts AS known (experiment_id, variant, exposures, requests, errors, latency_ms)
-SELECT e.id, each.variant, each.exposures, each.requests, each.errors, each.latency_ms
-FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::float8[])
-    AS each (project, key, variant, exposures, requests, errors, latency_ms)
-JOIN experiments e ON e.project = each.project AND e.key = each.key
-    AND EXISTS (SELECT 1 FROM jsonb_to_recordset(e.variants) AS v (name text) WHERE v.name = each.variant)
-ORDER BY e.id, each.variant
-ON CONFLICT (experiment_id, variant) DO UPDATE SET
-    exposures = known.exposures + excluded.exposures,
-    requests = known.requests + excluded.requests,
-    errors = known.errors + excluded.errors,
-    latency_ms = known.latency_ms + excluded.latency_ms"""
+COLUMN_TYPES = {int: "bigint", float: "double precision"}
 
-_LEDGER = """requested, compared, failed, expired, dropped, matched, drifted, measured, difference, difference_abs,
-    served_latency_ms, shadow_latency_ms"""
 
-ADD_TO_LEDGER = f"""
-INSERT INTO shadow_ledger AS known
-    (project, model_type, served_version_id, shadow_version_id, served, shadow, {_LEDGER})
-VALUES ($1, $2, $3::text::uuid, $4::text::uuid, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
-ON CONFLICT (project, model_type, served_version_id, shadow_version_id) DO UPDATE SET
-    requested = known.requested + excluded.requested,
-    compared = known.compared + excluded.compared,
-    failed = known.failed + excluded.failed,
-    expired = known.expired + excluded.expired,
-    dropped = known.dropped + excluded.dropped,
-    matched = known.matched + excluded.matched,
-    drifted = known.drifted + excluded.drifted,
-    measured = known.measured + excluded.measured,
-    difference = known.difference + excluded.difference,
-    difference_abs = known.difference_abs + excluded.difference_abs,
-    served_latency_ms = known.served_latency_ms + excluded.served_latency_ms,
-    shadow_latency_ms = known.shadow_latency_ms + excluded.shadow_latency_ms"""
+def counter_columns(tally: type[VariantTally | PairTally]) -> dict[str, tuple[str, Callable[[Any], Any]]]:
+    """The columns of what is added up: each number of a tally is a column of the same name."""
+    return {
+        field.name: (COLUMN_TYPES[field.type], attrgetter(f"tally.{field.name}"))
+        for field in fields(tally)
+        if field.type in COLUMN_TYPES
+    }
 
-VARIANT_COUNTS = """
-SELECT variant, exposures, requests, errors, latency_ms FROM variant_counts
+
+def _additions(tally: type[VariantTally | PairTally]) -> str:
+    return ", ".join(f"{name} = known.{name} + excluded.{name}" for name in counter_columns(tally))
+
+
+class _VariantRow(NamedTuple):
+    key: VariantKey
+    tally: VariantTally
+
+
+class _PairRow(NamedTuple):
+    key: PairKey
+    tally: PairTally
+
+
+VARIANTS = Columns[_VariantRow](
+    project=("text", lambda row: row.key.project),
+    key=("text", lambda row: row.key.key),
+    variant=("text", lambda row: row.key.variant),
+    **counter_columns(VariantTally),
+)
+PAIRS = Columns[_PairRow](
+    project=("text", lambda row: row.key.project),
+    model_type=("text", lambda row: row.key.model_type),
+    served_version_id=("uuid", lambda row: row.key.served_version_id),
+    shadow_version_id=("uuid", lambda row: row.key.shadow_version_id),
+    served=("text", lambda row: row.tally.served),
+    shadow=("text", lambda row: row.tally.shadow),
+    **counter_columns(PairTally),
+)
+_VARIANT_COUNTERS = ", ".join(counter_columns(VariantTally))
+_PAIR_COUNTERS = ", ".join(counter_columns(PairTally))
+
+# A fact about an experiment that this registry does not know (another registry's, a typing error) counts nothing.
+ADD_VARIANT_COUNTS = Statement(
+    f"""
+INSERT INTO variant_counts AS known (experiment_id, variant, {_VARIANT_COUNTERS})
+SELECT e.id, counted.variant, {_VARIANT_COUNTERS}
+FROM {{counted}} JOIN experiments e ON e.project = counted.project AND e.key = counted.key
+    AND EXISTS (SELECT 1 FROM jsonb_to_recordset(e.variants) AS v (name text) WHERE v.name = counted.variant)
+ORDER BY e.id, counted.variant
+ON CONFLICT (experiment_id, variant) DO UPDATE SET {_additions(VariantTally)}""",
+    counted=VARIANTS,
+)
+# One pair after the other in the order of their keys, so that two transactions cannot wait for each other.
+ADD_TO_LEDGER = RowInsert(
+    "shadow_ledger AS known",
+    PAIRS,
+    on_conflict=(
+        f"ON CONFLICT (project, model_type, served_version_id, shadow_version_id) DO UPDATE SET {_additions(PairTally)}"
+    ),
+)
+
+VARIANT_COUNTS = f"""
+SELECT variant, {_VARIANT_COUNTERS} FROM variant_counts
 WHERE experiment_id = $1::text::uuid ORDER BY variant"""
 
 LEDGER_PAGE = f"""
-SELECT model_type, served_version_id::text, shadow_version_id::text, served, shadow, {_LEDGER}
+SELECT model_type, served_version_id::text, shadow_version_id::text, served, shadow, {_PAIR_COUNTERS}
 FROM shadow_ledger
 WHERE project = $1 AND ($2::text IS NULL OR model_type = $2)
   AND (model_type, served_version_id::text, shadow_version_id::text) > ($3, $4, $5)
@@ -103,8 +139,8 @@ async def keep_sequences(
     connection: Connection, newest: Mapping[str, int], *, topic: str, partition: int, now: datetime
 ) -> None:
     """Remember how far each source was counted."""
-    sources = sorted(newest)
-    await connection.execute(KEEP_SEQUENCES, topic, partition, sources, [newest[source] for source in sources], now)
+    rows = sorted(newest.items())
+    await connection.execute(*KEEP_SEQUENCES.bind(newest=rows, topic=topic, partition=partition, now=now))
 
 
 async def add_to_inbox(connection: Connection, keys: Sequence[str], *, group: str, now: datetime) -> set[str]:
@@ -115,18 +151,14 @@ async def add_to_inbox(connection: Connection, keys: Sequence[str], *, group: st
 
 async def add_variant_counts(connection: Connection, tallies: Mapping[VariantKey, VariantTally]) -> None:
     """Add tallies to the counts of the experiments that exist."""
-    if not tallies:
-        return
-    rows = [(*key, *astuple(tally)) for key, tally in tallies.items()]
-    await connection.execute(ADD_VARIANT_COUNTS, *(list(column) for column in zip(*rows, strict=True)))
+    if tallies:
+        rows = [_VariantRow(*item) for item in tallies.items()]
+        await connection.execute(*ADD_VARIANT_COUNTS.bind(counted=rows))
 
 
 async def add_to_ledger(connection: Connection, tallies: Mapping[PairKey, PairTally]) -> None:
-    """Add tallies to the ledger, one pair after the other in the order of their keys."""
-    if tallies:
-        await connection.executemany(
-            ADD_TO_LEDGER, [(*key, *astuple(tally)) for key, tally in sorted(tallies.items(), key=_key)]
-        )
+    """Add tallies to the ledger."""
+    await ADD_TO_LEDGER.write(connection, [_PairRow(*item) for item in sorted(tallies.items(), key=_key)])
 
 
 async def list_variant_counts(connection: Connection, *, experiment_id: str) -> list[VariantCount]:
