@@ -9,7 +9,7 @@ DISTRIBUTIONS := libs/events libs/runtime libs/routing libs/prediction_cache lib
 SOURCES := libs services examples tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check bench format lock clean clean-data distributions
+.PHONY: help setup demo up test check mutants bench format lock clean clean-data distributions
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ check: $(READY) ## Run ruff, mypy strict and import-linter
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+mutants: $(READY) ## Change the rules one place at a time and list the changes that no unit test notices
+	@$(BIN)/python -m tests.mutants $(MUTANTS_ARGS)
 
 bench: $(READY) ## Measure each speed claim beside its reference and print the ratios
 	@$(BIN)/python -m benchmarks $(BENCH_ARGS)

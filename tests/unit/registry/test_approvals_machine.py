@@ -1,43 +1,28 @@
 """No sequence of decisions about a transition request applies what not enough others agreed to."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from datetime import timedelta
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from modelyard_events.values import Stage
-from modelyard_registry.approvals.bound import Bound, refuse_stale
+from modelyard_registry.approvals.bound import refuse_stale
 from modelyard_registry.approvals.domain import (
     OPEN,
     Decision,
     DecisionKind,
     RequestState,
-    TransitionRequest,
     decide_application,
     decide_approval,
     decide_expiry,
     decide_rejection,
     decide_withdrawal,
 )
-from modelyard_registry.policies.domain import Apply
 from modelyard_runtime.permissions import Role
-from modelyard_runtime.principals import Identity
 from modelyard_runtime.problems import ConflictError
 
-START = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
-ID = UUID(int=1)
+from tests.unit.registry.transition_requests import AS_ASKED, START, a_request, who
+
 PEOPLE = st.sampled_from(["ann", "bob", "cem", "dee", "eve"])
-AS_ASKED = Bound(
-    stage="staging",
-    digest="sha256:" + "9f" * 32,
-    evidence_sha256="1f" * 32,
-    endpoint_url="http://127.0.0.1:9000/infer",
-    endpoint_revision=1,
-    project_policy_revision=1,
-    model_policy_revision=0,
-    champion=None,
-)
 AFTERWARDS = {
     RequestState.PENDING: set(RequestState) - {RequestState.APPLIED},
     RequestState.APPROVED: set(RequestState) - {RequestState.PENDING},
@@ -45,47 +30,19 @@ AFTERWARDS = {
 """Where a request can go from where it stands; from anywhere else it goes nowhere."""
 
 
-def a_request(needed: int) -> TransitionRequest:
-    return TransitionRequest(
-        id=ID,
-        project="bank",
-        registered_model_id=ID,
-        version_id=ID,
-        model="risk",
-        number=1,
-        from_stage=Stage.STAGING,
-        to_stage=Stage.PRODUCTION,
-        replaces=None,
-        reason=None,
-        state=RequestState.PENDING,
-        approvals_needed=needed,
-        role=Role.APPROVER,
-        apply=Apply.ON_COMMAND,
-        bound=AS_ASKED,
-        verdicts=(),
-        requested_at=START,
-        requested_by="ann",
-        expires_at=START + timedelta(hours=10),
-    )
-
-
-def who(actor: str) -> Identity:
-    return Identity(actor=actor, stands_for=actor)
-
-
 class OneRequest(RuleBasedStateMachine):
     """People decide about one request, change roles and the version, and time passes."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.request = a_request(1)
+        self.request = a_request()
         self.approvers = {"ann", "bob", "cem", "dee"}
         self.now = START
         self.bound = AS_ASKED
 
     @initialize(needed=st.integers(1, 3))
     def ask(self, needed: int) -> None:
-        self.request = a_request(needed)
+        self.request = a_request(approvals_needed=needed)
 
     def roles(self, actor: str) -> frozenset[Role]:
         return frozenset({Role.APPROVER}) if actor in self.approvers else frozenset({Role.VIEWER})
