@@ -30,17 +30,37 @@ class AccessLog:
 
     def note(self, scope: Scope, status: int | None, *, began_s: float) -> None:
         """Write the line of a request; `status` is None when it was given up before anything was answered."""
-        if not self._enabled or not (status is None or status >= FAILED_FROM or self._is_due()):
-            return
-        principal = scope.get("state", {}).get("principal")
-        say = log.debug if scope["path"] in PROBES else log.info
+        if self._wants(status):
+            principal = scope.get("state", {}).get("principal")
+            self._write(
+                scope["method"],
+                scope["path"],
+                status,
+                began_s=began_s,
+                actor=None if principal is None else principal.actor,
+                template=getattr(scope.get("route"), "path", None),
+            )
+
+    def note_hot(self, method: str, path: str, status: int | None, *, began_s: float, actor: str | None) -> None:
+        """Write the line of a request that never came to the framework."""
+        if self._wants(status):
+            self._write(method, path, status, began_s=began_s, actor=actor, template=path)
+
+    def _wants(self, status: int | None) -> bool:
+        return self._enabled and (status is None or status >= FAILED_FROM or self._is_due())
+
+    def _write(
+        self, method: str, path: str, status: int | None, *, began_s: float, actor: str | None, template: str | None
+    ) -> None:
+        say = log.debug if path in PROBES else log.info
         say(
             "request_answered",
-            method=scope["method"],
-            path=_template_of(scope),
+            method=method,
+            # With its parameters' names, as routes are declared; what was asked for when there is no such route.
+            path=template or path[:PATH_CHARS_MAX],
             status=status or "aborted",
             seconds=round(self.seconds() - began_s, 6),
-            actor=None if principal is None else principal.actor,
+            actor=actor,
         )
 
     def _is_due(self) -> bool:
@@ -49,9 +69,3 @@ class AccessLog:
             return False
         self._due -= 1
         return True
-
-
-def _template_of(scope: Scope) -> str:
-    """The path with its parameters' names, as routes are declared; what was asked for when there is no such route."""
-    template: str | None = getattr(scope.get("route"), "path", None)
-    return template or scope["path"][:PATH_CHARS_MAX]

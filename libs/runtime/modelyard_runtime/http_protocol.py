@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection: uvicorn's with httptools, held to limits that uvicorn itself does not have.
+"""One HTTP/1.1 connection, held to limits that uvicorn itself does not have.
 
 A usual request comes whole in one piece and passes by every timer here. Timers run only while something is missing:
 the rest of the headers, the rest of a body, a reader of the answer.
@@ -12,8 +12,9 @@ from urllib.parse import unquote
 import httptools
 import orjson
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from modelyard_runtime.http_at_once import AtOnceProtocol
 from modelyard_runtime.http_connections import Connections
 from modelyard_runtime.http_limits import (
     BODY_BYTES_PER_S_MIN,
@@ -45,7 +46,7 @@ class _RefusedError(Exception):
     """Ends the parsing of a request. Only the parser sees it."""
 
 
-class LimitedProtocol(HttpToolsProtocol):
+class LimitedProtocol(AtOnceProtocol):
     """One connection. Trailers of a chunked body are never headers, and `%2F` in a path is never a `/`."""
 
     def __init__(self, *args: Any, limits: HttpLimits, connections: Connections, **more: Any) -> None:
@@ -78,13 +79,14 @@ class LimitedProtocol(HttpToolsProtocol):
         self._stop_timer()
         if self._write_timer is not None:
             self._write_timer.cancel()
+        self.stop_idle_timer()
         self._connections.forget(self)
         super().connection_lost(exc)
 
     def waits(self) -> tuple[bool, float] | None:
         """Whether headers ever came, and until when the peer is waited for; None while it waits for us."""
-        timer = self._timer or self.timeout_keep_alive_task
-        return None if timer is None else (self._is_known, timer.when())
+        until_s = self._idle_until_s if self._timer is None else self._timer.when()
+        return None if until_s is None else (self._is_known, until_s)
 
     def make_room(self) -> None:
         """Close the connection now: another one needs its place, and its own peer keeps it waiting."""
@@ -98,8 +100,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._has_refused or self.transport.is_closing():
             self._linger(len(data))
             return
-        self._unset_keepalive_if_required()
-        self._head_began = self._body_went_on = False
+        self._idle_until_s = None
+        self._head_began = self._body_went_on = self._has_answered = False
         self._piece_bytes = len(data)
         try:
             self.parser.feed_data(data)
@@ -112,6 +114,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._in_head:
             self._judge_head(len(data))
         elif self._in_body:
+            if self._is_put_off:
+                self.start_after_all()
             self._judge_body(len(data))
         else:
             self._on_nothing_missing()
@@ -154,11 +158,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def _on_nothing_missing(self) -> None:
         if self._timer is not None and self._is_known:
             self._stop_timer()
-        if self._is_known and self.cycle.response_complete and self.timeout_keep_alive_task is None:
+        if self._idle_until_s is None and (self.cycle is None or self.cycle.response_complete) and self._is_known:
             # It was answered before its body had come; what is idle from now on is not idle for ever.
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self._limits.idle_timeout_s, self.timeout_keep_alive_handler
-            )
+            self.wait_for_next()
 
     # Parser
 
@@ -203,7 +205,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._pending_bytes = self._body_bytes = 0
         if self._timer is not None:
             self._stop_timer()
-        super().on_headers_complete()
+        self.begin()
+
+    def _start(self) -> None:
+        super()._start()
         raw_path = self.scope["raw_path"]
         if b"%" in raw_path and b"%2f" in raw_path.lower():
             # Decoded it would be another path, with other segments, than whoever stands before us has judged.
@@ -213,6 +218,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._body_went_on = True
         self._body_bytes += len(body)
+        if self._is_put_off:
+            self._body_at_once += body
+            return
         cycle = self.cycle
         if cycle.response_complete:
             return
@@ -225,6 +233,8 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._wants_upgrade:
             return
         self._in_body = False
+        if self._is_put_off and self.answer_at_once():
+            return
         cycle = self.cycle
         if not cycle.response_complete:
             cycle.more_body = False

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import uvicorn
 
+from modelyard_runtime.at_once import AnswersAtOnce
 from modelyard_runtime.http_connections import Connections
 from modelyard_runtime.http_limits import HttpLimits
 from modelyard_runtime.http_protocol import LimitedProtocol
@@ -18,7 +19,8 @@ def server_config(app: Any, *, limits: HttpLimits, **more: Any) -> uvicorn.Confi
     """How a service is served; `more` are settings of uvicorn's: host, port, loop and the like."""
     room = _open_files_at_most(limits.connections_max + FILES_BESIDE_CONNECTIONS) - FILES_BESIDE_CONNECTIONS
     connections = Connections(connections_max=min(limits.connections_max, room))
-    protocol = partial(LimitedProtocol, limits=limits, connections=connections)
+    at_once = app if isinstance(app, AnswersAtOnce) else None
+    protocol = partial(LimitedProtocol, limits=limits, connections=connections, at_once=at_once)
     return uvicorn.Config(
         app,
         http=cast(Any, protocol),

@@ -2,9 +2,12 @@
 
 import logging
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import structlog
 
+from modelyard_runtime.json_lines import JsonLines, json_line
 from modelyard_runtime.request_ids import add_request_names
 
 # Without the frames' local variables: a request's are its headers, and they hold the caller's token.
@@ -23,17 +26,42 @@ def configure_logs(*, service: str, level: str, layout: str) -> None:
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    render: list[structlog.typing.Processor] = (
-        [_TRACEBACKS, structlog.processors.JSONRenderer()]
-        if layout == "json"
-        else [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+    if layout == "json":
+        _configure_json(shared, level=level)
+    else:
+        _configure_console(shared)
+    root = logging.getLogger()
+    root.setLevel(level.upper())
+    # Their every poll and heartbeat is news only to somebody who debugs them.
+    for noisy in ("aiokafka", "faststream", "uvicorn.access", "yoyo"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    structlog.contextvars.bind_contextvars(service=service)
+
+
+def _configure_json(shared: list[structlog.typing.Processor], *, level: str) -> None:
+    # Each request has its line: the way through the standard library's records would cost it several times as much.
+    structlog.configure(
+        processors=[*shared, _TRACEBACKS, json_line],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=_JsonLinesFactory(ignore_frame_names=[__name__]),
+        cache_logger_on_first_use=True,
     )
+    _handle_standard_library(shared, [_TRACEBACKS, _as_text(json_line)])
+
+
+def _configure_console(shared: list[structlog.typing.Processor]) -> None:
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+    _handle_standard_library(shared, [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
+
+
+def _handle_standard_library(
+    shared: list[structlog.typing.Processor], render: list[structlog.typing.Processor]
+) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -41,10 +69,15 @@ def configure_logs(*, service: str, level: str, layout: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
     )
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(level.upper())
-    # Their every poll and heartbeat is news only to somebody who debugs them.
-    for noisy in ("aiokafka", "faststream", "uvicorn.access", "yoyo"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
-    structlog.contextvars.bind_contextvars(service=service)
+    logging.getLogger().handlers = [handler]
+
+
+class _JsonLinesFactory(structlog.stdlib.LoggerFactory):
+    """Loggers that are named after their modules, as those of the standard library are."""
+
+    def __call__(self, *args: Any) -> Any:
+        return JsonLines(name=super().__call__(*args).name, stream=sys.stderr.buffer)
+
+
+def _as_text(render: Callable[..., bytes]) -> structlog.typing.Processor:
+    return lambda logger, name, event: render(logger, name, event).decode()

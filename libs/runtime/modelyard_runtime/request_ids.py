@@ -69,6 +69,21 @@ def current_request() -> RequestNames | None:
     return _current.get()
 
 
+class naming:  # noqa: N801  # Used as a function; a generator would cost each request several times as much.
+    """Let `names` be those of the request that is being answered until the body ends."""
+
+    __slots__ = ("_before", "_names")
+
+    def __init__(self, names: RequestNames) -> None:
+        self._names = names
+
+    def __enter__(self) -> None:
+        self._before = _current.set(self._names)
+
+    def __exit__(self, *_: object) -> None:
+        _current.reset(self._before)
+
+
 def outgoing_headers() -> Mapping[str, str]:
     """The headers that a request to another service carries because of the one that is being answered."""
     names = _current.get()
@@ -87,6 +102,28 @@ def add_request_names(_: object, __: str, event: structlog.typing.EventDict) -> 
         event.setdefault("request_id", names.request_id)
         event.setdefault("trace_id", names.trace_id)
     return event
+
+
+def names_of(headers: list[tuple[bytes, bytes]], *, new_id: NewId) -> RequestNames:
+    """The names that a request's headers give it, or a new one. Raises RequestIdInvalidError."""
+    request_id: bytes | None = None
+    trace: list[bytes] = []
+    state: list[bytes] = []
+    for name, value in headers:
+        if name == REQUEST_ID:
+            if request_id is not None:
+                raise _invalid("it is there twice", value)
+            request_id = value
+        elif name == TRACEPARENT:
+            trace.append(value)
+        elif name == TRACESTATE:
+            state.append(value)
+    if request_id is None:
+        name_of_ours = new_id()
+        return RequestNames(name_of_ours, *_trace_of(trace, state)) if trace else RequestNames(name_of_ours)
+    if not _IS_REQUEST_ID(request_id):
+        raise _invalid("1 to 200 characters of printable ASCII without blanks are taken", request_id)
+    return RequestNames(request_id.decode(), *_trace_of(trace, state)) if trace else RequestNames(request_id.decode())
 
 
 class RequestIds:
@@ -108,12 +145,14 @@ class RequestIds:
         began_s = self._access_log.seconds()
         status: int | None = None
         try:
-            names, refusal = self._names_of(scope), None
+            names, refusal = names_of(scope["headers"], new_id=self._new_id), None
         except RequestIdInvalidError as error:
             names, refusal = RequestNames(self._new_id()), error
         _current.set(names)
         scope[_NAMED] = names
         header = (REQUEST_ID, names.request_id.encode())
+        if not any(name == REQUEST_ID for name, _ in scope["headers"]):
+            scope["headers"] = [*scope["headers"], header]
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -130,28 +169,6 @@ class RequestIds:
         finally:
             self._access_log.note(scope, status, began_s=began_s)
         return None
-
-    def _names_of(self, scope: Scope) -> RequestNames:
-        request_id: bytes | None = None
-        trace: list[bytes] = []
-        state: list[bytes] = []
-        for name, value in scope["headers"]:
-            if name == REQUEST_ID:
-                if request_id is not None:
-                    raise _invalid("it is there twice", value)
-                request_id = value
-            elif name == TRACEPARENT:
-                trace.append(value)
-            elif name == TRACESTATE:
-                state.append(value)
-        if request_id is None:
-            request_id = self._new_id().encode()
-            scope["headers"] = [*scope["headers"], (REQUEST_ID, request_id)]
-        elif not _IS_REQUEST_ID(request_id):
-            raise _invalid("1 to 200 characters of printable ASCII without blanks are taken", request_id)
-        if not trace:
-            return RequestNames(request_id.decode())
-        return RequestNames(request_id.decode(), *_trace_of(trace, state))
 
 
 def _trace_of(trace: list[bytes], state: list[bytes]) -> tuple[str | None, str | None]:

@@ -28,7 +28,6 @@ from modelyard_runtime.problems import documented, install_problems
 from modelyard_runtime.publish import build_producer
 from modelyard_runtime.refusals import RefusalFacts, install_refusals
 from modelyard_runtime.replaceable_producer import ReplaceableProducer
-from modelyard_runtime.request_ids import RequestIds
 from modelyard_runtime.service_app import ServiceApp, access_log_of
 from modelyard_runtime.state_tail import Seconds
 from modelyard_runtime.unknown_callers import UnknownCallers
@@ -56,7 +55,7 @@ FACTS_AT_ONCE = 200
 
 def build_app(
     settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new_uuid7, seconds: Seconds = time.monotonic
-) -> RequestIds:
+) -> HotPath:
     """The router as an ASGI application; what it needs is opened by its lifespan, and closed in reverse."""
     state = RouteState(
         kafka=settings.kafka,
@@ -129,15 +128,17 @@ def build_app(
     install_openapi(app)
     app.include_router(operations(health))
     _add_routes_dump(app, state=state, authentication=authentication)
-    hot_path = HotPath(
+    return HotPath(
         app,
         operations=hot,
+        at_once=frozenset({ROUTE_PATH}),
         authentication=authentication,
         refusals=refusals,
         state=state,
         body_bytes_max=settings.body_bytes_max,
+        new_id=new_id,
+        access_log=access_log,
     )
-    return RequestIds(hot_path, new_id=new_id, access_log=access_log)
 
 
 def _add_routes_dump(app: FastAPI, *, state: RouteState, authentication: Authentication) -> None:

@@ -5,14 +5,19 @@ decision. Both ways use the same code for tokens and problems.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import structlog
+from modelyard_runtime.access_log import AccessLog
+from modelyard_runtime.at_once import Answer, Headers
 from modelyard_runtime.authentication import Authentication
+from modelyard_runtime.ids import NewId
 from modelyard_runtime.principals import Principal, bearer_of, several_tokens
 from modelyard_runtime.problems import MEDIA_TYPE, ForbiddenError, ProblemError
 from modelyard_runtime.refusals import RefusalFacts
+from modelyard_runtime.request_ids import REQUEST_ID, RequestIdInvalidError, RequestNames, names_of, naming
 
 from modelyard_router.problems import BodyTooLargeError, MethodNotAllowedError, encoded_body, malformed_length
 from modelyard_router.state import RouteState
@@ -32,25 +37,46 @@ AGE_HEADER = b"x-modelyard-route-age"
 JSON_HEADER = (b"content-type", b"application/json")
 
 
+@dataclass(slots=True)
+class _Call:
+    """A request of a frequent operation; `caller` is known from when its token was judged."""
+
+    method: str
+    path: str
+    headers: Headers
+    names: RequestNames
+    began_s: float
+    caller: Principal | None = None
+
+
 class HotPath:
-    """An ASGI application: `operations` by path, all of them POST, before `rest`."""
+    """An ASGI application: `operations` by path, all of them POST, before `rest`.
+
+    Those `at_once` never wait: the server may ask for their answers without ASGI, see `AnswersAtOnce`.
+    """
 
     def __init__(
         self,
         rest: Application,
         *,
         operations: dict[str, Operation],
+        at_once: frozenset[str],
         authentication: Authentication,
         refusals: RefusalFacts,
         state: RouteState,
         body_bytes_max: int,
+        new_id: NewId,
+        access_log: AccessLog,
     ) -> None:
         self._rest = rest
         self._operations = operations
+        self._at_once = {path.encode(): path for path in at_once}
         self._authentication = authentication
         self._refusals = refusals
         self._state = state
         self._body_bytes_max = body_bytes_max
+        self._new_id = new_id
+        self._access_log = access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or hand it on."""
@@ -58,57 +84,109 @@ class HotPath:
         if operation is None:
             await self._rest(scope, receive, send)
             return
-        caller: Principal | None = None
+        call, refusal = self._begun(scope["method"], scope["path"], scope["headers"])
+        answer: Answer | None = None
         try:
-            token = self._token(scope)
+            with naming(call.names):
+                answer = await self._answer(call, operation, receive) if refusal is None else _refused(call, refusal)
+            if answer is not None:
+                await _send(send, answer)
+        finally:
+            self._note_end(call, answer)
+
+    def may_answer_at_once(self, target: bytes) -> bool:
+        """Whether the operation there never waits."""
+        return target in self._at_once
+
+    def answer_at_once(self, target: bytes, headers: Headers, body: bytes) -> Answer | None:
+        """Answer a POST whose caller is known without waiting."""
+        path = self._at_once[target]
+        call, refusal = self._begun("POST", path, headers)
+        with naming(call.names):
+            try:
+                token = None if refusal is not None else self._token(call)
+                call.caller = self._authentication.find(token) if token else None
+                if call.caller is None:
+                    return None
+                if len(body) > self._body_bytes_max:
+                    raise self._too_large()
+                answered = self._operations[path](body, call.caller)
+                assert isinstance(answered, bytes)
+                answer = self._answered(call, answered)
+            except Exception as error:
+                answer = self._refusal_of(call, error)
+        self._note_end(call, answer)
+        return answer
+
+    def _begun(self, method: str, path: str, headers: Headers) -> tuple[_Call, RequestIdInvalidError | None]:
+        began_s = self._access_log.seconds()
+        try:
+            return _Call(method, path, headers, names_of(headers, new_id=self._new_id), began_s), None
+        except RequestIdInvalidError as error:
+            return _Call(method, path, headers, RequestNames(self._new_id()), began_s), error
+
+    async def _answer(self, call: _Call, operation: Operation, receive: Receive) -> Answer | None:
+        """The answer, or None when the caller has gone."""
+        try:
+            token = self._token(call)
             # Almost always known at once: only a token that was never seen is waited for.
-            caller = self._authentication.find(token) if token else None
-            if caller is None:
-                caller = await self._authentication.authenticate(token)
-            scope.setdefault("state", {})["principal"] = caller
+            call.caller = self._authentication.find(token) if token else None
+            if call.caller is None:
+                call.caller = await self._authentication.authenticate(token)
             body = await self._body(receive)
             if body is None:
-                return
-            answer = operation(body, caller)
-            if not isinstance(answer, bytes):
-                answer = await answer
-        except ProblemError as problem:
-            if isinstance(problem, ForbiddenError) and caller is not None:
-                self._note(problem, scope, caller)
-            await _send(send, problem.status, _problem_headers(problem), orjson.dumps(problem.body()))
+                return None
+            answered = operation(body, call.caller)
+            return self._answered(call, answered if isinstance(answered, bytes) else await answered)
         except Exception as error:
-            # The last resort of the hot operations, as `install_problems` has one for the others.
-            log.error("request_failed", path=scope["path"], exc_info=error)
-            bug = ProblemError(
-                "An unexpected error stopped the request; nothing was changed.",
-                fix="Try again; if it happens again, tell the operators the time of the request.",
-            )
-            await _send(send, bug.status, _problem_headers(bug), orjson.dumps(bug.body()))
-        else:
-            # Seconds since the routes were last known to be complete: near 0 unless Kafka is away.
-            age = (AGE_HEADER, b"%d" % self._state.age_s)
-            await _send(send, 200, [JSON_HEADER, age], answer)
+            return self._refusal_of(call, error)
 
-    def _note(self, problem: ForbiddenError, scope: Scope, caller: Principal) -> None:
-        given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    def _answered(self, call: _Call, body: bytes) -> Answer:
+        # Seconds since the routes were last known to be complete: near 0 unless Kafka is away.
+        age = (AGE_HEADER, b"%d" % self._state.age_s)
+        return Answer(200, (JSON_HEADER, age, (REQUEST_ID, call.names.request_id.encode())), body)
+
+    def _refusal_of(self, call: _Call, error: Exception) -> Answer:
+        if isinstance(error, ProblemError):
+            if isinstance(error, ForbiddenError) and call.caller is not None:
+                self._note_forbidden(error, call, call.caller)
+            return _refused(call, error)
+        # The last resort of the hot operations, as `install_problems` has one for the others.
+        log.error("request_failed", path=call.path, exc_info=error)
+        bug = ProblemError(
+            "An unexpected error stopped the request; nothing was changed.",
+            fix="Try again; if it happens again, tell the operators the time of the request.",
+        )
+        return _refused(call, bug)
+
+    def _note_forbidden(self, problem: ForbiddenError, call: _Call, caller: Principal) -> None:
         self._refusals.note(
             problem,
             actor=caller.actor,
-            method=scope["method"],
-            path=scope["path"],
-            request_id=given[0].decode("latin-1") if given else None,
+            method=call.method,
+            path=call.path,
+            request_id=call.names.request_id,
             home_project=caller.home_project,
         )
 
-    def _token(self, scope: Scope) -> str | None:
+    def _note_end(self, call: _Call, answer: Answer | None) -> None:
+        self._access_log.note_hot(
+            call.method,
+            call.path,
+            None if answer is None else answer.status,
+            began_s=call.began_s,
+            actor=None if call.caller is None else call.caller.actor,
+        )
+
+    def _token(self, call: _Call) -> str | None:
         """What proves who sends this POST, before anything of its body is read. Raises ProblemError."""
-        if scope["method"] != "POST":
+        if call.method != "POST":
             raise MethodNotAllowedError(
-                f"{scope['path']} does not take {scope['method']}.",
+                f"{call.path} does not take {call.method}.",
                 fix=f"Send a POST with a JSON object as its body, such as {EXAMPLE}; /docs shows every member.",
             )
         authorizations: list[bytes] = []
-        for name, value in scope["headers"]:
+        for name, value in call.headers:
             if name == b"authorization":
                 authorizations.append(value)
             elif name == b"content-length":
@@ -152,12 +230,13 @@ class HotPath:
         )
 
 
-def _problem_headers(problem: ProblemError) -> list[tuple[bytes, bytes]]:
+def _refused(call: _Call, problem: ProblemError) -> Answer:
     own = [(name.encode(), value.encode()) for name, value in problem.headers.items()]
-    return [(b"content-type", MEDIA_TYPE.encode()), *own]
+    headers = ((b"content-type", MEDIA_TYPE.encode()), *own, (REQUEST_ID, call.names.request_id.encode()))
+    return Answer(problem.status, headers, orjson.dumps(problem.body()))
 
 
-async def _send(send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-    length = (b"content-length", b"%d" % len(body))
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
-    await send({"type": "http.response.body", "body": body})
+async def _send(send: Send, answer: Answer) -> None:
+    length = (b"content-length", b"%d" % len(answer.body))
+    await send({"type": "http.response.start", "status": answer.status, "headers": [*answer.headers, length]})
+    await send({"type": "http.response.body", "body": answer.body})
