@@ -8,6 +8,7 @@ from types import ModuleType
 
 from modelyard_events.acls import acls
 from modelyard_registry.acls import table
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_runtime.permissions import ROLES, Permission, Role
 from modelyard_runtime.problems import ProblemError
 from prometheus_client.metrics import MetricWrapperBase
@@ -116,7 +117,17 @@ def roles_page() -> str:
             for each in Permission
         ),
     ]
-    before, _, rest = (REFERENCE / "roles.md").read_text().partition(TABLE_BEGINS)
+    return _with_table("roles.md", table)
+
+
+def audit_page() -> str:
+    """The page about the audit log, its table of actions made anew; the words around it are written by hand."""
+    rows = [f"| `{action}` | {action.meaning} |" for action in sorted(AuditAction)]
+    return _with_table("audit-log.md", ["| action | what was done |", "|---|---|", *rows])
+
+
+def _with_table(name: str, table: list[str]) -> str:
+    before, _, rest = (REFERENCE / name).read_text().partition(TABLE_BEGINS)
     return "\n".join([before + TABLE_BEGINS, *table, TABLE_ENDS]) + rest.partition(TABLE_ENDS)[2]
 
 
@@ -169,6 +180,7 @@ def _descendants(problem: type[ProblemError]) -> Iterator[type[ProblemError]]:
 
 PAGES = {
     "acls.md": acls_page,
+    "audit-log.md": audit_page,
     "metrics.md": metrics_page,
     "problems.md": problems_page,
     "settings.md": settings_page,

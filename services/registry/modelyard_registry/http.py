@@ -28,6 +28,7 @@ from pydantic import BaseModel, Field
 
 from modelyard_registry.artifacts.inspection.stored import Inspector
 from modelyard_registry.artifacts.ports import ArtifactStore
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.database import Database
 from modelyard_registry.idempotency import KEY_CHARS_MAX, claim_key, digest_of_request, keep_answer
 from modelyard_registry.metrics import REFUSALS
@@ -287,7 +288,7 @@ async def carry_out(
     work: Callable[[Transaction], Awaitable[Answer]],
     *,
     project: str,
-    action: str,
+    action: AuditAction,
     subject: Subject,
     revision: ReadRevision | None = None,
 ) -> Response:

@@ -5,6 +5,7 @@ from typing import Any
 
 from modelyard_runtime.problems import ConflictError
 
+from modelyard_registry.audit_actions import AuditAction, refused
 from modelyard_registry.transactions import Transaction
 
 FindSubject = Callable[[Transaction], Awaitable[str]]
@@ -13,12 +14,12 @@ Subject = str | FindSubject
 
 
 async def record_refusal(
-    tx: Transaction, refusal: ConflictError, *, project: str, action: str, subject: Subject
+    tx: Transaction, refusal: ConflictError, *, project: str, action: AuditAction, subject: Subject
 ) -> None:
     """Record a refusal as `<action>.refused` about `subject`; the change itself must be undone."""
     await tx.record_audit(
         project=project,
-        action=f"{action}.refused",
+        action=refused(action),
         subject=subject if isinstance(subject, str) else await subject(tx),
         after={"problem": refusal.code, **_grounds(refusal)},
         reason=refusal.detail,

@@ -14,6 +14,7 @@ from modelyard_runtime.ids import NewId
 from modelyard_runtime.principals import Identity
 
 from modelyard_registry.audit.entries import AuditEntry, chain_entries
+from modelyard_registry.audit_actions import AuditAction, RefusedAction
 from modelyard_registry.database import Connection, database_errors
 from modelyard_registry.news import write_news
 from modelyard_registry.outbox.append import Origin, OutboxRow
@@ -84,7 +85,7 @@ class Transaction:
         self,
         *,
         project: str,
-        action: str,
+        action: AuditAction | RefusedAction,
         subject: str,
         before: Mapping[str, Any] | None = None,
         after: Mapping[str, Any] | None = None,
@@ -93,14 +94,14 @@ class Transaction:
     ) -> None:
         """Have an audit entry written, with its place in the outbox.
 
-        `action` is `noun.past_participle`, such as `alias.moved`; `subject` the path of what changed under
-        its project, such as `registered-models/risk/versions/3`. Values must be such as JSON has.
+        `subject` is the path of what changed under its project, such as `registered-models/risk/versions/3`.
+        Values must be such as JSON has.
         """
         entry = AuditEntry(
             id=UUID(self.new_id()),
             project=project,
             actor=self.context.actor,
-            action=action,
+            action=str(action),
             subject=subject,
             recorded_at=self.now,
             before=None if before is None else dict(before),

@@ -13,6 +13,7 @@ from modelyard_events.registry import RegisteredModelCreated
 from modelyard_events.routes import RouteChanged
 from modelyard_events.topics import ACCESS, AUDIT_LOG, MODEL_VERSIONS, ROUTES, Topic
 from modelyard_events.values import Scope
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.database import Database, migrate
 from modelyard_registry.outbox.relay import Relay, RelaySettings
 from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
@@ -74,7 +75,7 @@ class RelayWorld:
             for sequence in range(first, first + count):
                 await append_fact(tx, key=key, sequence=sequence)
                 await tx.record_audit(
-                    project=PROJECT, action="test.changed", subject=f"{key}/{sequence}", reason="a test"
+                    project=PROJECT, action=AuditAction.POLICY_CHANGED, subject=f"{key}/{sequence}", reason="a test"
                 )
 
     async def commit_route(self, model_type: str, *, sequence: int) -> None:

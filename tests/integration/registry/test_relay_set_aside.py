@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable
 
 import pytest
 from modelyard_events.topics import AUDIT_LOG, MODEL_VERSIONS, ROUTES, Topic
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.outbox import metrics
 from modelyard_registry.outbox.relay import Relay
 from modelyard_registry.outbox.set_aside import list_set_aside, release
@@ -41,7 +42,9 @@ async def bound(world: RelayWorld, topic: Topic, *, bytes_max: int) -> None:
 async def record(world: RelayWorld, project: str, *, number: int, size: int = 10) -> None:
     """An audit entry of a project, of about `size` bytes."""
     async with world.unit_of_work()(CONTEXT) as tx:
-        await tx.record_audit(project=project, action="test.changed", subject=f"x/{number}", reason="r" * size)
+        await tx.record_audit(
+            project=project, action=AuditAction.POLICY_CHANGED, subject=f"x/{number}", reason="r" * size
+        )
 
 
 async def set_aside_count(world: RelayWorld) -> int:

@@ -21,6 +21,7 @@ from modelyard_registry.access.domain import (
     refuse_unless_issuable,
     stands_for,
 )
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.database import Connection
 from modelyard_registry.projects.known import refuse_unknown_project
 from modelyard_registry.transactions import Transaction
@@ -69,7 +70,7 @@ async def issue_token(
     await tx.append_fact(ACCESS, token.document(), key=token.key, sequence=token.sequence)
     await tx.record_audit(
         project=audited_project(token.project),
-        action="api_token.issued",
+        action=AuditAction.API_TOKEN_ISSUED,
         subject=f"access/tokens/{token.id}",
         after={
             "actor": acts_as,
@@ -120,7 +121,7 @@ async def revoke_token(tx: Transaction, token_id: UUID, *, manager: Principal) -
     await tx.append_fact(ACCESS, revoked.document(), key=revoked.key, sequence=revoked.sequence)
     await tx.record_audit(
         project=audited_project(revoked.project),
-        action="api_token.revoked",
+        action=AuditAction.API_TOKEN_REVOKED,
         subject=f"access/tokens/{revoked.id}",
         before={"revoked": False},
         after={"revoked": True, "actor": revoked.document().qualified_actor},
@@ -146,7 +147,7 @@ async def set_grant(tx: Transaction, *, project: str, actor: str, roles: frozens
     await tx.append_fact(ACCESS, grant.document(), key=grant.key, sequence=grant.sequence)
     await tx.record_audit(
         project=project,
-        action="roles.granted",
+        action=AuditAction.ROLES_GRANTED,
         subject=f"access/grants/{actor}",
         before={"roles": list(before)},
         after={"roles": list(grant.roles)},

@@ -25,6 +25,7 @@ from modelyard_registry.access.handlers import (
     set_grant,
 )
 from modelyard_registry.access.permissions import Permission, Role
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
@@ -186,7 +187,12 @@ async def post_token(body: NewApiToken, call: Caller) -> Response:
         )
 
     return await carry_out(
-        call, body, work, project=audited_project(body.project), action="api_token.issued", subject="access/tokens"
+        call,
+        body,
+        work,
+        project=audited_project(body.project),
+        action=AuditAction.API_TOKEN_ISSUED,
+        subject="access/tokens",
     )
 
 
@@ -253,7 +259,7 @@ async def delete_token(token_id: TokenId, call: Caller, request: HttpRequest) ->
         None,
         work,
         project=audited_project(token.project),
-        action="api_token.revoked",
+        action=AuditAction.API_TOKEN_REVOKED,
         subject=f"access/tokens/{token_id}",
     )
     authentication: Authentication = request.app.state.authentication
@@ -295,7 +301,7 @@ async def put_grant(project: Project, actor: Grantee, body: NewGrant, call: Call
         return Answer(status=200, body=_grant_document(grant))
 
     subject = f"access/grants/{actor}"
-    return await carry_out(call, body, work, project=project, action="roles.granted", subject=subject)
+    return await carry_out(call, body, work, project=project, action=AuditAction.ROLES_GRANTED, subject=subject)
 
 
 def _document(token: ApiToken) -> ApiTokenDocument:

@@ -17,6 +17,7 @@ from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import ForbiddenError, UnavailableError, problem_response
 from modelyard_runtime.sums import Summed, Sums
 
+from modelyard_registry.audit_actions import RefusedAction, permission_refused
 from modelyard_registry.http import DEFAULT_PROJECT
 from modelyard_registry.metrics import REFUSALS
 from modelyard_registry.projects.store import project_on_record
@@ -36,7 +37,7 @@ class RefusedCall:
     """One refusal of a known caller."""
 
     actor: str
-    action: str
+    action: RefusedAction
     project: str
     subject: str
     operation: str
@@ -99,7 +100,7 @@ def refused_event(
     """The refusal of an event whose sender is known; `operation` says what came by which topic."""
     return RefusedCall(
         actor=actor,
-        action=_refused(permission),
+        action=permission_refused(permission),
         project=project if _PROJECT.fullmatch(project) else DEFAULT_PROJECT,
         subject=subject,
         operation=operation,
@@ -131,14 +132,10 @@ def _refused_call(request: Request, error: ForbiddenError, *, actor: str, new_id
     below = path.removeprefix(f"/api/v1/projects/{project}/").removeprefix("/api/v1/")
     return RefusedCall(
         actor=actor,
-        action=_refused(error.extra.get("permission", "access:give")),
+        action=permission_refused(error.extra.get("permission", "access:give")),
         project=project if _PROJECT.fullmatch(project) else DEFAULT_PROJECT,
         subject=below[:SUBJECT_CHARS_MAX] or "/",
         operation=f"{request.method} {path[:SUBJECT_CHARS_MAX]}",
         reason=error.detail[:SUBJECT_CHARS_MAX],
         request_id=request_id if _TOKEN.fullmatch(request_id) else new_id(),
     )
-
-
-def _refused(permission: object) -> str:
-    return f"{str(permission).replace(':', '.')}.refused"

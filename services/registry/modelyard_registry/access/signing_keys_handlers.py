@@ -17,6 +17,7 @@ from modelyard_registry.access.signing_keys import (
     SigningKeyRevokedError,
     refuse_unless_registrable,
 )
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.database import Connection
 from modelyard_registry.projects.known import refuse_unknown_project
 from modelyard_registry.transactions import Transaction
@@ -52,7 +53,7 @@ async def register_signing_key(tx: Transaction, command: RegisterSigningKey, *, 
     await tx.append_fact(ACCESS, key.document(), key=key.key, sequence=key.sequence)
     await tx.record_audit(
         project=audited_project(key.project),
-        action="signing_key.registered",
+        action=AuditAction.SIGNING_KEY_REGISTERED,
         subject=key.subject,
         after={
             "actor": key.document().qualified_actor,
@@ -92,7 +93,7 @@ async def revoke_signing_key(tx: Transaction, key_id: UUID, *, manager: Principa
     await tx.append_fact(ACCESS, revoked.document(), key=revoked.key, sequence=revoked.sequence)
     await tx.record_audit(
         project=audited_project(revoked.project),
-        action="signing_key.revoked",
+        action=AuditAction.SIGNING_KEY_REVOKED,
         subject=revoked.subject,
         before={"revoked": False},
         after={"revoked": True, "actor": revoked.document().qualified_actor},

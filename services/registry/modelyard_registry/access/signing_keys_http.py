@@ -22,6 +22,7 @@ from modelyard_registry.access.signing_keys_handlers import (
     register_signing_key,
     revoke_signing_key,
 )
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
@@ -145,7 +146,7 @@ async def post_signing_key(body: NewSigningKey, call: Caller) -> Response:
         body,
         work,
         project=audited_project(body.project),
-        action="signing_key.registered",
+        action=AuditAction.SIGNING_KEY_REGISTERED,
         subject="access/signing-keys",
     )
 
@@ -213,7 +214,7 @@ async def delete_signing_key(key_id: KeyId, call: Caller) -> Response:
         None,
         work,
         project=audited_project(key.project),
-        action="signing_key.revoked",
+        action=AuditAction.SIGNING_KEY_REVOKED,
         subject=key.subject,
     )
 

@@ -13,6 +13,8 @@ from modelyard_events.invalidations import EntityPurged
 from modelyard_events.limits import ACTOR_CHARS_MAX
 from modelyard_events.refusals import AccessRefused
 
+from modelyard_registry.audit_actions import AuditAction, RefusedAction, permission_refused
+
 REPORTERS = frozenset({"router", "cache_invalidator"})
 """The services that the broker lets write these facts."""
 
@@ -26,7 +28,7 @@ class Entry:
     correlation_id: str | None
     causation_id: str
     project: str
-    action: str
+    action: AuditAction | RefusedAction
     subject: str
     after: dict[str, Any]
     reason: str | None = None
@@ -41,7 +43,7 @@ def entry_of_refusal(envelope: Envelope, refused: AccessRefused) -> Entry:
         correlation_id=envelope.correlation_id or refused.request_id,
         causation_id=envelope.id,
         project=refused.project,
-        action=f"{refused.permission.replace(':', '.')}.refused",
+        action=permission_refused(refused.permission),
         subject=f"services/{refused.service}{path}",
         after={
             "problem": "forbidden",
@@ -70,7 +72,7 @@ def entry_of_purge(envelope: Envelope, purged: EntityPurged, *, project: str) ->
         correlation_id=envelope.correlation_id,
         causation_id=envelope.id,
         project=project,
-        action="entity.purged",
+        action=AuditAction.ENTITY_PURGED,
         subject=subject,
         after={
             "reported_by": "cache_invalidator",

@@ -12,6 +12,7 @@ from modelyard_registry.access.permissions import Permission
 from modelyard_registry.aliases import store
 from modelyard_registry.aliases.domain import without_at
 from modelyard_registry.aliases.handlers import MoveAlias, alias_not_found, delete_alias, set_alias
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.database import Connection
 from modelyard_registry.http import (
@@ -153,7 +154,7 @@ async def put_alias(project: Project, name: ModelName, alias: AliasName, body: N
         return Answer(status=200, body=await _document(tx.connection, project=project, name=name, alias=alias))
 
     subject = f"registered-models/{name}/aliases/{alias}"
-    return await carry_out(call, body, work, project=project, action="alias.moved", subject=subject)
+    return await carry_out(call, body, work, project=project, action=AuditAction.ALIAS_MOVED, subject=subject)
 
 
 @router.delete(
@@ -188,7 +189,7 @@ async def delete_one_alias(
         return Answer(status=200, body=gone)
 
     subject = f"registered-models/{name}/aliases/{alias}"
-    return await carry_out(call, None, work, project=project, action="alias.moved", subject=subject)
+    return await carry_out(call, None, work, project=project, action=AuditAction.ALIAS_MOVED, subject=subject)
 
 
 async def _document(connection: Connection, *, project: str, name: str, alias: str) -> AliasDocument:

@@ -3,6 +3,7 @@
 from modelyard_events.registry import AliasMoved
 
 from modelyard_registry.aliases import store
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.models.domain import RegisteredModel
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.routes.champion_history import CHAMPION, Cause
@@ -37,7 +38,7 @@ async def move_alias(
     await append_model_fact(tx, moved, registered_model_id=model.id)
     await tx.record_audit(
         project=model.project,
-        action="alias.moved",
+        action=AuditAction.ALIAS_MOVED,
         subject=f"{model.subject}/aliases/{alias}",
         before=None if from_number is None else {"number": from_number},
         after=None if to_number is None else {"number": to_number},

@@ -4,8 +4,17 @@ from modelyard_events.policies import TransitionRequestEnded
 
 from modelyard_registry.approvals import store
 from modelyard_registry.approvals.domain import RequestState, TransitionRequest
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.transactions import Transaction
+
+ACTIONS = {
+    RequestState.REJECTED: AuditAction.TRANSITION_REQUEST_REJECTED,
+    RequestState.WITHDRAWN: AuditAction.TRANSITION_REQUEST_WITHDRAWN,
+    RequestState.EXPIRED: AuditAction.TRANSITION_REQUEST_EXPIRED,
+    RequestState.APPLIED: AuditAction.TRANSITION_REQUEST_APPLIED,
+}
+"""What the audit log says of each end."""
 
 
 async def end_request(
@@ -26,7 +35,7 @@ async def end_request(
     await append_model_fact(tx, ended, registered_model_id=request.registered_model_id)
     await tx.record_audit(
         project=request.project,
-        action=f"transition_request.{state}",
+        action=ACTIONS[state],
         subject=request.subject,
         before={"state": request.state},
         after={"state": state, "approvals": [each.actor for each in request.approvals]},

@@ -21,6 +21,7 @@ from modelyard_registry.approvals.domain import (
 from modelyard_registry.approvals.endings import end_request
 from modelyard_registry.approvals.requesting import apply_endpoint
 from modelyard_registry.approvals.roles import RolesOf, lapsed_approvers
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.lifecycle.handlers import make_move
 from modelyard_registry.lifecycle.probing import NOT_ASKED, Probing
 from modelyard_registry.lifecycle.situation import Situation, load_situation, plan_move, refuse_failed_gates
@@ -182,7 +183,7 @@ async def _record_approval(
     await append_model_fact(tx, given, registered_model_id=request.registered_model_id)
     await tx.record_audit(
         project=request.project,
-        action="approval.given",
+        action=AuditAction.APPROVAL_GIVEN,
         subject=request.subject,
         before={"state": request.state},
         after={"state": state, "approvals": [each.actor for each in approved.approvals]},

@@ -15,6 +15,7 @@ from modelyard_registry.approvals.binding import changes_since
 from modelyard_registry.approvals.documents import TransitionRequestDocument, TransitionRequestPage
 from modelyard_registry.approvals.domain import RequestState, TransitionRequest
 from modelyard_registry.approvals.roles import roles_seen_by
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.deployments.http import DEPLOYMENTS_PATH, NewDeployment, command_of
 from modelyard_registry.http import (
@@ -89,7 +90,7 @@ async def post_transition_request(
         body,
         work,
         project=project,
-        action="transition_request.created",
+        action=AuditAction.TRANSITION_REQUEST_CREATED,
         subject=subject_of_version(project, name, parse_reference(reference)),
         revision=revision_of_version(project, name, parse_reference(reference)),
     )
@@ -123,7 +124,7 @@ async def post_endpoint_request(
         body,
         work,
         project=project,
-        action="transition_request.created",
+        action=AuditAction.TRANSITION_REQUEST_CREATED,
         subject=subject_of_version(
             project, name, parse_reference(reference), below=f"/deployments/{ROUTED_ENVIRONMENT}"
         ),
@@ -195,7 +196,9 @@ async def get_transition_request(
 )
 async def post_approve(project: Project, request_id: RequestId, body: Comment, call: Caller) -> Response:
     """The last approval that is needed makes the move, unless policy waits for `apply`."""
-    return await _judge(call, body, handlers.approve, project=project, request_id=request_id, action="approval.given")
+    return await _judge(
+        call, body, handlers.approve, project=project, request_id=request_id, action=AuditAction.APPROVAL_GIVEN
+    )
 
 
 @router.post(
@@ -207,7 +210,7 @@ async def post_approve(project: Project, request_id: RequestId, body: Comment, c
 )
 async def post_reject(project: Project, request_id: RequestId, body: Comment, call: Caller) -> Response:
     """One rejection ends the request."""
-    action = "transition_request.rejected"
+    action = AuditAction.TRANSITION_REQUEST_REJECTED
     return await _judge(call, body, handlers.reject, project=project, request_id=request_id, action=action)
 
 
@@ -220,7 +223,7 @@ async def post_reject(project: Project, request_id: RequestId, body: Comment, ca
 )
 async def post_withdraw(project: Project, request_id: RequestId, body: Comment, call: Caller) -> Response:
     """Only who made the request withdraws it."""
-    action = "transition_request.withdrawn"
+    action = AuditAction.TRANSITION_REQUEST_WITHDRAWN
     return await _judge(call, body, handlers.withdraw, project=project, request_id=request_id, action=action)
 
 
@@ -233,7 +236,7 @@ async def post_withdraw(project: Project, request_id: RequestId, body: Comment, 
 )
 async def post_apply(project: Project, request_id: RequestId, body: Comment, call: Caller) -> Response:
     """Gates, approvers' roles and everything that was agreed to are looked at once more, under the lock."""
-    action = "transition_request.applied"
+    action = AuditAction.TRANSITION_REQUEST_APPLIED
     return await _judge(call, body, handlers.apply, project=project, request_id=request_id, action=action)
 
 
@@ -244,7 +247,7 @@ async def _judge(
     *,
     project: str,
     request_id: UUID,
-    action: str,
+    action: AuditAction,
 ) -> Response:
     known = await _find(call, project=project, request_id=request_id)
     command = handlers.Judge(

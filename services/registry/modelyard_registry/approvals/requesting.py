@@ -12,6 +12,7 @@ from modelyard_registry.approvals.binding import changes_since, present_bound
 from modelyard_registry.approvals.bound import Bound, in_words
 from modelyard_registry.approvals.domain import ProposedDeployment, RequestState, TransitionRequest, decide_expiry
 from modelyard_registry.approvals.endings import end_request
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.deployments.domain import Deployment
 from modelyard_registry.deployments.handlers import DeploymentChange, RecordDeployment, plan_deployment, save_change
 from modelyard_registry.deployments.traffic import guarding_stage
@@ -213,7 +214,7 @@ async def _say_requested(tx: Transaction, request: TransitionRequest) -> None:
     proposed = {} if request.deployment is None else {"deployment": request.deployment.document()}
     await tx.record_audit(
         project=request.project,
-        action="transition_request.created",
+        action=AuditAction.TRANSITION_REQUEST_CREATED,
         subject=request.subject,
         after={
             "to_stage": request.to_stage,

@@ -17,6 +17,7 @@ from modelyard_registry.artifacts.handlers import create_folder
 from modelyard_registry.artifacts.http import DigestPath
 from modelyard_registry.artifacts.manifest import FILES_MAX, PATH_BYTES_MAX, Manifest, ManifestFile
 from modelyard_registry.artifacts.records import find_folder_file, list_folder_files
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
@@ -120,7 +121,7 @@ async def post_manifest(project: Project, body: NewManifest, call: Caller) -> Re
         return Answer(status=201 if received.is_new else 200, body=ArtifactDocument.of(received.artifact))
 
     return await carry_out(
-        call, body, work, project=project, action="artifact.uploaded", subject=f"artifacts/{manifest.digest}"
+        call, body, work, project=project, action=AuditAction.ARTIFACT_UPLOADED, subject=f"artifacts/{manifest.digest}"
     )
 
 

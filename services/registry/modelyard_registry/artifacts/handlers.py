@@ -18,6 +18,7 @@ from modelyard_registry.artifacts.records import (
     insert_folder_files,
     save_inspection,
 )
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.transactions import Transaction
 
 NAMED_MAX = 20
@@ -131,7 +132,7 @@ async def create_folder(tx: Transaction, manifest: Manifest, *, project: str) ->
 async def _say_uploaded(tx: Transaction, artifact: ArtifactRecord) -> None:
     await tx.record_audit(
         project=artifact.project,
-        action="artifact.uploaded",
+        action=AuditAction.ARTIFACT_UPLOADED,
         subject=f"artifacts/{artifact.digest}",
         after={
             "kind": artifact.kind,

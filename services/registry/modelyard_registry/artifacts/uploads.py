@@ -31,6 +31,7 @@ from modelyard_registry.artifacts.upload_records import (
     find_upload,
     insert_upload,
 )
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.http import Answer, Call, carry_out
 from modelyard_registry.metrics import ARTIFACT_BYTES
 from modelyard_registry.transactions import Transaction
@@ -122,7 +123,7 @@ async def begin_upload(
     # Should this process end here, what was staged without a row is cleaned up by its age.
     try:
         begun = await carry_out(
-            call, body, insert, project=project, action="artifact.upload", subject=f"artifacts/{digest}"
+            call, body, insert, project=project, action=AuditAction.ARTIFACT_UPLOAD, subject=f"artifacts/{digest}"
         )
         upload_id = UploadNamed.model_validate_json(bytes(begun.body)).upload_id
         upload = await get_upload(call, upload_id, project=project, digest=digest)
@@ -256,7 +257,9 @@ async def abort_upload(call: Call, upload_id: UUID, *, project: str, digest: str
 
 
 async def _once(call: Call, work: Callable[[Transaction], Awaitable[Answer]], *, project: str, digest: str) -> Response:
-    return await carry_out(call, None, work, project=project, action="artifact.upload", subject=f"artifacts/{digest}")
+    return await carry_out(
+        call, None, work, project=project, action=AuditAction.ARTIFACT_UPLOAD, subject=f"artifacts/{digest}"
+    )
 
 
 async def _is_open(call: Call, upload: Upload) -> bool:

@@ -5,6 +5,7 @@ from modelyard_runtime.problems import ConflictError
 
 from modelyard_registry.artifacts.records import ArtifactRecord, find_artifact
 from modelyard_registry.attachments.store import ATTACHED_MAX, Attachment, insert_attachment, list_attachments
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.models.domain import ModelVersion, Reference
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.models.registration import ArtifactNotUploadedError
@@ -82,7 +83,7 @@ async def _say_attached(tx: Transaction, attachment: Attachment, version: ModelV
     await append_model_fact(tx, fact, registered_model_id=version.registered_model_id)
     await tx.record_audit(
         project=project,
-        action="model_version.artifact_attached",
+        action=AuditAction.MODEL_VERSION_ARTIFACT_ATTACHED,
         subject=version.subject,
         after=fact.model_dump(mode="json", exclude={"project", "model", "number"}),
         digest=attachment.digest,

@@ -15,6 +15,7 @@ from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, Asked, dow
 from modelyard_registry.artifacts.records import find_artifact
 from modelyard_registry.attachments.handlers import attach
 from modelyard_registry.attachments.store import Attachment, list_attachments
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.gates.signatures import SIGNATURE, SIGNATURE_FILE_BYTES_MAX
 from modelyard_registry.http import Answer, Call, Caller, ModelName, Project, Request, carry_out, problems, requires
@@ -127,7 +128,7 @@ async def put_attachment(
         body,
         work,
         project=project,
-        action="model_version.artifact_attached",
+        action=AuditAction.MODEL_VERSION_ARTIFACT_ATTACHED,
         subject=subject_of_version(project, name, parse_reference(reference)),
         revision=revision_of_version(project, name, parse_reference(reference)),
     )

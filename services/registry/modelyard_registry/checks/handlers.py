@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.checks import store
 from modelyard_registry.checks.domain import (
     CHECKS_MAX,
@@ -61,7 +62,7 @@ async def record_check(tx: Transaction, command: RecordCheck) -> Check:
     await store.insert_check(tx.connection, check, version_id=version.id)
     await tx.record_audit(
         project=command.project,
-        action="model_version.checked",
+        action=AuditAction.MODEL_VERSION_CHECKED,
         subject=version.subject,
         after={
             "kind": check.kind,

@@ -11,6 +11,7 @@ from modelyard_events.values import Digest
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.checks import store
 from modelyard_registry.checks.domain import Check, CheckKind, CheckOutcome
@@ -122,7 +123,7 @@ async def post_check(
         body,
         work,
         project=project,
-        action="model_version.checked",
+        action=AuditAction.MODEL_VERSION_CHECKED,
         subject=f"registered-models/{name}/versions/{reference}",
     )
 

@@ -6,6 +6,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from modelyard_registry.approvals.domain import TransitionRequest
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.documents import (
     ModelDocument,
@@ -25,7 +26,7 @@ async def change_model(
     known: store.FoundModel,
     change: Callable[[Transaction], Awaitable[store.FoundModel]],
     *,
-    action: str,
+    action: AuditAction,
 ) -> Response:
     """Do `change`, which answers the model as it is to be shown."""
 
@@ -50,7 +51,7 @@ async def change_version(
     change: Callable[[Transaction], Awaitable[TransitionRequest | None]],
     *,
     project: str,
-    action: str,
+    action: AuditAction,
 ) -> Response:
     """Do `change`, and answer the version; with 202 when `change` answers a request that others must agree to."""
 

@@ -12,6 +12,7 @@ from modelyard_events.values import Digest, Slug, Stage
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.documents import WAITS, Metrics, NewModel, VersionWord, WaitingMove
@@ -218,7 +219,7 @@ async def post_named_version(project: Where, body: NewNamedVersion, call: Caller
         body,
         work,
         project=project,
-        action="model_version.registered",
+        action=AuditAction.MODEL_VERSION_REGISTERED,
         subject=f"registered-models/{body.name}/versions",
     )
 
@@ -279,7 +280,7 @@ async def post_named_transition(
         body,
         work,
         project=project,
-        action="model_version.transitioned",
+        action=AuditAction.MODEL_VERSION_TRANSITIONED,
         subject=known.subject,
         revision=revision_of_version(project, name, known.number),
     )

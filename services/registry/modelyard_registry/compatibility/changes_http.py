@@ -9,6 +9,7 @@ from modelyard_events.values import Stage
 
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.approvals.domain import TransitionRequest
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.by_id import change_model, change_version
@@ -51,7 +52,7 @@ async def patch_model(project: Where, model_id: UUID, body: ModelChange, call: C
         await update_model(tx, patch, project=project, name=known.name)
         return await store.get_model_by_id(tx.connection, project=project, model_id=model_id)
 
-    return await change_model(call, body, known, change, action="registered_model.updated")
+    return await change_model(call, body, known, change, action=AuditAction.REGISTERED_MODEL_UPDATED)
 
 
 @router.delete(
@@ -70,7 +71,7 @@ async def delete_model_by_id(project: Where, model_id: UUID, call: Caller) -> Re
         await delete_model(tx, project=project, name=known.name, reason=None)
         return known
 
-    return await change_model(call, None, known, change, action="registered_model.deleted")
+    return await change_model(call, None, known, change, action=AuditAction.REGISTERED_MODEL_DELETED)
 
 
 @router.patch(
@@ -91,7 +92,7 @@ async def patch_version(project: Where, version_id: UUID, body: VersionChange, c
         patch = patch_of(ModelVersionPatch, _patch(body, tags=present.tags))
         await update_version(tx, patch, project=project, model=known.model, reference=known.number)
 
-    return await change_version(call, body, known, change, project=project, action="model_version.updated")
+    return await change_version(call, body, known, change, project=project, action=AuditAction.MODEL_VERSION_UPDATED)
 
 
 @router.delete(
@@ -110,7 +111,9 @@ async def delete_version(project: Where, version_id: UUID, call: Caller) -> Resp
     async def change(tx: Transaction) -> TransitionRequest | None:
         return (await put_away(tx, moving)).request
 
-    return await change_version(call, None, known, change, project=project, action="model_version.transitioned")
+    return await change_version(
+        call, None, known, change, project=project, action=AuditAction.MODEL_VERSION_TRANSITIONED
+    )
 
 
 def _patch(body: ModelChange | VersionChange, *, tags: dict[str, str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from fastapi.responses import Response
 from modelyard_events.values import Scope
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.documents import (
@@ -62,7 +63,7 @@ async def post_model(project: Where, body: NewModel, call: Caller) -> Response:
         body,
         work,
         project=project,
-        action="registered_model.created",
+        action=AuditAction.REGISTERED_MODEL_CREATED,
         subject=f"registered-models/{body.name}",
     )
 

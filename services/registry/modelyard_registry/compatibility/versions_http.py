@@ -11,6 +11,7 @@ from modelyard_runtime.problems import NotFoundError
 
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.approvals.domain import TransitionRequest
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.by_id import change_version
@@ -96,7 +97,7 @@ async def post_version(project: Where, model_id: UUID, body: NewVersion, call: C
         body,
         work,
         project=project,
-        action="model_version.registered",
+        action=AuditAction.MODEL_VERSION_REGISTERED,
         subject=f"registered-models/{model.name}/versions",
     )
 
@@ -219,7 +220,9 @@ async def post_transition(project: Where, version_id: UUID, body: NewStage, call
     async def change(tx: Transaction) -> TransitionRequest | None:
         return (await move(tx, moving)).request
 
-    return await change_version(call, body, version, change, project=project, action="model_version.transitioned")
+    return await change_version(
+        call, body, version, change, project=project, action=AuditAction.MODEL_VERSION_TRANSITIONED
+    )
 
 
 @router.get(

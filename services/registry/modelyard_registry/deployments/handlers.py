@@ -7,6 +7,7 @@ from modelyard_events.registry import DeploymentRecorded
 from modelyard_events.values import Feature, Protocol, Stage
 from modelyard_runtime.problems import ConflictError
 
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.deployments.domain import Deployment, Health, decide_endpoint
 from modelyard_registry.deployments.store import agree_to_endpoint, find_deployment, save_deployment, save_revision
 from modelyard_registry.deployments.traffic import guarding_stage
@@ -169,7 +170,7 @@ async def _say_recorded(
     await append_model_fact(tx, recorded, registered_model_id=version.registered_model_id)
     await tx.record_audit(
         project=change.model.project,
-        action="deployment.recorded",
+        action=AuditAction.DEPLOYMENT_RECORDED,
         subject=f"{version.subject}/deployments/{after.environment}",
         before=None if before is None else _summary(before),
         after={**_summary(after), **({} if agreement is None else agreement.document())},

@@ -12,6 +12,7 @@ from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.deployments.domain import (
     ENVIRONMENT_SYNONYMS,
@@ -164,7 +165,7 @@ async def put_deployment(
         body,
         work,
         project=project,
-        action="deployment.recorded",
+        action=AuditAction.DEPLOYMENT_RECORDED,
         subject=subject_of_version(project, name, parse_reference(reference), below=f"/deployments/{environment}"),
         revision=revision_of_version(project, name, parse_reference(reference)),
     )

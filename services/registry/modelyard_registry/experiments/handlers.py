@@ -7,6 +7,7 @@ from modelyard_events.registry import ExperimentStarted, ExperimentStopped, Expe
 from modelyard_events.routes import RoutableVersion
 from modelyard_runtime.problems import NotFoundError
 
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.experiments import store
 from modelyard_registry.experiments.domain import (
     Experiment,
@@ -138,7 +139,7 @@ async def _conclude(tx: Transaction, experiment: Experiment, *, reason: str | No
     await append_model_fact(tx, event, registered_model_id=await _control_model(tx, experiment))
     await tx.record_audit(
         project=experiment.project,
-        action="experiment.stopped",
+        action=AuditAction.EXPERIMENT_STOPPED,
         subject=experiment.subject,
         before={"state": "running"},
         after={"state": "concluded"},
@@ -162,7 +163,7 @@ async def _say_started(tx: Transaction, experiment: Experiment) -> None:
     await append_model_fact(tx, event, registered_model_id=await _control_model(tx, experiment))
     await tx.record_audit(
         project=experiment.project,
-        action="experiment.started",
+        action=AuditAction.EXPERIMENT_STARTED,
         subject=experiment.subject,
         after={
             "model_type": experiment.model_type,

@@ -11,6 +11,7 @@ from modelyard_events.values import Slug
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.experiments import store
 from modelyard_registry.experiments.domain import Experiment, ExperimentScope, StartExperiment
@@ -195,7 +196,9 @@ def experiments_router(*, new_salt: Callable[[], str]) -> APIRouter:
             return Answer(status=201, body=ExperimentAnswer.about(experiment))
 
         subject = f"experiments/{body.key}"
-        return await carry_out(call, body, work, project=project, action="experiment.started", subject=subject)
+        return await carry_out(
+            call, body, work, project=project, action=AuditAction.EXPERIMENT_STARTED, subject=subject
+        )
 
     _add_reads(router)
     router.post(
@@ -231,7 +234,7 @@ async def _stop(call: Caller, project: Project, key: Key, body: StopBody) -> Res
         return Answer(status=200, body=ExperimentAnswer.about(experiment))
 
     subject = f"experiments/{key}"
-    return await carry_out(call, body, work, project=project, action="experiment.stopped", subject=subject)
+    return await carry_out(call, body, work, project=project, action=AuditAction.EXPERIMENT_STOPPED, subject=subject)
 
 
 async def _list(

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.access.permissions import Permission
 from modelyard_registry.aliases.store import find_champion_at
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     Answer,
@@ -109,7 +110,7 @@ async def post_rollback(project: Project, name: ModelName, body: NewRollback, ca
         body,
         work,
         project=project,
-        action="model_version.rolled_back",
+        action=AuditAction.MODEL_VERSION_ROLLED_BACK,
         subject=f"registered-models/{name}/versions/{body.replaces}",
         revision=revision_of_model(project, name),
     )
@@ -180,7 +181,7 @@ async def post_champion(project: Project, name: ModelName, body: NewChampion, ca
         body,
         work,
         project=project,
-        action="alias.moved",
+        action=AuditAction.ALIAS_MOVED,
         subject=f"registered-models/{name}/aliases/{CHAMPION}",
         revision=revision_of_model(project, name),
     )

@@ -8,6 +8,7 @@ from modelyard_runtime.problems import ConflictError
 
 from modelyard_registry.aliases.moves import move_alias
 from modelyard_registry.aliases.store import list_champion_moves
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.experiments.handlers import stop_experiments_touching
 from modelyard_registry.lifecycle import store
 from modelyard_registry.lifecycle.domain import Move
@@ -169,7 +170,7 @@ async def _apply_rollback(tx: Transaction, rollback: Rollback, *, model: Registe
     await append_model_fact(tx, rolled_back, registered_model_id=model.id)
     await tx.record_audit(
         project=model.project,
-        action="model_version.rolled_back",
+        action=AuditAction.MODEL_VERSION_ROLLED_BACK,
         subject=replaced.subject,
         before={CHAMPION: replaced.number},
         after={CHAMPION: restored.number},

@@ -12,6 +12,7 @@ from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
@@ -142,7 +143,7 @@ async def post_transition(
         body,
         work,
         project=project,
-        action="model_version.transitioned",
+        action=AuditAction.MODEL_VERSION_TRANSITIONED,
         subject=subject_of_version(project, name, parse_reference(reference)),
         revision=revision_of_version(project, name, parse_reference(reference)),
     )
@@ -270,7 +271,7 @@ async def put_quarantine(
         body,
         work,
         project=project,
-        action="model_version.quarantined",
+        action=AuditAction.MODEL_VERSION_QUARANTINED,
         subject=subject_of_version(project, name, parse_reference(reference)),
         revision=revision_of_version(project, name, parse_reference(reference)),
     )

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from modelyard_events.registry import ModelVersionQuarantined
 
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.lifecycle.store import save_quarantine
 from modelyard_registry.models.domain import ModelVersion, Reference
 from modelyard_registry.models.facts import append_model_fact
@@ -47,7 +48,7 @@ async def quarantine_version(tx: Transaction, command: QuarantineModelVersion) -
     await append_model_fact(tx, changed, registered_model_id=model.id)
     await tx.record_audit(
         project=command.project,
-        action="model_version.quarantined" if command.quarantined else "model_version.released",
+        action=AuditAction.MODEL_VERSION_QUARANTINED if command.quarantined else AuditAction.MODEL_VERSION_RELEASED,
         subject=version.subject,
         before={"quarantined": version.quarantined},
         after={"quarantined": command.quarantined},

@@ -6,6 +6,7 @@ from uuid import UUID
 from modelyard_events.registry import ModelVersionTransitioned
 from modelyard_events.values import Stage
 
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.deployments.store import agree_to_endpoint
 from modelyard_registry.gates.domain import Verdict
 from modelyard_registry.lifecycle import store
@@ -53,7 +54,7 @@ async def change_stage(
     await append_model_fact(tx, transitioned, registered_model_id=version.registered_model_id)
     await tx.record_audit(
         project=project,
-        action="model_version.transitioned",
+        action=AuditAction.MODEL_VERSION_TRANSITIONED,
         subject=version.subject,
         before={"stage": version.stage},
         after={"stage": to_stage, **_grounds(transition, agreement)},

@@ -12,6 +12,7 @@ from modelyard_events.model_changes import (
 )
 from modelyard_runtime.problems import ConflictError, NotFoundError
 
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.models import changes_store
 from modelyard_registry.models.domain import Reference, RegisteredModel
 from modelyard_registry.models.facts import append_model_fact
@@ -106,7 +107,7 @@ async def update_model(tx: Transaction, patch: RegisteredModelPatch, *, project:
     await append_model_fact(tx, updated, registered_model_id=model.id)
     was, became = difference(before.model_dump(mode="json"), after.model_dump(mode="json"))
     await tx.record_audit(
-        project=project, action="registered_model.updated", subject=model.subject, before=was, after=became
+        project=project, action=AuditAction.REGISTERED_MODEL_UPDATED, subject=model.subject, before=was, after=became
     )
     changed = await get_model(tx.connection, project=project, name=name)
     if was.keys() & {"primary_metric", "higher_is_better"} and await remeasure(tx, changed):
@@ -153,7 +154,7 @@ async def rename_model(
     await append_model_fact(tx, renamed, registered_model_id=model.id)
     await tx.record_audit(
         project=project,
-        action="registered_model.renamed",
+        action=AuditAction.REGISTERED_MODEL_RENAMED,
         subject=model.subject,
         before={"name": name},
         after={"name": new_name},
@@ -185,7 +186,7 @@ async def delete_model(tx: Transaction, *, project: str, name: str, reason: str 
         reason=reason,
     )
     await append_model_fact(tx, deleted, registered_model_id=model.id)
-    await _record(tx, model, action="registered_model.deleted", is_deleted=True, reason=reason)
+    await _record(tx, model, action=AuditAction.REGISTERED_MODEL_DELETED, is_deleted=True, reason=reason)
     found = await find_deleted_model(tx.connection, project=project, name=name)
     return found or model
 
@@ -208,7 +209,7 @@ async def restore_model(tx: Transaction, *, project: str, name: str, reason: str
         reason=reason,
     )
     await append_model_fact(tx, restored, registered_model_id=model.id)
-    await _record(tx, model, action="registered_model.restored", is_deleted=False, reason=reason)
+    await _record(tx, model, action=AuditAction.REGISTERED_MODEL_RESTORED, is_deleted=False, reason=reason)
     return await get_model(tx.connection, project=project, name=name)
 
 
@@ -231,7 +232,7 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dic
 
 
 async def _record(
-    tx: Transaction, model: RegisteredModel, *, action: str, is_deleted: bool, reason: str | None
+    tx: Transaction, model: RegisteredModel, *, action: AuditAction, is_deleted: bool, reason: str | None
 ) -> None:
     await tx.record_audit(
         project=model.project,

@@ -9,6 +9,7 @@ from modelyard_events.values import Slug
 from pydantic import BaseModel, ConfigDict
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     Answer,
@@ -69,7 +70,7 @@ async def patch_registered_model(
     async def change(tx: Transaction) -> RegisteredModel:
         return await update_model(tx, body, project=project, name=name)
 
-    return await _change(call, body, change, project=project, name=name, action="registered_model.updated")
+    return await _change(call, body, change, project=project, name=name, action=AuditAction.REGISTERED_MODEL_UPDATED)
 
 
 @router.post(
@@ -88,7 +89,7 @@ async def post_rename(project: Project, name: ModelName, body: NewName, call: Ca
     async def change(tx: Transaction) -> RegisteredModel:
         return await rename_model(tx, project=project, name=name, new_name=body.name, reason=body.reason)
 
-    return await _change(call, body, change, project=project, name=name, action="registered_model.renamed")
+    return await _change(call, body, change, project=project, name=name, action=AuditAction.REGISTERED_MODEL_RENAMED)
 
 
 @router.delete(
@@ -109,7 +110,7 @@ async def delete_registered_model(
     async def change(tx: Transaction) -> RegisteredModel:
         return await delete_model(tx, project=project, name=name, reason=reason)
 
-    return await _change(call, None, change, project=project, name=name, action="registered_model.deleted")
+    return await _change(call, None, change, project=project, name=name, action=AuditAction.REGISTERED_MODEL_DELETED)
 
 
 @router.post(
@@ -125,7 +126,7 @@ async def post_restore(project: Project, name: ModelName, call: Caller, body: Re
     async def change(tx: Transaction) -> RegisteredModel:
         return await restore_model(tx, project=project, name=name, reason=body.reason if body else None)
 
-    return await _change(call, body, change, project=project, name=name, action="registered_model.restored")
+    return await _change(call, body, change, project=project, name=name, action=AuditAction.REGISTERED_MODEL_RESTORED)
 
 
 async def _change(
@@ -135,7 +136,7 @@ async def _change(
     *,
     project: str,
     name: str,
-    action: str,
+    action: AuditAction,
 ) -> Response:
     async def work(tx: Transaction) -> Answer:
         return Answer(status=200, body=RegisteredModelDocument.of(await change(tx)))

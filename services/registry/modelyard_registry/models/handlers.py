@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from modelyard_events.registry import RegisteredModelCreated
 from modelyard_runtime.problems import ConflictError
 
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.models import registration_store, store
 from modelyard_registry.models.domain import RegisteredModel, RegisterModelVersion, Registration
 from modelyard_registry.models.facts import append_model_fact
@@ -47,7 +48,7 @@ async def create_registered_model(tx: Transaction, model: RegisteredModel) -> Re
     await append_model_fact(tx, created, registered_model_id=model.id)
     await tx.record_audit(
         project=model.project,
-        action="registered_model.created",
+        action=AuditAction.REGISTERED_MODEL_CREATED,
         subject=model.subject,
         after=created.model_dump(mode="json", exclude={"project", "model"}),
     )

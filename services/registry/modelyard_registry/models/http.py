@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     Answer,
@@ -51,7 +52,7 @@ async def post_registered_model(project: Project, body: NewRegisteredModel, call
         body,
         work,
         project=project,
-        action="registered_model.created",
+        action=AuditAction.REGISTERED_MODEL_CREATED,
         subject=f"registered-models/{body.name}",
     )
 

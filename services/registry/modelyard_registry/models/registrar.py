@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from modelyard_runtime.problems import ConflictError, ProblemError, UnavailableError
 
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.idempotency import Claim, KeptAnswer, forget_expired, hold_keys
 from modelyard_registry.metrics import REFUSALS
 from modelyard_registry.models import registration_store
@@ -135,7 +136,7 @@ class _Batch:
                 tx,
                 refusal,
                 project=command.project,
-                action="model_version.registered",
+                action=AuditAction.MODEL_VERSION_REGISTERED,
                 subject=f"registered-models/{command.model}/versions",
             )
             return refusal

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from modelyard_events.topics import MODEL_VERSIONS
 
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.models import registration_store
 from modelyard_registry.models.domain import RegisterModelVersion, Registration
 from modelyard_registry.models.registration import (
@@ -44,7 +45,7 @@ class RegistrationBatch:
         )
         await tx.record_audit(
             project=model.project,
-            action="model_version.registered",
+            action=AuditAction.MODEL_VERSION_REGISTERED,
             subject=version.subject,
             after=registered_summary(version, source=command.source),
             digest=version.digest,

@@ -12,6 +12,7 @@ from modelyard_events.model_changes import (
 )
 from modelyard_runtime.problems import ConflictError
 
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.models import changes_store
 from modelyard_registry.models.changes import difference
 from modelyard_registry.models.domain import ModelVersion, Reference
@@ -63,7 +64,7 @@ async def update_version(
         after=after,
     )
     was, became = difference(version.facts.model_dump(mode="json"), after.model_dump(mode="json"))
-    return await _say_changed(tx, version, updated, action="model_version.updated", before=was, after=became)
+    return await _say_changed(tx, version, updated, action=AuditAction.MODEL_VERSION_UPDATED, before=was, after=became)
 
 
 async def set_build_status(
@@ -97,7 +98,7 @@ async def set_build_status(
         tx,
         version,
         changed,
-        action="model_version.build_status_changed",
+        action=AuditAction.MODEL_VERSION_BUILD_STATUS_CHANGED,
         before={"build_status": version.build_status},
         after={"build_status": status},
         reason=reason,
@@ -129,7 +130,7 @@ async def set_review_status(
         tx,
         version,
         changed,
-        action="model_version.review_status_changed",
+        action=AuditAction.MODEL_VERSION_REVIEW_STATUS_CHANGED,
         before={"review_status": version.review_status},
         after={"review_status": status},
         reason=reason,
@@ -141,7 +142,7 @@ async def _say_changed(
     version: ModelVersion,
     fact: _Changed,
     *,
-    action: str,
+    action: AuditAction,
     before: Mapping[str, Any],
     after: Mapping[str, Any],
     reason: str | None = None,

@@ -8,6 +8,7 @@ from modelyard_events.model_changes import BuildStatus, ReviewStatus
 from pydantic import BaseModel, ConfigDict
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     Answer,
@@ -68,7 +69,7 @@ async def patch_version(
         return await update_version(tx, body, project=project, model=name, reference=parse_reference(reference))
 
     return await _change(
-        call, body, change, project=project, name=name, reference=reference, action="model_version.updated"
+        call, body, change, project=project, name=name, reference=reference, action=AuditAction.MODEL_VERSION_UPDATED
     )
 
 
@@ -95,7 +96,13 @@ async def put_build_status(
         )
 
     return await _change(
-        call, body, change, project=project, name=name, reference=reference, action="model_version.build_status_changed"
+        call,
+        body,
+        change,
+        project=project,
+        name=name,
+        reference=reference,
+        action=AuditAction.MODEL_VERSION_BUILD_STATUS_CHANGED,
     )
 
 
@@ -128,7 +135,7 @@ async def put_review_status(
         project=project,
         name=name,
         reference=reference,
-        action="model_version.review_status_changed",
+        action=AuditAction.MODEL_VERSION_REVIEW_STATUS_CHANGED,
     )
 
 
@@ -140,7 +147,7 @@ async def _change(
     project: str,
     name: str,
     reference: str,
-    action: str,
+    action: AuditAction,
 ) -> Response:
     async def work(tx: Transaction) -> Answer:
         return Answer(status=200, body=ModelVersionDocument.of(await change(tx), project=project))

@@ -5,6 +5,7 @@ from typing import Any
 from modelyard_events.policies import PolicyChanged
 from modelyard_events.topics import MODEL_VERSIONS
 
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.models.store import lock_model
 from modelyard_registry.policies import store
@@ -68,7 +69,7 @@ async def _record(
 ) -> None:
     await tx.record_audit(
         project=project,
-        action="policy.changed",
+        action=AuditAction.POLICY_CHANGED,
         subject=subject,
         before={"revision": current.revision, "policy": _plain(current.policy)},
         after={"revision": changed.revision, "policy": _plain(changed.policy)},

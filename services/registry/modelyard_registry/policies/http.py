@@ -7,6 +7,7 @@ from fastapi.responses import Response
 from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, ConfigDict
 
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     Answer,
@@ -107,7 +108,7 @@ async def put_policy(project: Project, body: NewPolicy, call: Caller) -> Respons
         return (await lock_project_policy(tx, project=project)).revision
 
     return await carry_out(
-        call, body, work, project=project, action="policy.changed", subject="policies", revision=revision
+        call, body, work, project=project, action=AuditAction.POLICY_CHANGED, subject="policies", revision=revision
     )
 
 
@@ -151,7 +152,7 @@ async def put_model_policy(project: Project, name: ModelName, body: NewPolicy, c
         body,
         work,
         project=project,
-        action="policy.changed",
+        action=AuditAction.POLICY_CHANGED,
         subject=f"registered-models/{name}/policy",
         revision=revision,
     )

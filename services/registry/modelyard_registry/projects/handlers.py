@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.projects import store
 from modelyard_registry.projects.domain import ProjectRecord, project_exists, project_not_found
 from modelyard_registry.transactions import Transaction
@@ -15,7 +16,7 @@ async def create_project(tx: Transaction, name: str, *, description: str | None)
     if not is_new:
         raise project_exists(name)
     await tx.record_audit(
-        project=name, action="project.created", subject=f"projects/{name}", after={"description": description}
+        project=name, action=AuditAction.PROJECT_CREATED, subject=f"projects/{name}", after={"description": description}
     )
     return ProjectRecord(
         name=name,

@@ -10,6 +10,7 @@ from modelyard_runtime.permissions import ALL_PROJECTS
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
@@ -97,7 +98,7 @@ async def post_project(body: NewProject, call: Caller) -> Response:
         return Answer(status=201, body=ProjectDocument.of(created, call=call))
 
     subject = f"projects/{body.name}"
-    return await carry_out(call, body, work, project=body.name, action="project.created", subject=subject)
+    return await carry_out(call, body, work, project=body.name, action=AuditAction.PROJECT_CREATED, subject=subject)
 
 
 @router.get(

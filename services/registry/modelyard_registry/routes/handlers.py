@@ -7,6 +7,7 @@ from typing import Any
 from modelyard_events.routes import RouteChanged
 from modelyard_events.topics import ROUTES
 
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.routes import store
 from modelyard_registry.routes.domain import RouteSettings, build_document, says_the_same
 from modelyard_registry.transactions import Transaction
@@ -30,7 +31,7 @@ async def change_route_settings(
     *,
     project: str,
     model_type: str,
-    action: str,
+    action: AuditAction,
     reason: str | None = None,
 ) -> RouteChanged:
     """Apply `change` to the settings, write what differs to the audit log, and publish the new document.

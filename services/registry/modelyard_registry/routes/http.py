@@ -12,6 +12,7 @@ from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from modelyard_registry.access.permissions import Permission
+from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
@@ -149,7 +150,9 @@ async def set_policy(call: Caller, project: Project, model_type: ModelType, body
     def change(settings: RouteSettings) -> RouteSettings:
         return replace(settings, policy=SelectionPolicy.model_validate(body.model_dump()))
 
-    return await _change(call, body, change, project=project, model_type=model_type, action="route_policy.set")
+    return await _change(
+        call, body, change, project=project, model_type=model_type, action=AuditAction.ROUTE_POLICY_SET
+    )
 
 
 @router.put(
@@ -171,7 +174,9 @@ async def set_feature_source(
         refuse_unless_outbound(call, body.url_template)
         return changed
 
-    return await _change(call, body, change, project=project, model_type=model_type, action="route_feature_source.set")
+    return await _change(
+        call, body, change, project=project, model_type=model_type, action=AuditAction.ROUTE_FEATURE_SOURCE_SET
+    )
 
 
 @router.put(
@@ -187,7 +192,9 @@ async def set_shadow_sample(call: Caller, project: Project, model_type: ModelTyp
     def change(settings: RouteSettings) -> RouteSettings:
         return replace(settings, shadow_sample_bp=body.sample_bp)
 
-    return await _change(call, body, change, project=project, model_type=model_type, action="route_shadow_sample.set")
+    return await _change(
+        call, body, change, project=project, model_type=model_type, action=AuditAction.ROUTE_SHADOW_SAMPLE_SET
+    )
 
 
 @router.put(
@@ -211,7 +218,7 @@ async def set_kill_switch(
         change,
         project=project,
         model_type=model_type,
-        action="route_kill_switch.set",
+        action=AuditAction.ROUTE_KILL_SWITCH_SET,
         reason=body.reason,
         of_known_type=True,
     )
@@ -230,7 +237,9 @@ async def clear_kill_switch(call: Caller, project: Project, model_type: ModelTyp
     def change(settings: RouteSettings) -> RouteSettings:
         return rules.without_kill_switch(settings, tenant=tenant)
 
-    return await _change(call, None, change, project=project, model_type=model_type, action="route_kill_switch.cleared")
+    return await _change(
+        call, None, change, project=project, model_type=model_type, action=AuditAction.ROUTE_KILL_SWITCH_CLEARED
+    )
 
 
 async def _change(
@@ -240,7 +249,7 @@ async def _change(
     *,
     project: str,
     model_type: str,
-    action: str,
+    action: AuditAction,
     reason: str | None = None,
     of_known_type: bool = False,
 ) -> Response:
