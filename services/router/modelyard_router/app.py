@@ -36,12 +36,14 @@ from modelyard_router.adapters.answer_cache import AnswerCache
 from modelyard_router.adapters.batching_producer import BatchingProducer
 from modelyard_router.adapters.feature_source import FeatureSources
 from modelyard_router.adapters.model_endpoint import ModelEndpoints
+from modelyard_router.decider import Decider
 from modelyard_router.domain.breaker import Breakers
 from modelyard_router.facts import Facts
-from modelyard_router.handlers import Handlers
 from modelyard_router.http import HotPath, Operation
 from modelyard_router.openapi import PREDICT_PATH, ROUTE_PATH, RouteInForce, RoutesInForce, install_openapi
-from modelyard_router.predictor import Predictor
+from modelyard_router.operations.predict import PredictOperation
+from modelyard_router.operations.route import RouteOperation
+from modelyard_router.prediction.predictor import Predictor
 from modelyard_router.settings import Settings
 from modelyard_router.state import RouteState
 
@@ -96,12 +98,10 @@ def build_app(
             health.add(await opened.enter_async_context(beside("issuer_keys", providers.run())))
             health.add(await opened.enter_async_context(beside("unknown_callers", unknown.run())))
             facts = Facts(queue, new_id=new_id)
-            handlers = Handlers(
-                state=state, facts=facts, new_id=new_id, secret=settings.unit_hash_secret.get_secret_value().encode()
-            )
+            decider = Decider(state=state, secret=settings.unit_hash_secret.get_secret_value().encode())
             cache = PredictionCache(redis, new_nonce=random_nonce, timeout_s=settings.cache_timeout_s)
             predictor = Predictor(
-                handlers=handlers,
+                decider=decider,
                 cache=AnswerCache(cache, breakers=_breakers(settings), seconds=seconds),
                 features=FeatureSources(fetcher, breakers=_breakers(settings), seconds=seconds),
                 endpoints=ModelEndpoints(fetcher, breakers=_breakers(settings), seconds=seconds),
@@ -109,7 +109,8 @@ def build_app(
                 new_id=new_id,
                 seconds=seconds,
             )
-            hot.update({ROUTE_PATH: handlers.route, PREDICT_PATH: predictor.predict})
+            route = RouteOperation(decider=decider, facts=facts, new_id=new_id)
+            hot.update({ROUTE_PATH: route.answer, PREDICT_PATH: PredictOperation(predictor=predictor).answer})
             yield
 
     access_log = access_log_of(settings)

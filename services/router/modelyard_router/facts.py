@@ -1,22 +1,17 @@
 """What the router says about the requests that it answered. Offering a fact never makes a caller wait."""
 
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Literal
 
 from modelyard_events.inferences import ExposureRecorded, InferenceCompleted, ServedVersion, ShadowTarget
 from modelyard_events.topics import INFERENCES
-from modelyard_events.values import Tensor
 from modelyard_routing.decision import Decision, Request, ServableVersion
 from modelyard_routing.receipt import Receipt
 from modelyard_runtime.fact_queue import FactQueue
 from modelyard_runtime.ids import NewId
 
 from modelyard_router.domain.attributes import Attributes
+from modelyard_router.domain.prediction_outcome import PredictionOutcome
 from modelyard_router.domain.prediction_request import PredictionRequest
-
-CacheStatus = Literal["hit", "miss", "bypass"]
-Outcome = Literal["served", "fell_back", "failed"]
 
 ERROR_CHARACTERS_MAX = 200
 FACT_BYTES_MAX = 900_000
@@ -24,22 +19,6 @@ FACT_ELEMENTS_MAX = 50_000
 """Writing more takes the event loop longer than anybody should wait; such requests are not replayed on a shadow."""
 
 _HASH_BYTES = 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """How a prediction request ended. `served` is the version that answered, or the decided one if none did."""
-
-    served: ServableVersion
-    reason: str
-    cache: CacheStatus
-    outcome: Outcome
-    error: str | None = None
-    version_matched: bool = True
-    entity_version: int | None = None
-    inputs: tuple[Tensor, ...] = ()
-    outputs: tuple[Tensor, ...] = ()
-    shadow: ServableVersion | None = None
 
 
 class Facts:
@@ -74,10 +53,16 @@ class Facts:
         self._queue.offer(INFERENCES, exposure, key=f"{receipt.project}/{receipt.model_type}/{unit}")
 
     def record_inference(
-        self, receipt: Receipt, asked: PredictionRequest, ending: Ending, *, inference_id: str, latency_ms: float
+        self,
+        receipt: Receipt,
+        asked: PredictionRequest,
+        outcome: PredictionOutcome,
+        *,
+        inference_id: str,
+        latency_ms: float,
     ) -> None:
         """Say how a prediction request ended. One fact for each request for which a version was decided."""
-        version, attributes, request = ending.served.version, asked.attributes, asked.attributes.request
+        version, attributes, request = outcome.served.version, asked.attributes, asked.attributes.request
         fact = InferenceCompleted(
             inference_id=inference_id,
             project=receipt.project,
@@ -87,7 +72,7 @@ class Facts:
             unit_hash=receipt.unit_hash,
             entity_type=attributes.entity_type,
             entity_id=attributes.entity_id,
-            entity_version=ending.entity_version,
+            entity_version=outcome.entity_version,
             served=ServedVersion(
                 version_id=version.version_id,
                 model=version.model,
@@ -96,20 +81,20 @@ class Facts:
                 digest=version.digest,
                 scope=version.scope,
             ),
-            reason=ending.reason,
+            reason=outcome.reason,
             experiment=receipt.experiment,
             variant=receipt.variant,
             propensity=receipt.propensity,
             route_revision=receipt.route_revision,
-            cache=ending.cache,
-            outcome=ending.outcome,
-            error=None if ending.error is None else ending.error[:ERROR_CHARACTERS_MAX],
-            version_matched=ending.version_matched,
-            inputs=ending.inputs,
+            cache=outcome.cache,
+            outcome=outcome.outcome,
+            error=None if outcome.error is None else outcome.error[:ERROR_CHARACTERS_MAX],
+            version_matched=outcome.version_matched,
+            inputs=outcome.inputs,
             requested_outputs=asked.outputs,
-            outputs=ending.outputs,
+            outputs=outcome.outputs,
             latency_ms=latency_ms,
-            shadow=_shadow(ending.shadow),
+            shadow=_shadow(outcome.shadow),
         )
         key = f"{receipt.project}/{receipt.model_type}/{_owner(receipt, attributes, inference_id)}"
         self._queue.offer(INFERENCES, _slim(fact), key=key)

@@ -14,7 +14,7 @@ from modelyard_runtime.problems import MEDIA_TYPE, ProblemDocument
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema
 
-from modelyard_router.inference import BypassReason
+from modelyard_router.domain.prediction_outcome import BypassReason
 
 ROUTE_PATH = "/v1/route"
 PREDICT_PATH = "/v1/predict"

@@ -1,10 +1,11 @@
-"""What endpoints answer is believed only when it makes sense, and only for the version that was decided."""
+"""An endpoint's answer counts only when it is valid, and only for the version that was decided."""
 
 from typing import Any
 
 import orjson
 import pytest
-from modelyard_router.domain.open_inference import NonsenseError, inference_answer_of
+from modelyard_router.domain.open_inference import OpenInferenceV2
+from modelyard_router.domain.prediction_protocol import InvalidAnswerError
 
 from tests.routing_builders import a_version
 
@@ -26,9 +27,9 @@ VERSION = a_version("everyone", 3)
         b'{"outputs": [{"name": "rate", "datatype": "FLOAT", "shape": [1], "data": [1.0]}]}',
     ],
 )
-def test_an_answer_that_is_no_prediction_is_nonsense(body: bytes) -> None:
-    with pytest.raises(NonsenseError):
-        inference_answer_of(body)
+def test_an_answer_without_valid_outputs_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidAnswerError):
+        OpenInferenceV2().answer_of(body)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,6 @@ def test_an_answer_that_is_no_prediction_is_nonsense(body: bytes) -> None:
     ],
 )
 def test_an_answer_that_contradicts_the_decision_is_not_by_that_version(says: dict[str, Any], is_by: bool) -> None:
-    answer = inference_answer_of(orjson.dumps({"outputs": [OUTPUT], **says}))
+    answer = OpenInferenceV2().answer_of(orjson.dumps({"outputs": [OUTPUT], **says}))
 
     assert answer.is_by(VERSION) is is_by

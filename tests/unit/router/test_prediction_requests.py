@@ -10,9 +10,9 @@ from modelyard_events.inferences import RequestedOutput
 from modelyard_events.values import Datatype, Tensor
 from modelyard_router.domain.features import refuse_undeclared
 from modelyard_router.domain.json_body import DuplicateMemberError, json_in
-from modelyard_router.domain.open_inference import inference_body
+from modelyard_router.domain.open_inference import OpenInferenceV2
 from modelyard_router.domain.prediction_request import prediction_request_of, requested
-from modelyard_router.handlers import json_of
+from modelyard_router.operations.json_request import json_of
 from modelyard_runtime.problems import InvalidRequestError, ProblemError
 
 TENSOR: dict[str, Any] = {"name": "income", "datatype": "FP32", "shape": [1, 1], "data": [1.0]}
@@ -154,7 +154,7 @@ def test_what_is_asked_for_is_passed_on_to_the_endpoint() -> None:
         )
     )
 
-    body = json.loads(inference_body(asked.inputs, outputs=asked.outputs, inference_id="1"))
+    body = json.loads(OpenInferenceV2().request_body(asked.inputs, outputs=asked.outputs, inference_id="1"))
 
     assert body["inputs"][0]["parameters"] == {"content_type": "str"}
     assert body["outputs"] == [{"name": "rate", "parameters": {"classification": 2}}]

@@ -1,12 +1,12 @@
 """Model endpoints: ask one for a prediction, within its deadline, and believe only what makes sense."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
 from modelyard_events.inferences import RequestedOutput
-from modelyard_events.values import Tensor
+from modelyard_events.values import Protocol, Tensor
 from modelyard_routing.decision import ServableVersion
 from modelyard_runtime.errors import PermanentError
 from modelyard_runtime.fetch import (
@@ -23,12 +23,8 @@ from modelyard_runtime.shares import ShareUsedUpError
 from modelyard_runtime.state_tail import Seconds
 
 from modelyard_router.domain.breaker import Breakers
-from modelyard_router.domain.open_inference import (
-    InferenceAnswer,
-    NonsenseError,
-    inference_answer_of,
-    inference_body,
-)
+from modelyard_router.domain.open_inference import OpenInferenceV2
+from modelyard_router.domain.prediction_protocol import InferenceAnswer, InvalidAnswerError, PredictionProtocol
 from modelyard_router.problems import (
     EndpointFailureError,
     EndpointNonsenseError,
@@ -50,6 +46,9 @@ REFUSED_INPUTS = frozenset({400, 409, 413, 414, 415, 422, 431})
 FAILED = frozenset({408, 425, 429})
 """Not now, of the 4xx: counted as failures, like every 5xx. Other 4xx mean that the recorded deployment is wrong."""
 
+PROTOCOLS: Mapping[Protocol, PredictionProtocol] = {Protocol.OPEN_INFERENCE_V2: OpenInferenceV2()}
+"""How each kind of endpoint is asked. Another protocol is another entry."""
+
 log = structlog.get_logger()
 
 
@@ -66,8 +65,16 @@ class Asked:
 class ModelEndpoints:
     """The endpoints of all versions, each with a breaker of its own that a changed endpoint starts anew."""
 
-    def __init__(self, fetcher: Fetcher, *, breakers: Breakers, seconds: Seconds) -> None:
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        *,
+        breakers: Breakers,
+        seconds: Seconds,
+        protocols: Mapping[Protocol, PredictionProtocol] = PROTOCOLS,
+    ) -> None:
         self._fetcher = fetcher
+        self._protocols = protocols
         self._breakers = breakers
         self._seconds = seconds
 
@@ -94,7 +101,8 @@ class ModelEndpoints:
         return answer
 
     async def _ask(self, version: ServableVersion, tensors: Sequence[Tensor], asked: Asked) -> InferenceAnswer:
-        body = inference_body(tensors, outputs=asked.outputs, inference_id=asked.inference_id)
+        protocol = self._protocols[version.endpoint.protocol]
+        body = protocol.request_body(tensors, outputs=asked.outputs, inference_id=asked.inference_id)
         try:
             fetched = await self._fetch(version, body, owner=asked.project)
         except ShareUsedUpError as error:
@@ -105,15 +113,15 @@ class ModelEndpoints:
                 fix="Try again; if it stays slow, raise the timeout of the deployment or scale the model server.",
             ) from error
         except FetchTooLargeError as error:
-            raise _nonsense(version, str(error)) from error
+            raise _invalid(version, protocol, str(error)) from error
         except (FetchFailedError, PermanentError) as error:
             raise _not_asked(version, error) from error
         if fetched.status != 200:
             raise _refusal(version, fetched, asked)
         try:
-            return inference_answer_of(fetched.body)
-        except NonsenseError as error:
-            raise _nonsense(version, str(error)) from error
+            return protocol.answer_of(fetched.body)
+        except InvalidAnswerError as error:
+            raise _invalid(version, protocol, str(error)) from error
 
     async def _fetch(self, version: ServableVersion, body: bytes, *, owner: str) -> Fetched:
         """Ask; once more when the connection failed, which a prediction allows: it changes nothing."""
@@ -151,10 +159,10 @@ def _not_asked(version: ServableVersion, error: Exception) -> EndpointFailureErr
     )
 
 
-def _nonsense(version: ServableVersion, why: str) -> EndpointNonsenseError:
+def _invalid(version: ServableVersion, protocol: PredictionProtocol, why: str) -> EndpointNonsenseError:
     return EndpointNonsenseError(
-        f"{_name(version)} gave an answer that is not one of the Open Inference Protocol: {why}.",
-        fix="Point the deployment at an endpoint that speaks open-inference-v2.",
+        f"{_name(version)} gave an answer that is not one of the {protocol.title}: {why}.",
+        fix=f"Point the deployment at an endpoint that speaks {version.endpoint.protocol}.",
     )
 
 

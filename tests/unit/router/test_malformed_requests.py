@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from modelyard_router.domain.attributes import attributes_of
 from modelyard_router.domain.prediction_request import prediction_request_of
-from modelyard_router.handlers import json_of
+from modelyard_router.operations.json_request import json_of
 from modelyard_routing.decision import Request
 from modelyard_runtime.problems import InvalidRequestError, ProblemError
 
