@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints
 
 from modelyard_events.actors import actor_of_project
 from modelyard_events.event import Event
+from modelyard_events.limits import ACTOR_CHARS_MAX
 from modelyard_events.values import Digest
 
 ProjectScope = Annotated[str, StringConstraints(pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,99})$")]
@@ -72,6 +73,6 @@ class RolesGranted(Event):
 
     type: ClassVar[str] = "roles.granted.v1"
 
-    actor: Annotated[str, Field(min_length=1, max_length=200)]
+    actor: Annotated[str, Field(min_length=1, max_length=ACTOR_CHARS_MAX)]
     project: ProjectScope
     roles: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """The recorded JSON Schemas: what every event version has ever promised, one file per step.
 
-`schemas/<type>/<step>.json` are never edited. A change that only adds or removes optional fields is
-recorded as the next step; anything else is incompatible and needs a new event type (`…v2`) beside the
+`schemas/<type>/<step>.json` are never edited. A change that only adds or removes optional fields, or allows longer
+texts, is recorded as the next step; anything else is incompatible and needs a new event type (`…v2`) beside the
 old one. `python -m modelyard_events.schema_record` records what has changed.
 """
 
@@ -38,8 +38,9 @@ def recorded(wire_type: str) -> list[Schema]:
 def incompatibilities(old: Schema, new: Schema) -> list[str]:
     """Why a reader or a writer of `old` and one of `new` would misunderstand each other; empty when not.
 
-    Only optional properties may come or go. A new member of an enumeration is a difference too: readers
-    of the old schema would refuse it.
+    Only optional properties may come or go, and texts may become longer: readers are upgraded before writers, and what
+    was written before stays valid. A new member of an enumeration is a difference: readers of the old schema know no
+    meaning of it.
     """
     return _differences("", _resolved(old, old), _resolved(new, new))
 
@@ -68,6 +69,8 @@ def _differences(path: str, old: Any, new: Any) -> list[str]:
     found = []
     for keyword in sorted((old.keys() | new.keys()) - {"properties", "required"}):
         before, after = old.get(keyword), new.get(keyword)
+        if keyword == "maxLength" and isinstance(before, int) and isinstance(after, int) and before <= after:
+            continue
         if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
             for one, other in zip(before, after, strict=True):
                 found += _differences(path, one, other)

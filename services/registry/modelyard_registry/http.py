@@ -19,6 +19,7 @@ from modelyard_events.spelling import Spelled
 from modelyard_events.strict_json import read_json
 from modelyard_events.values import Slug
 from modelyard_runtime.clock import Clock
+from modelyard_runtime.encoded_paths import normal_path
 from modelyard_runtime.fetch import Fetcher, FetchRefusedError
 from modelyard_runtime.ids import NewId
 from modelyard_runtime.permissions import ALL_PROJECTS, Permission
@@ -216,7 +217,7 @@ async def _call(
     return call_of(
         request.app.state.services,
         principal,
-        address=address_of(request.method, request.url.path, request.query_params.multi_items()),
+        address=address_of(request.method, normal_path(request.scope), request.query_params.multi_items()),
         request_id=x_request_id,
         correlation_id=x_correlation_id,
         idempotency_key=None if reads else idempotency_key,
@@ -225,7 +226,7 @@ async def _call(
 
 
 def address_of(method: str, path: str, query: Sequence[tuple[str, str]] = ()) -> str:
-    """Method, path and query in one spelling. Several parameters of one name stay in their order."""
+    """Method, normal path and query in one spelling. Several parameters of one name stay in their order."""
     text = urlencode(sorted(query, key=lambda pair: pair[0]))
     return f"{method} {path}?{text}" if text else f"{method} {path}"
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from urllib.parse import quote
 
 import pytest
 
@@ -47,6 +48,15 @@ async def test_a_folder_is_made_of_uploaded_files_and_downloaded_file_by_file(do
         encoded = name.replace("/", "%2F")
         assert (await door.call("GET", f"{path}/files/{encoded}")).body == content
     assert (await door.audit())[-1]["digest"] == folder["digest"]
+
+
+async def test_names_with_percent_signs_are_told_from_names_with_slashes(door: Door) -> None:
+    names = ["a/b", "a%2Fb", "a%252Fb", "a%2fb", "100%", "a?b", "a#b", "ü ü"]
+    folder = await a_folder(door, {name: name.encode() for name in names})
+
+    for name in names:
+        path = f"/artifacts/{folder['digest']}/files/{quote(name, safe='')}"
+        assert (await door.call("GET", path)).body == name.encode()
 
 
 async def test_a_folders_files_are_listed_by_path_in_pages(door: Door) -> None:

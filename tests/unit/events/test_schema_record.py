@@ -89,6 +89,14 @@ def test_an_enumeration_may_not_gain_a_member() -> None:
     assert incompatibilities(two, three) != []
 
 
+def test_a_text_may_become_longer_but_not_shorter() -> None:
+    short, long = (a_schema(note={"type": "string", "maxLength": most}) for most in (200, 400))
+
+    assert incompatibilities(short, long) == []
+    assert incompatibilities(long, short) == ["/note/maxLength: 400 became 200"]
+    assert incompatibilities(a_schema(note={"type": "string"}), short) != []
+
+
 def test_words_for_people_may_change() -> None:
     said = a_schema(note={"type": "string", "description": "once"})
     rephrased = a_schema(note={"type": "string", "description": "again"})

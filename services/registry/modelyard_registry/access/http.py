@@ -5,13 +5,15 @@ from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from fastapi import Request as HttpRequest
 from modelyard_events.access import ProjectScope
 from modelyard_events.actors import is_issuers_actor
+from modelyard_events.limits import ACTOR_CHARS_MAX
 from modelyard_events.values import Moment
-from modelyard_runtime.http_protocol import ENCODED_SLASH
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from modelyard_runtime.encoded_paths import decode_path_from
+from modelyard_runtime.problems import InvalidRequestError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from modelyard_registry.access import store
 from modelyard_registry.access.authentication import Authentication
@@ -50,20 +52,32 @@ Actor = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:+-]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,199}")
 
+GRANTEE_SEGMENT = 7
+"""Where an actor stands in `/api/v1/projects/{project}/access/grants/{actor}`."""
 
-def _grantee(written: str) -> str:
-    """The actor that a path names; a slash in a subject arrives percent-encoded."""
-    actor = written.replace(ENCODED_SLASH, "/")
+
+def _grantee(
+    request: HttpRequest,
+    actor: Annotated[
+        str,
+        Path(description="Whom an identity provider vouches for, percent-encoded.", examples=["corp:alice"]),
+    ],
+) -> str:
+    """The actor that the path names. `actor` still holds the slashes that were encoded as `%2F`."""
+    actor = decode_path_from(request.scope, segment=GRANTEE_SEGMENT)
+    if len(actor) > ACTOR_CHARS_MAX:
+        raise InvalidRequestError(
+            f"path.actor: has {len(actor)} characters; {ACTOR_CHARS_MAX} are the most.",
+            fix="Name an actor whom an identity provider vouches for.",
+        )
     if not (_NAME.fullmatch(actor) or is_issuers_actor(actor)):
-        raise ValueError("is no actor: write `provider:subject`, percent-encoded, as in corp:auth0%7C123")
+        raise InvalidRequestError(
+            "path.actor: is no actor.", fix="Write `provider:subject`, percent-encoded, as in corp:auth0%7C123."
+        )
     return actor
 
 
-Grantee = Annotated[
-    str,
-    Path(min_length=1, max_length=200, description="Whom an identity provider vouches for.", examples=["corp:alice"]),
-    AfterValidator(_grantee),
-]
+Grantee = Annotated[str, Depends(_grantee)]
 
 TokenId = Annotated[UUID, Path(description="The token's id, not the token.")]
 

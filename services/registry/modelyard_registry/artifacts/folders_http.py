@@ -3,10 +3,11 @@
 import asyncio
 from typing import Annotated, ClassVar, Self
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path
+from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 from modelyard_events.values import Digest
-from modelyard_runtime.http_protocol import ENCODED_SLASH
+from modelyard_runtime.encoded_paths import decode_path_from
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -37,6 +38,9 @@ from modelyard_registry.transactions import Transaction
 
 MANIFEST_BYTES_MAX = 4_000_000
 """Ten thousand files with the digests of each; paths of more than two hundred bytes in the mean do not fit."""
+
+FILE_PATH_SEGMENT = 8
+"""Where a file's path begins in `/api/v1/projects/{project}/artifacts/{digest}/files/{path}`."""
 
 router = APIRouter(tags=["artifacts"], route_class=BoundedRoute)
 
@@ -96,6 +100,23 @@ class FolderFilePage(BaseModel):
 
     items: list[FolderFileDocument]
     next_page_token: str | None
+
+
+def _file_path(
+    request: HttpRequest,
+    path: Annotated[
+        str,
+        Path(
+            description="Exactly as in the manifest, percent-encoded: `%25` for a percent sign.",
+            examples=["variables/variables.index"],
+        ),
+    ],
+) -> str:
+    """The path of a file in its folder. `path` still holds the slashes that were encoded as `%2F`."""
+    return decode_path_from(request.scope, segment=FILE_PATH_SEGMENT)
+
+
+FilePath = Annotated[str, Depends(_file_path)]
 
 
 @router.post(
@@ -162,19 +183,14 @@ async def get_folder_files(
 async def get_folder_file(
     project: Project,
     digest: DigestPath,
-    path: Annotated[
-        str,
-        Path(
-            max_length=PATH_BYTES_MAX, description="Exactly as in the manifest.", examples=["variables/variables.index"]
-        ),
-    ],
+    path: FilePath,
     call: Caller,
     asked: Asked,
 ) -> Response:
     """The path is looked up in the manifest and leads nowhere else."""
     await get_record(call, project=project, digest=digest)
     async with call.services.database.reading() as connection:
-        file = await find_folder_file(connection, project=project, folder=digest, path=path.replace(ENCODED_SLASH, "/"))
+        file = await find_folder_file(connection, project=project, folder=digest, path=path)
     if file is None:
         raise FileNotInFolderError(
             f"The folder {digest} has no file {path[:200]!r}.",

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.responses import Response
 from modelyard_events.strict_json import read_json
+from modelyard_runtime.encoded_paths import normal_path
 from modelyard_runtime.permissions import Permission
 from modelyard_runtime.principals import Principal
 from modelyard_runtime.problems import InvalidRequestError, ProblemError, problem_response
@@ -140,7 +141,7 @@ class RegistrationDoor:
             call = call_of(
                 self._services,
                 scope["state"]["principal"],
-                address=address_of("POST", scope["path"]),
+                address=address_of("POST", normal_path(scope)),
                 request_id=headers.get(b"x-request-id"),
                 correlation_id=headers.get(b"x-correlation-id"),
                 idempotency_key=headers.get(b"idempotency-key"),
