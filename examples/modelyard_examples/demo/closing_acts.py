@@ -14,7 +14,7 @@ from modelyard_examples.demo.waiting import until
 from modelyard_examples.demo.world import PROJECT, World
 from modelyard_examples.publishing import training_run_completed
 from modelyard_examples.registry_client import Document
-from modelyard_examples.signing import read_signing_key, register_signing_key
+from modelyard_examples.signing import SigningKey, read_signing_key, register_signing_key
 
 LAST_ENTRIES = 8
 MODEL = "risk-scoring"
@@ -52,14 +52,7 @@ async def refuse_a_bad_event(screen: Screen, world: World) -> None:
         "Survive bad events", "A run whose artifact nobody uploaded; a run that nobody signed; one of another project."
     )
     own = read_signing_key(world.training_key_file)
-    await world.registry.create_project("elsewhere", description="somebody else's models")
-    foreign = await register_signing_key(
-        world.registry,
-        actor="another-project",
-        project="elsewhere",
-        topics=[TRAINING_RUNS],
-        expires_at=datetime.now(UTC) + timedelta(hours=1),
-    )
+    foreign = await _key_of_another_project(world)
     versions = [version async for version in world.registry.list_versions(MODEL)]
     lost = _run("lost", digest="sha256:" + "0" * 64)
     forged = [_run(f"forged-{number}", digest=versions[0]["digest"]) for number in range(2)]
@@ -88,6 +81,17 @@ async def refuse_a_bad_event(screen: Screen, world: World) -> None:
         held=[reasons[each.id] for each in forged] == ["sender_unproved", "sender_not_permitted"]
         and len(after) == len(versions),
         seen=" and ".join(reasons[each.id] for each in forged),
+    )
+
+
+async def _key_of_another_project(world: World) -> SigningKey:
+    await world.registry.create_project("elsewhere", description="somebody else's models")
+    return await register_signing_key(
+        world.registry,
+        actor="another-project",
+        project="elsewhere",
+        topics=[TRAINING_RUNS],
+        expires_at=datetime.now(UTC) + timedelta(hours=1),
     )
 
 

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from modelyard_examples.demo.publishing_acts import deploy
 from modelyard_examples.demo.screen import Screen
@@ -174,13 +174,7 @@ async def experiment(screen: Screen, world: World, loans: Sequence[Loan], candid
             for name, row in sorted(counts.items())
         ],
     )  # fmt: skip
-    share = Counter(given.values())["treatment"] / len(given)
-    tolerance = EVEN_SHARE_DEVIATIONS_MAX * 0.5 / len(given) ** 0.5
-    screen.claim(
-        "half of the borrowers get the treatment, as near as chance allows",
-        held=abs(share - 0.5) < tolerance,
-        seen=f"{share:.1%} of {len(given):,}; chance explains 50% ± {tolerance:.0%}",
-    )
+    _claim_an_even_share(screen, given)
     screen.claim("every borrower kept the variant", held=given == given_again, seen=f"{len(given):,} asked twice")
     screen.claim(
         "the registry counted each request once",
@@ -188,6 +182,16 @@ async def experiment(screen: Screen, world: World, loans: Sequence[Loan], candid
         seen=f"{sum(expected.values()):,} requests",
     )
     await world.registry.call("POST", f"/experiments/{key}/stop", {"reason": "the demo has seen enough"})
+
+
+def _claim_an_even_share(screen: Screen, given: Mapping[str, str]) -> None:
+    share = Counter(given.values())["treatment"] / len(given)
+    tolerance = EVEN_SHARE_DEVIATIONS_MAX * 0.5 / len(given) ** 0.5
+    screen.claim(
+        "half of the borrowers get the treatment, as near as chance allows",
+        held=abs(share - 0.5) < tolerance,
+        seen=f"{share:.1%} of {len(given):,}; chance explains 50% ± {tolerance:.0%}",
+    )
 
 
 def _plan(key: str, candidate: Document) -> Document:

@@ -26,15 +26,11 @@ class Envelope:
     traceparent: str | None = None
     actor: str | None = None
 
-    def is_newer_than(self, other: "Envelope | None") -> bool:
-        """Whether this envelope comes after `other` about the same subject on the same topic.
-
-        A missing generation counts as 1 and a missing sequence as 0, so an unordered event is never
-        newer than an ordered one.
-        """
-        return other is None or self.order > other.order
-
     @property
     def order(self) -> tuple[int, int]:
-        """(`generation`, `sequence`), comparable between envelopes of one topic and key."""
+        """(`generation`, `sequence`), comparable between envelopes of one topic and key.
+
+        A missing generation counts as 1 and a missing sequence as 0, so an unordered event is never newer than an
+        ordered one.
+        """
         return (self.generation or 1, self.sequence or 0)

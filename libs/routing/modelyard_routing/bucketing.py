@@ -26,7 +26,10 @@ _UNIT_HASH_BYTES = 16
 
 
 class Domain(StrEnum):
-    """What a draw is for. Draws of different domains are independent."""
+    """What a draw is for. Draws of different domains are independent.
+
+    Nothing draws for `HOLDOUT`, `LAYER` and `ENDPOINT` yet. Golden vectors hold their draws, so the names stay.
+    """
 
     HOLDOUT = "holdout"
     LAYER = "layer"

@@ -47,12 +47,7 @@ async def seed(door: Door) -> Known:
     for name in ("rolled", "appointed"):
         await door.promote(name=name)
         await door.promote(name=name)
-    (await door.call("PUT", "/registered-models/appointed/policy", APPOINTED)).expect(200)
-    await door.promote(name="moved")
-    (await door.call("PUT", "/registered-models/moved/policy", {"moves": [AGREED]})).expect(200)
-    await _stage_one(door, "asked")
-    # A policy of its own, for the project's is set while operations are tried.
-    (await door.call("PUT", "/registered-models/asked/policy", {"moves": [AGREED]})).expect(200)
+    await _set_policies(door)
     (await door.call("DELETE", "/registered-models/gone")).expect(200)
     (await door.call("PUT", "/registered-models/risk/aliases/stable", {"number": 1})).expect(200)
     (await door.call("PUT", f"{versions()}/1/artifacts/tokenizer", {"digest": digest_of(ARTIFACT)})).expect(201)
@@ -90,36 +85,60 @@ async def seed(door: Door) -> Known:
     names["request_id"] = [requests["approve"]]
     return Known(
         names=names,
-        names_of={
-            **{
-                f"POST {REQUEST}/{verb}": {"project": [elsewhere], "request_id": [request]}
-                for verb, request in requests.items()
-            },
-            f"GET {REQUEST}": {"project": [elsewhere]},
-            f"POST {VERSION}/deployments/production/requests": {"name": ["moved"], "reference": ["1"]},
-            f"POST {MODEL}/rollback": {"name": ["rolled"]},
-            f"POST {MODEL}/champion": {"name": ["appointed"]},
-            f"DELETE {MODEL}": {"name": ["doomed"]},
-            f"POST {MODEL}/rename": {"name": ["wrong-name"]},
-            f"POST {MODEL}/restore": {"name": ["gone"]},
-            # Nobody records checks of a version that they made.
-            f"POST {VERSION}/checks": {"name": ["checked"], "reference": ["1"]},
-            f"POST {VERSION}/transitions": {"reference": ["4"]},
-            f"POST {VERSION}/transitions/dry-run": {"reference": ["5"]},
-            f"POST {VERSION}/transition-requests": {"name": ["asked"], "reference": ["1"]},
-            f"PUT {DIGEST}": {"digest": [digest_of(NEW)]},
-            f"GET {DIGEST}/files": {"digest": [folder]},
-            f"GET {DIGEST}/files/{{path}}": {"digest": [folder]},
-            f"GET {DIGEST}/uploads/{{upload_id}}": {"digest": [digest_of(LARGE)]},
-            **_of_upload(f"DELETE {DIGEST}/uploads/{{upload_id}}", uploads["abort"]),
-            **_of_upload(f"PUT {DIGEST}/uploads/{{upload_id}}/parts/{{number}}", uploads["part"]),
-            **_of_upload(f"POST {DIGEST}/uploads/{{upload_id}}/complete", uploads["complete"]),
-            f"DELETE {THEIRS}/{{model_id}}": {"model_id": [doomed_id]},
-            f"POST {THEIRS}/versions/{{version_id}}/transition": {"version_id": [ids[5]]},
-            "POST /api/v1/models/{name}/{version}/transition": {"version": ["1.6.0"]},
-        },
+        names_of=_names_of(
+            elsewhere=elsewhere, requests=requests, folder=folder, uploads=uploads, doomed_id=doomed_id, moved_id=ids[5]
+        ),
         bodies=_bodies(staged),
     )
+
+
+async def _set_policies(door: Door) -> None:
+    """Policies of models, because the project's is set while operations are tried."""
+    (await door.call("PUT", "/registered-models/appointed/policy", APPOINTED)).expect(200)
+    await door.promote(name="moved")
+    (await door.call("PUT", "/registered-models/moved/policy", {"moves": [AGREED]})).expect(200)
+    await _stage_one(door, "asked")
+    (await door.call("PUT", "/registered-models/asked/policy", {"moves": [AGREED]})).expect(200)
+
+
+def _names_of(
+    *,
+    elsewhere: str,
+    requests: Mapping[str, str],
+    folder: str,
+    uploads: Mapping[str, str],
+    doomed_id: str,
+    moved_id: str,
+) -> dict[str, Mapping[str, Sequence[str | int]]]:
+    """What single operations take in place of the usual names."""
+    return {
+        **{
+            f"POST {REQUEST}/{verb}": {"project": [elsewhere], "request_id": [request]}
+            for verb, request in requests.items()
+        },
+        f"GET {REQUEST}": {"project": [elsewhere]},
+        f"POST {VERSION}/deployments/production/requests": {"name": ["moved"], "reference": ["1"]},
+        f"POST {MODEL}/rollback": {"name": ["rolled"]},
+        f"POST {MODEL}/champion": {"name": ["appointed"]},
+        f"DELETE {MODEL}": {"name": ["doomed"]},
+        f"POST {MODEL}/rename": {"name": ["wrong-name"]},
+        f"POST {MODEL}/restore": {"name": ["gone"]},
+        # Nobody records checks of a version that they made.
+        f"POST {VERSION}/checks": {"name": ["checked"], "reference": ["1"]},
+        f"POST {VERSION}/transitions": {"reference": ["4"]},
+        f"POST {VERSION}/transitions/dry-run": {"reference": ["5"]},
+        f"POST {VERSION}/transition-requests": {"name": ["asked"], "reference": ["1"]},
+        f"PUT {DIGEST}": {"digest": [digest_of(NEW)]},
+        f"GET {DIGEST}/files": {"digest": [folder]},
+        f"GET {DIGEST}/files/{{path}}": {"digest": [folder]},
+        f"GET {DIGEST}/uploads/{{upload_id}}": {"digest": [digest_of(LARGE)]},
+        **_of_upload(f"DELETE {DIGEST}/uploads/{{upload_id}}", uploads["abort"]),
+        **_of_upload(f"PUT {DIGEST}/uploads/{{upload_id}}/parts/{{number}}", uploads["part"]),
+        **_of_upload(f"POST {DIGEST}/uploads/{{upload_id}}/complete", uploads["complete"]),
+        f"DELETE {THEIRS}/{{model_id}}": {"model_id": [doomed_id]},
+        f"POST {THEIRS}/versions/{{version_id}}/transition": {"version_id": [moved_id]},
+        "POST /api/v1/models/{name}/{version}/transition": {"version": ["1.6.0"]},
+    }
 
 
 async def _stage_one(door: Door, name: str) -> int:

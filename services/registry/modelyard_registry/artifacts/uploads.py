@@ -92,11 +92,7 @@ async def begin_upload(
     store = call.services.artifacts
     refuse_too_large(size_bytes, bytes_max=call.services.artifact_bytes_max)
     part_bytes = decide_part_bytes(store, size_bytes=size_bytes, wanted=part_bytes)
-    if part_digests is not None and len(part_digests) != -(-size_bytes // part_bytes):
-        raise PartsInvalidError(
-            f"part_digests has {len(part_digests)} digests for {-(-size_bytes // part_bytes)} parts.",
-            fix="Give `part_bytes` as well, and the SHA-256 of each part of that size, in order.",
-        )
+    _refuse_other_count(part_digests, parts=-(-size_bytes // part_bytes))
     staging = await store.begin(with_checksums=part_digests is not None)
 
     async def insert(tx: Transaction) -> Answer:
@@ -133,6 +129,14 @@ async def begin_upload(
     if upload.staging != staging:  # A repeated request: what it staged is of no use.
         await discard_if_possible(store, staging)
     return upload
+
+
+def _refuse_other_count(part_digests: list[str] | None, *, parts: int) -> None:
+    if part_digests is not None and len(part_digests) != parts:
+        raise PartsInvalidError(
+            f"part_digests has {len(part_digests)} digests for {parts} parts.",
+            fix="Give `part_bytes` as well, and the SHA-256 of each part of that size, in order.",
+        )
 
 
 def decide_part_bytes(store: ArtifactStore, *, size_bytes: int, wanted: int | None) -> int:
