@@ -31,9 +31,10 @@ from modelyard_registry.access.refusals import Refusals, install_refusals
 from modelyard_registry.aliases import http as aliases_http
 from modelyard_registry.approvals import http as approvals_http
 from modelyard_registry.approvals.expiry import Expiry
+from modelyard_registry.artifact_stores.choice import choose_artifact_store
 from modelyard_registry.artifacts import folders_http, uploads_http
 from modelyard_registry.artifacts import http as artifacts_http
-from modelyard_registry.artifacts.choice import choose_artifact_store
+from modelyard_registry.artifacts import versions_http as version_artifacts_http
 from modelyard_registry.artifacts.cleaning import UploadCleaning
 from modelyard_registry.attachments import http as attachments_http
 from modelyard_registry.audit import http as audit_http
@@ -79,6 +80,7 @@ OPERATIONS = (
     models_http.router,
     model_changes_http.router,
     versions_http.router,
+    version_artifacts_http.router,
     version_changes_http.router,
     artifacts_http.router,
     folders_http.router,

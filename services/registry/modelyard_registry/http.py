@@ -27,8 +27,8 @@ from modelyard_runtime.principals import Principal, Principals, lacking
 from modelyard_runtime.problems import ConflictError, InvalidRequestError, documented
 from pydantic import BaseModel, Field
 
-from modelyard_registry.artifacts.inspection.stored import Inspector
-from modelyard_registry.artifacts.ports import ArtifactStore
+from modelyard_registry.artifact_inspection.stored import Inspector
+from modelyard_registry.artifact_stores.ports import ArtifactStore
 from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.database import Database
 from modelyard_registry.idempotency import KEY_CHARS_MAX, claim_key, digest_of_request, keep_answer

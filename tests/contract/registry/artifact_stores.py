@@ -10,7 +10,7 @@ from typing import Any
 
 import obstore
 import pytest
-from modelyard_registry.artifacts.cloud import (
+from modelyard_registry.artifact_stores.cloud import (
     CloudArtifactStore,
     PartSigner,
     azure_container,
@@ -18,10 +18,10 @@ from modelyard_registry.artifacts.cloud import (
     google_bucket,
     google_signer,
 )
-from modelyard_registry.artifacts.disk import DiskArtifactStore
-from modelyard_registry.artifacts.memory import MemoryArtifactStore
-from modelyard_registry.artifacts.ports import ArtifactStore
-from modelyard_registry.artifacts.s3 import S3ArtifactStore, S3Settings
+from modelyard_registry.artifact_stores.disk import DiskArtifactStore
+from modelyard_registry.artifact_stores.memory import MemoryArtifactStore
+from modelyard_registry.artifact_stores.ports import ArtifactStore
+from modelyard_registry.artifact_stores.s3 import S3ArtifactStore, S3Settings
 from modelyard_runtime.ids import new_uuid7
 from obstore.store import AzureStore, GCSStore
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from modelyard_registry.artifacts.disk import DiskArtifactStore
-from modelyard_registry.artifacts.ports import (
+from modelyard_registry.artifact_stores.disk import DiskArtifactStore
+from modelyard_registry.artifact_stores.ports import (
     HEAD_BYTES,
     ArtifactDamagedError,
     ArtifactMissingError,

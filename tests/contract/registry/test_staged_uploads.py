@@ -7,7 +7,7 @@ from io import BytesIO
 
 import aiohttp
 import pytest
-from modelyard_registry.artifacts.ports import (
+from modelyard_registry.artifact_stores.ports import (
     ArtifactDamagedError,
     ArtifactMissingError,
     ArtifactStore,

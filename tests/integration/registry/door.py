@@ -12,8 +12,8 @@ from typing import Any, Self
 import aiohttp
 from fastapi import FastAPI
 from modelyard_registry.app import build_api
-from modelyard_registry.artifacts.choice import OpenableStore
-from modelyard_registry.artifacts.disk import DiskArtifactStore
+from modelyard_registry.artifact_stores.choice import OpenableStore
+from modelyard_registry.artifact_stores.disk import DiskArtifactStore
 from modelyard_registry.database import Database, migrate
 from modelyard_registry.http import Services
 from modelyard_registry.transactions import UnitOfWork

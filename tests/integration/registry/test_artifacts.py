@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from modelyard_registry.artifacts.disk import DiskArtifactStore
+from modelyard_registry.artifact_stores.disk import DiskArtifactStore
 from modelyard_runtime.ids import new_uuid7
 from yarl import URL
 

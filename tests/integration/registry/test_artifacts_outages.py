@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 import pytest
-from modelyard_registry.artifacts.choice import choose_artifact_store
+from modelyard_registry.artifact_stores.choice import choose_artifact_store
 from modelyard_registry.settings import Settings
 from modelyard_runtime.ids import new_uuid7
 from modelyard_stack.ports import HOST
@@ -52,8 +52,8 @@ async def world(
     kind: str, server: ObjectServer, registry_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
     """A registry over each kind of storage, set up by its settings; it waits for an answer less long than usual."""
-    monkeypatch.setattr("modelyard_registry.artifacts.cloud.TIMEOUT_S", PATIENCE_S)
-    monkeypatch.setattr("modelyard_registry.artifacts.s3.READ_TIMEOUT_S", PATIENCE_S)
+    monkeypatch.setattr("modelyard_registry.artifact_stores.cloud.TIMEOUT_S", PATIENCE_S)
+    monkeypatch.setattr("modelyard_registry.artifact_stores.s3.READ_TIMEOUT_S", PATIENCE_S)
     for name, setting in server.environment.items():
         monkeypatch.setenv(name, setting)
     address = urlsplit(server.endpoint)

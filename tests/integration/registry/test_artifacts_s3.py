@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import aiohttp
 import pytest
-from modelyard_registry.artifacts.s3 import S3ArtifactStore, S3Settings
+from modelyard_registry.artifact_stores.s3 import S3ArtifactStore, S3Settings
 from modelyard_runtime.ids import new_uuid7
 from modelyard_stack.ports import HOST, free_ports
 
@@ -88,8 +88,8 @@ async def test_parts_go_straight_to_storage_and_become_an_artifact(s3_door: Door
 
 
 async def test_what_one_request_cannot_copy_is_copied_in_parts(s3_door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelyard_registry.artifacts.s3.COPIED_AT_ONCE_BYTES", MIB)
-    monkeypatch.setattr("modelyard_registry.artifacts.s3.COPIED_PART_BYTES", PART)
+    monkeypatch.setattr("modelyard_registry.artifact_stores.s3.COPIED_AT_ONCE_BYTES", MIB)
+    monkeypatch.setattr("modelyard_registry.artifact_stores.s3.COPIED_PART_BYTES", PART)
     begun = await begin(s3_door)
     for part, content in zip(begun["parts"], PARTS, strict=True):
         await put(part, content)

@@ -5,8 +5,8 @@ from datetime import timedelta
 from hashlib import sha256
 
 import pytest
+from modelyard_registry.artifact_stores.disk import DiskArtifactStore
 from modelyard_registry.artifacts.cleaning import UploadCleaning
-from modelyard_registry.artifacts.disk import DiskArtifactStore
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.ids import new_uuid7
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from modelyard_registry.artifacts.choice import choose_artifact_store
-from modelyard_registry.artifacts.disk import DiskArtifactStore
+from modelyard_registry.artifact_stores.choice import choose_artifact_store
+from modelyard_registry.artifact_stores.disk import DiskArtifactStore
 from modelyard_registry.settings import Settings
 from modelyard_runtime.ids import new_uuid7
 from pydantic import ValidationError

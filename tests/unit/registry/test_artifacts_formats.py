@@ -3,14 +3,8 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelyard_registry.artifacts.formats import (
-    Claim,
-    Format,
-    FormatContradictedError,
-    decide_format,
-    refuse_contradicted,
-    sniff,
-)
+from modelyard_registry.artifact_inspection.formats import Format, sniff
+from modelyard_registry.artifacts.formats import Claim, FormatContradictedError, decide_format, refuse_contradicted
 
 from tests.unit.registry.artifact_samples import a_pickle, a_safetensors_file, a_zip, an_onnx_model
 

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from modelyard_events.values import Evidence
+from modelyard_registry.artifact_inspection.files import inspect
+from modelyard_registry.artifact_inspection.findings import Budget, Inspection
+from modelyard_registry.artifact_inspection.sources import MemorySource
+from modelyard_registry.artifact_inspection.stored import Inspector
+from modelyard_registry.artifact_stores.memory import MemoryArtifactStore
 from modelyard_registry.artifacts.formats import Claim, FormatContradictedError, decide_format
-from modelyard_registry.artifacts.inspection.files import inspect
-from modelyard_registry.artifacts.inspection.findings import Budget, Inspection
-from modelyard_registry.artifacts.inspection.sources import MemorySource
-from modelyard_registry.artifacts.inspection.stored import Inspector
 from modelyard_registry.artifacts.manifest import Manifest, inspect_folder
-from modelyard_registry.artifacts.memory import MemoryArtifactStore
 from modelyard_registry.gates.domain import GateFacts, judge
 from modelyard_registry.gates.rules import SecurityGate
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from modelyard_events.values import Evidence, ModelCard
-from modelyard_registry.artifacts.inspection.findings import Finding, Inspection
+from modelyard_registry.artifact_inspection.findings import Finding, Inspection
 from modelyard_registry.gates.domain import Champion, GateFacts, Verdict, judge
 from modelyard_registry.gates.rules import GateRule
 from pydantic import TypeAdapter

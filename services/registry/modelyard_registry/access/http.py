@@ -12,6 +12,7 @@ from modelyard_events.actors import is_issuers_actor
 from modelyard_events.limits import ACTOR_CHARS_MAX
 from modelyard_events.values import Moment
 from modelyard_runtime.encoded_paths import decode_path_from
+from modelyard_runtime.permissions import Permission, Role
 from modelyard_runtime.problems import InvalidRequestError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -26,7 +27,6 @@ from modelyard_registry.access.handlers import (
     revoke_token,
     set_grant,
 )
-from modelyard_registry.access.permissions import Permission, Role
 from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (

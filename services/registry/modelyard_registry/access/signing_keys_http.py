@@ -10,12 +10,12 @@ from fastapi import APIRouter, Path, Query, Response
 from modelyard_events.access import ProjectScope
 from modelyard_events.values import Moment, Slug
 from modelyard_runtime.ed25519 import PUBLIC_KEY_BYTES
+from modelyard_runtime.permissions import Permission
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from modelyard_registry.access import signing_keys_store as store
 from modelyard_registry.access.handlers import audited_project, managed_projects
 from modelyard_registry.access.http import Actor
-from modelyard_registry.access.permissions import Permission
 from modelyard_registry.access.signing_keys import RegisterSigningKey, SigningKey
 from modelyard_registry.access.signing_keys_handlers import (
     get_manageable_key,

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 from modelyard_events.values import Slug
+from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from modelyard_registry.access.permissions import Permission
 from modelyard_registry.aliases import store
 from modelyard_registry.aliases.domain import without_at
 from modelyard_registry.aliases.handlers import MoveAlias, alias_not_found, delete_alias, set_alias

@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Any, Self
 
 from modelyard_events.values import Endpoint, Stage
+from modelyard_runtime.permissions import Role
 from pydantic import BaseModel, Field
 
-from modelyard_registry.access.permissions import Role
 from modelyard_registry.approvals.bound import Changes
 from modelyard_registry.approvals.domain import OPEN, Decision, DecisionKind, RequestState, TransitionRequest
 from modelyard_registry.deployments.domain import Health

@@ -7,9 +7,9 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 from modelyard_events.values import Slug, Stage
+from modelyard_runtime.permissions import Permission
 from pydantic import ConfigDict
 
-from modelyard_registry.access.permissions import Permission
 from modelyard_registry.approvals import handlers, requesting, store
 from modelyard_registry.approvals.binding import changes_since
 from modelyard_registry.approvals.documents import TransitionRequestDocument, TransitionRequestPage

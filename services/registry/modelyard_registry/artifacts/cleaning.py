@@ -6,7 +6,7 @@ from datetime import timedelta
 import structlog
 from modelyard_runtime.clock import Clock
 
-from modelyard_registry.artifacts.ports import ArtifactStore, ArtifactStoreUnavailableError
+from modelyard_registry.artifact_stores.ports import ArtifactStore, ArtifactStoreUnavailableError
 from modelyard_registry.artifacts.upload_records import delete_upload, list_stale_uploads
 from modelyard_registry.database import Database, DatabaseUnavailableError
 

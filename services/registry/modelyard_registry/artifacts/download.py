@@ -12,8 +12,8 @@ from modelyard_runtime.head_requests import is_head_request
 from modelyard_runtime.problems import NotFoundError, documented, problem_response
 from starlette.types import Receive, Scope, Send
 
+from modelyard_registry.artifact_stores.ports import ArtifactDamagedError, ArtifactStoreUnavailableError
 from modelyard_registry.artifacts.manifest import FILES_MAX, Manifest
-from modelyard_registry.artifacts.ports import ArtifactDamagedError, ArtifactStoreUnavailableError
 from modelyard_registry.artifacts.ranges import (
     HEADER_CHARS_MAX,
     ByteRange,

@@ -8,10 +8,10 @@ from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 from modelyard_events.values import Digest
 from modelyard_runtime.encoded_paths import decode_path_from
+from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from modelyard_registry.access.permissions import Permission
 from modelyard_registry.artifacts.documents import ArtifactDocument
 from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, Asked, get_record, stream
 from modelyard_registry.artifacts.handlers import create_folder

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from modelyard_runtime.problems import ConflictError
 
+from modelyard_registry.artifact_inspection.findings import Inspection
 from modelyard_registry.artifacts.formats import Claim
-from modelyard_registry.artifacts.inspection.findings import Inspection
 from modelyard_registry.artifacts.manifest import Manifest, inspect_folder, missing_from
 from modelyard_registry.artifacts.records import (
     ArtifactRecord,

@@ -5,14 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from modelyard_events.values import Digest
+from modelyard_runtime.permissions import Permission
 
-from modelyard_registry.access.permissions import Permission
+from modelyard_registry.artifact_inspection.findings import Inspection
+from modelyard_registry.artifact_stores.ports import IncomingArtifact
 from modelyard_registry.artifacts.documents import ArtifactDocument
 from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, OCTETS, Asked, download
 from modelyard_registry.artifacts.formats import Claim, decide_format, refuse_contradicted
 from modelyard_registry.artifacts.handlers import record_file
-from modelyard_registry.artifacts.inspection.findings import Inspection
-from modelyard_registry.artifacts.ports import IncomingArtifact
 from modelyard_registry.artifacts.receiving import announced_bytes, body_chunks, refuse_other_bytes
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import NO_ETAG, Answer, Call, Caller, Project, json_response, problems, requires

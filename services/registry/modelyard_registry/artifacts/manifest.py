@@ -15,8 +15,8 @@ from typing import Self
 
 from modelyard_runtime.problems import InvalidRequestError
 
-from modelyard_registry.artifacts.inspection.findings import Finding, Inspection
-from modelyard_registry.artifacts.inspection.folders import decide_together, judged_by_name
+from modelyard_registry.artifact_inspection.findings import Finding, Inspection
+from modelyard_registry.artifact_inspection.folders import decide_together, judged_by_name
 
 FILES_MAX = 10_000
 PATH_BYTES_MAX = 1_024

@@ -9,7 +9,7 @@ from fastapi import Request
 from modelyard_runtime.problems import InvalidRequestError, ProblemError
 from starlette.requests import ClientDisconnect
 
-from modelyard_registry.artifacts.ports import ArtifactTooLargeError, IncomingArtifact
+from modelyard_registry.artifact_stores.ports import ArtifactTooLargeError, IncomingArtifact
 
 CHUNK_TIMEOUT_S = 30.0
 

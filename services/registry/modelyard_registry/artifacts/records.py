@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import asyncpg
 
-from modelyard_registry.artifacts.inspection.findings import Finding, Inspection
+from modelyard_registry.artifact_inspection.findings import Finding, Inspection
 from modelyard_registry.artifacts.manifest import Manifest, ManifestFile
 from modelyard_registry.database import Connection
 from modelyard_registry.statements import Columns, Statement

@@ -12,16 +12,16 @@ from fastapi.responses import Response
 from modelyard_runtime.problems import ConflictError, InvalidRequestError, NotFoundError, ProblemError
 from pydantic import BaseModel
 
-from modelyard_registry.artifacts.documents import ArtifactDocument
-from modelyard_registry.artifacts.formats import Claim, decide_format, refuse_contradicted
-from modelyard_registry.artifacts.handlers import record_file, refuse_other_claim
-from modelyard_registry.artifacts.ports import (
+from modelyard_registry.artifact_stores.ports import (
     ArtifactStore,
     IncomingArtifact,
     PartsMissingError,
     UploadLostError,
     discard_if_possible,
 )
+from modelyard_registry.artifacts.documents import ArtifactDocument
+from modelyard_registry.artifacts.formats import Claim, decide_format, refuse_contradicted
+from modelyard_registry.artifacts.handlers import record_file, refuse_other_claim
 from modelyard_registry.artifacts.receiving import DigestMismatchError, cut_off, refuse_other_bytes, refuse_too_large
 from modelyard_registry.artifacts.records import find_artifact
 from modelyard_registry.artifacts.upload_records import (

@@ -7,9 +7,9 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 from fastapi import Request as HttpRequest
 from fastapi.responses import Response
+from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from modelyard_registry.access.permissions import Permission
 from modelyard_registry.artifacts.documents import ArtifactDocument, uri_of
 from modelyard_registry.artifacts.download import OCTETS
 from modelyard_registry.artifacts.formats import Claim

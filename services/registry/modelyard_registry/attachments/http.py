@@ -6,10 +6,10 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Path
 from fastapi.responses import Response
 from modelyard_events.values import Digest, Slug
+from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict
 
-from modelyard_registry.access.permissions import Permission
 from modelyard_registry.artifacts.documents import uri_of
 from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, Asked, download
 from modelyard_registry.artifacts.records import find_artifact

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from modelyard_registry.artifacts.inspection.findings import Inspection
+from modelyard_registry.artifact_inspection.findings import Inspection
 from modelyard_registry.artifacts.records import ArtifactRecord, record_of
 from modelyard_registry.database import Connection
 from modelyard_registry.gates.signatures import SIGNATURE

@@ -9,9 +9,9 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response, StreamingResponse
 from modelyard_events.values import Moment
+from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, Field
 
-from modelyard_registry.access.permissions import Permission
 from modelyard_registry.audit.search import AuditQuery, FoundEntry, list_entries, search_entries
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (

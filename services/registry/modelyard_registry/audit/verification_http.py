@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from modelyard_events.values import Moment
+from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import InvalidRequestError, NotFoundError
 from pydantic import BaseModel, Field
 
-from modelyard_registry.access.permissions import Permission
 from modelyard_registry.audit.chain import Break, Verified, Walk, is_subject, verify
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (

@@ -8,9 +8,9 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from modelyard_events.limits import TEXT_CHARS_MAX, URL_CHARS_MAX
 from modelyard_events.values import Digest
+from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, ConfigDict, Field
 
-from modelyard_registry.access.permissions import Permission
 from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.checks import store

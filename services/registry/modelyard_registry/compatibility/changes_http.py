@@ -6,8 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter
 from fastapi.responses import Response
 from modelyard_events.values import Stage
+from modelyard_runtime.permissions import Permission
 
-from modelyard_registry.access.permissions import Permission
 from modelyard_registry.approvals.domain import TransitionRequest
 from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute

@@ -6,8 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from modelyard_events.values import Scope
+from modelyard_runtime.permissions import Permission
 
-from modelyard_registry.access.permissions import Permission
 from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.compatibility import store

@@ -14,10 +14,10 @@ from modelyard_events.values import Evidence
 from modelyard_runtime.problems import invalid_fields
 from pydantic import ValidationError
 
+from modelyard_registry.artifact_inspection.findings import Inspection
+from modelyard_registry.artifact_stores.ports import ArtifactStore
 from modelyard_registry.artifacts.formats import METADATA
 from modelyard_registry.artifacts.handlers import record_file
-from modelyard_registry.artifacts.inspection.findings import Inspection
-from modelyard_registry.artifacts.ports import ArtifactStore
 from modelyard_registry.http import Call
 from modelyard_registry.models.domain import ModelVersion, RegisterModelVersion, SemanticVersion
 from modelyard_registry.models.handlers import register_version

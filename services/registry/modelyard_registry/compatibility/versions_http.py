@@ -7,9 +7,9 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 from modelyard_events.reported import ReportedEvidence
 from modelyard_events.values import Stage
+from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import NotFoundError
 
-from modelyard_registry.access.permissions import Permission
 from modelyard_registry.approvals.domain import TransitionRequest
 from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute

@@ -8,10 +8,10 @@ from fastapi.responses import Response
 from modelyard_events.limits import TIMEOUT_S_MIN
 from modelyard_events.reported import Features
 from modelyard_events.values import Endpoint, Protocol
+from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from modelyard_registry.access.permissions import Permission
 from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.deployments.domain import (

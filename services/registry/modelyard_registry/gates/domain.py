@@ -8,7 +8,7 @@ from typing import Any
 from modelyard_events.standard_metrics import is_higher_better
 from modelyard_events.values import Evidence, ModelCard
 
-from modelyard_registry.artifacts.inspection.findings import ACCOMPANYING, Finding, Inspection
+from modelyard_registry.artifact_inspection.findings import ACCOMPANYING, Finding, Inspection
 from modelyard_registry.gates.rules import (
     ChampionGate,
     ComplianceGate,

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 from modelyard_events.values import Stage
+from modelyard_runtime.permissions import Permission, Role
 from pydantic import BaseModel
 
-from modelyard_registry.access.permissions import Permission, Role
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import Caller, ModelName, Project, problems, requires
 from modelyard_registry.lifecycle.domain import TransitionRefusedError

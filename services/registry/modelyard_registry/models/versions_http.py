@@ -1,4 +1,4 @@
-"""Operations on model versions: register, read, list, and fetch the artifact."""
+"""Operations on model versions: register, read and list."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -6,9 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
+from modelyard_runtime.permissions import Permission
 
-from modelyard_registry.access.permissions import Permission
-from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, Asked, download
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.database import Connection
 from modelyard_registry.http import (
@@ -135,26 +134,3 @@ async def get_one_version(
         )
     response.headers.update(etag_of(version.revision))
     return ModelVersionDocument.of(version, project=project)
-
-
-@router.get(
-    "/registered-models/{name}/versions/{reference}/artifact",
-    response_class=Response,
-    responses=DOWNLOAD_RESPONSES,
-    summary="Download a version's artifact",
-    dependencies=[requires(Permission.ARTIFACTS_READ_PRODUCTION)],
-)
-async def get_version_artifact(
-    project: Project, name: ModelName, reference: VersionText, call: Caller, asked: Asked
-) -> Response:
-    """The very bytes that were registered, checked against their digest on the way; of a folder, its manifest."""
-    async with call.services.database.reading() as connection:
-        version = await get_visible_version(
-            connection,
-            call,
-            project=project,
-            model=name,
-            reference=parse_reference(reference),
-            permission=Permission.ARTIFACTS_READ,
-        )
-    return await download(call, asked, project=project, digest=version.digest)

@@ -6,10 +6,9 @@ from typing import Annotated, Self
 from fastapi import APIRouter
 from fastapi.responses import Response
 from modelyard_events.values import Slug
-from modelyard_runtime.permissions import ALL_PROJECTS
+from modelyard_runtime.permissions import ALL_PROJECTS, Permission
 from pydantic import BaseModel, ConfigDict, Field
 
-from modelyard_registry.access.permissions import Permission
 from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (

@@ -8,10 +8,10 @@ from fastapi.responses import Response
 from modelyard_events.limits import TIMEOUT_S_MIN
 from modelyard_events.routes import RouteChanged, SelectionPolicy
 from modelyard_events.values import Slug
+from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from modelyard_registry.access.permissions import Permission
 from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (

@@ -4,9 +4,9 @@ from typing import Annotated, Self
 
 from fastapi import APIRouter, Query
 from modelyard_events.values import Slug
+from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel
 
-from modelyard_registry.access.permissions import Permission
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,

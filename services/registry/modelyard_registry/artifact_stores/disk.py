@@ -19,7 +19,7 @@ from typing import BinaryIO, Self, TypeVar
 import structlog
 from modelyard_runtime.ids import NewId
 
-from modelyard_registry.artifacts.ports import (
+from modelyard_registry.artifact_stores.ports import (
     ArtifactStoreUnavailableError,
     IncomingArtifact,
     PartTarget,
@@ -27,7 +27,7 @@ from modelyard_registry.artifacts.ports import (
     refuse_missing_parts,
     upload_lost,
 )
-from modelyard_registry.artifacts.proving import Proof, ProvedArtifact, in_pieces, key_of, proved, proving
+from modelyard_registry.artifact_stores.proving import Proof, ProvedArtifact, in_pieces, key_of, proved, proving
 
 CHUNK_BYTES = 1024 * 1024
 

@@ -4,15 +4,15 @@ from typing import TypeAlias
 
 from modelyard_runtime.ids import NewId
 
-from modelyard_registry.artifacts.cloud import (
+from modelyard_registry.artifact_stores.cloud import (
     CloudArtifactStore,
     azure_container,
     azure_signer,
     google_bucket,
     google_signer,
 )
-from modelyard_registry.artifacts.disk import DiskArtifactStore
-from modelyard_registry.artifacts.s3 import S3ArtifactStore, S3Settings
+from modelyard_registry.artifact_stores.disk import DiskArtifactStore
+from modelyard_registry.artifact_stores.s3 import S3ArtifactStore, S3Settings
 from modelyard_registry.settings import Settings
 
 OpenableStore: TypeAlias = DiskArtifactStore | S3ArtifactStore | CloudArtifactStore

@@ -6,7 +6,7 @@ import math
 from itertools import pairwise
 from typing import Any
 
-from modelyard_registry.artifacts.inspection.sources import Source
+from modelyard_registry.artifact_inspection.sources import Source
 
 NPY_MARK = b"\x93NUMPY"
 NPY_HEADER_BYTES_MAX = 64 * 1024

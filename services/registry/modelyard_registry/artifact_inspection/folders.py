@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from modelyard_registry.artifacts.inspection.findings import (
+from modelyard_registry.artifact_inspection.findings import (
     ACCOMPANYING,
     CHECKPOINT,
     EXTERNAL,
@@ -13,7 +13,7 @@ from modelyard_registry.artifacts.inspection.findings import (
     Inspection,
     merged,
 )
-from modelyard_registry.artifacts.inspection.texts import CODE_SUFFIXES, DATA_NAMES, DATA_SUFFIXES
+from modelyard_registry.artifact_inspection.texts import CODE_SUFFIXES, DATA_NAMES, DATA_SUFFIXES
 
 TEXT, SCRIPT, UNKNOWN = "text", "script", "unknown"
 SAVED_MODEL, FOLDER = "saved-model", "folder"

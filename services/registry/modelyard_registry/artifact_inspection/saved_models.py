@@ -2,9 +2,9 @@
 
 import re
 
-from modelyard_registry.artifacts.inspection.findings import Budget, Finding
-from modelyard_registry.artifacts.inspection.protobuf import VARINT, NotProtobufError, fields, message, text
-from modelyard_registry.artifacts.inspection.sources import Source
+from modelyard_registry.artifact_inspection.findings import Budget, Finding
+from modelyard_registry.artifact_inspection.protobuf import VARINT, NotProtobufError, fields, message, text
+from modelyard_registry.artifact_inspection.sources import Source
 
 CODE_OPERATORS = frozenset(
     {"PyFunc", "PyFuncStateless", "EagerPyFunc", "NumpyFunction", "ReadFile", "WriteFile", "MatchingFiles",

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from modelyard_runtime.clock import Clock, utc_now
 
-from modelyard_registry.artifacts.ports import (
+from modelyard_registry.artifact_stores.ports import (
     IncomingArtifact,
     PartTarget,
     artifact_missing,
@@ -15,7 +15,7 @@ from modelyard_registry.artifacts.ports import (
     refuse_missing_parts,
     upload_lost,
 )
-from modelyard_registry.artifacts.proving import Proof, ProvedArtifact, proved
+from modelyard_registry.artifact_stores.proving import Proof, ProvedArtifact, proved
 
 CHUNK_BYTES = 1024 * 1024
 

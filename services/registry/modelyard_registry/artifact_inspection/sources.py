@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from modelyard_registry.artifacts.inspection.findings import TooMuchWorkError
-from modelyard_registry.artifacts.ports import store_unavailable
+from modelyard_registry.artifact_inspection.findings import TooMuchWorkError
+from modelyard_registry.artifact_stores.ports import store_unavailable
 
 BLOCK_BYTES = 256 * 1024
 BLOCKS_MAX = 32

@@ -21,7 +21,7 @@ from modelyard_runtime.ids import NewId
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import AzureStore, GCSStore
 
-from modelyard_registry.artifacts.ports import (
+from modelyard_registry.artifact_stores.ports import (
     ArtifactDamagedError,
     ArtifactMissingError,
     ArtifactStoreUnavailableError,
@@ -33,7 +33,7 @@ from modelyard_registry.artifacts.ports import (
     store_unavailable,
     upload_lost,
 )
-from modelyard_registry.artifacts.proving import Proof, ProvedArtifact, in_pieces, key_of, proved, proving
+from modelyard_registry.artifact_stores.proving import Proof, ProvedArtifact, in_pieces, key_of, proved, proving
 
 if TYPE_CHECKING:
     from obstore.store import AzureConfig, ClientConfig, GCSConfig, RetryConfig

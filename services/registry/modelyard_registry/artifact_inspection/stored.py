@@ -3,10 +3,10 @@
 import asyncio
 from dataclasses import dataclass, field
 
-from modelyard_registry.artifacts.inspection.files import inspect
-from modelyard_registry.artifacts.inspection.findings import Budget, Inspection
-from modelyard_registry.artifacts.inspection.sources import StoredSource
-from modelyard_registry.artifacts.ports import ArtifactStore
+from modelyard_registry.artifact_inspection.files import inspect
+from modelyard_registry.artifact_inspection.findings import Budget, Inspection
+from modelyard_registry.artifact_inspection.sources import StoredSource
+from modelyard_registry.artifact_stores.ports import ArtifactStore
 
 AT_ONCE_MAX = 2
 

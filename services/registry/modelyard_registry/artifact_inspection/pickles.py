@@ -8,8 +8,8 @@ the file, is one of a pickle.
 import pickletools
 from collections.abc import Callable
 
-from modelyard_registry.artifacts.inspection.findings import Budget
-from modelyard_registry.artifacts.inspection.sources import Source
+from modelyard_registry.artifact_inspection.findings import Budget
+from modelyard_registry.artifact_inspection.sources import Source
 
 OPCODES_MAX = 200_000
 """What is a valid walk for so long is a pickle, whatever may follow."""

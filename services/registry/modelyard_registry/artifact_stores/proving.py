@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
-from modelyard_registry.artifacts.ports import HEAD_BYTES, ArtifactDamagedError, artifact_too_large
+from modelyard_registry.artifact_stores.ports import HEAD_BYTES, ArtifactDamagedError, artifact_too_large
 
 HASHED_INLINE_BYTES = 64 * 1024
 """Below this a thread costs more than the hash."""

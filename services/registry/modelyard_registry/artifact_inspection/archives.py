@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import IO, Protocol
 
-from modelyard_registry.artifacts.formats import Format
-from modelyard_registry.artifacts.inspection.findings import MIB, Budget, Finding, TooMuchWorkError
-from modelyard_registry.artifacts.inspection.sources import FileSource, PartSource, Source, file_of
+from modelyard_registry.artifact_inspection.findings import MIB, Budget, Finding, TooMuchWorkError
+from modelyard_registry.artifact_inspection.formats import Format
+from modelyard_registry.artifact_inspection.sources import FileSource, PartSource, Source, file_of
 
 INFLATED_BYTES_MAX = 256 * MIB
 """What one compressed entry may inflate to."""

@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.handlers import add_expect_header
 from modelyard_runtime.ids import NewId
 
-from modelyard_registry.artifacts.ports import (
+from modelyard_registry.artifact_stores.ports import (
     ArtifactDamagedError,
     IncomingArtifact,
     PartTarget,
@@ -32,7 +32,7 @@ from modelyard_registry.artifacts.ports import (
     store_unavailable,
     upload_lost,
 )
-from modelyard_registry.artifacts.proving import Proof, ProvedArtifact, in_pieces, key_of, proved, proving
+from modelyard_registry.artifact_stores.proving import Proof, ProvedArtifact, in_pieces, key_of, proved, proving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

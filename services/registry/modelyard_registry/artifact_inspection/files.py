@@ -8,8 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable
 
-from modelyard_registry.artifacts.formats import Format, sniff
-from modelyard_registry.artifacts.inspection.archives import (
+from modelyard_registry.artifact_inspection.archives import (
     HELD_BYTES,
     Entry,
     has_zip_at_end,
@@ -18,8 +17,8 @@ from modelyard_registry.artifacts.inspection.archives import (
     tar_entries,
     zip_entries,
 )
-from modelyard_registry.artifacts.inspection.arrays import NotAnArrayError, holds_objects, is_safetensors
-from modelyard_registry.artifacts.inspection.findings import (
+from modelyard_registry.artifact_inspection.arrays import NotAnArrayError, holds_objects, is_safetensors
+from modelyard_registry.artifact_inspection.findings import (
     FINDINGS_MAX,
     Budget,
     Finding,
@@ -27,13 +26,14 @@ from modelyard_registry.artifacts.inspection.findings import (
     TooMuchWorkError,
     merged,
 )
-from modelyard_registry.artifacts.inspection.folders import decide_together, judged_by_name
-from modelyard_registry.artifacts.inspection.onnx_models import read_onnx
-from modelyard_registry.artifacts.inspection.pickles import looks_like_pickle
-from modelyard_registry.artifacts.inspection.protobuf import NotProtobufError
-from modelyard_registry.artifacts.inspection.saved_models import read_saved_model
-from modelyard_registry.artifacts.inspection.sources import Source
-from modelyard_registry.artifacts.inspection.texts import LOOKED_AT_BYTES, judge_text, read_text
+from modelyard_registry.artifact_inspection.folders import decide_together, judged_by_name
+from modelyard_registry.artifact_inspection.formats import Format, sniff
+from modelyard_registry.artifact_inspection.onnx_models import read_onnx
+from modelyard_registry.artifact_inspection.pickles import looks_like_pickle
+from modelyard_registry.artifact_inspection.protobuf import NotProtobufError
+from modelyard_registry.artifact_inspection.saved_models import read_saved_model
+from modelyard_registry.artifact_inspection.sources import Source
+from modelyard_registry.artifact_inspection.texts import LOOKED_AT_BYTES, judge_text, read_text
 
 HEAD_BYTES = 4_096
 EMPTY = "empty"

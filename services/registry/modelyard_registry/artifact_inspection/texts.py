@@ -3,8 +3,8 @@
 import json
 import re
 
-from modelyard_registry.artifacts.inspection.findings import Finding
-from modelyard_registry.artifacts.inspection.sources import Source
+from modelyard_registry.artifact_inspection.findings import Finding
+from modelyard_registry.artifact_inspection.sources import Source
 
 LOOKED_AT_BYTES = 4 * 1024 * 1024
 """Of longer texts the beginning is judged."""

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from modelyard_registry.artifacts.inspection.findings import Budget
-from modelyard_registry.artifacts.inspection.sources import MemorySource, PartSource, Source
+from modelyard_registry.artifact_inspection.findings import Budget
+from modelyard_registry.artifact_inspection.sources import MemorySource, PartSource, Source
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 HELD_BYTES = 32 * 1024 * 1024

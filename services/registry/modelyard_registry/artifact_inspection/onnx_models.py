@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass, field
 
-from modelyard_registry.artifacts.inspection.findings import Budget, Finding
-from modelyard_registry.artifacts.inspection.protobuf import (
+from modelyard_registry.artifact_inspection.findings import Budget, Finding
+from modelyard_registry.artifact_inspection.protobuf import (
     BYTES,
     VARINT,
     Field,
@@ -13,7 +13,7 @@ from modelyard_registry.artifacts.inspection.protobuf import (
     message,
     text,
 )
-from modelyard_registry.artifacts.inspection.sources import Source
+from modelyard_registry.artifact_inspection.sources import Source
 
 KNOWN_DOMAINS = frozenset(
     {"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview", "ai.onnx.preview.training", "com.microsoft"}
