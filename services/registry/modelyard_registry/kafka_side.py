@@ -31,10 +31,10 @@ from modelyard_registry.access.refusals import Refusals
 from modelyard_registry.access.senders import SigningKeyTable, recorded_senders
 from modelyard_registry.access_facts.handlers import AccessFacts
 from modelyard_registry.database import Database, DatabaseUnavailableError
-from modelyard_registry.offsets import stored_offsets
+from modelyard_registry.inbox.offsets import stored_offsets
+from modelyard_registry.inbox.pruning import Pruning
 from modelyard_registry.outbox.relay import Relay
 from modelyard_registry.scoreboard.handlers import Scoreboard
-from modelyard_registry.scoreboard.pruning import Pruning
 from modelyard_registry.settings import Settings
 from modelyard_registry.training.handlers import TrainingRuns
 from modelyard_registry.transactions import UnitOfWork

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from modelyard_events.envelope import Envelope
 from modelyard_events.inferences import ExposureRecorded
 from modelyard_events.shadows import ComparedVersion, ShadowReplayCompleted
-from modelyard_registry.scoreboard.domain import select_uncounted, tally_replays, tally_variants
+from modelyard_registry.inbox.domain import select_uncounted
+from modelyard_registry.scoreboard.domain import tally_replays, tally_variants
 from modelyard_runtime.consume import Delivery, Position
 from modelyard_runtime.errors import PermanentError
 

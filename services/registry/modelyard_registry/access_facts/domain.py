@@ -1,9 +1,8 @@
-"""What a fact of another service becomes in the audit log, and how many facts are missing. Pure.
+"""What a fact of another service becomes in the audit log. Pure.
 
 The registry has seen none of it itself: an entry is the service's report about somebody, never that person's own act.
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -89,17 +88,3 @@ def entry_of_purge(envelope: Envelope, purged: EntityPurged, *, project: str) ->
 def _reporter(service: str) -> str:
     """The actor of an entry that a service reported; no token, key or identity provider can prove such a name."""
     return f"service:{service if service in REPORTERS else 'unknown'}"
-
-
-def count_missing(envelopes: Iterable[Envelope], *, last_sequences: Mapping[str, int]) -> tuple[int, dict[str, int]]:
-    """How many facts their sources have counted and nobody has got, and the newest sequence of each source.
-
-    A number that comes late, after a higher one, was counted as missing.
-    """
-    numbers: dict[str, set[int]] = {}
-    for envelope in envelopes:
-        if envelope.sequence is not None and envelope.sequence > last_sequences.get(envelope.source, 0):
-            numbers.setdefault(envelope.source, set()).add(envelope.sequence)
-    newest = {source: max(found) for source, found in numbers.items()}
-    missing = sum(newest[source] - last_sequences.get(source, 0) - len(found) for source, found in numbers.items())
-    return missing, newest

@@ -7,12 +7,13 @@ from modelyard_events.invalidations import EntityPurged
 from modelyard_events.refusals import AccessRefused
 from modelyard_runtime.consume import Batch
 
-from modelyard_registry.access_facts.domain import Entry, count_missing, entry_of_purge, entry_of_refusal
+from modelyard_registry.access_facts.domain import Entry, entry_of_purge, entry_of_refusal
 from modelyard_registry.http import DEFAULT_PROJECT
+from modelyard_registry.inbox.applied_once import applied_once
+from modelyard_registry.inbox.dedupe import add_to_inbox
+from modelyard_registry.inbox.new_facts import count_gaps
 from modelyard_registry.metrics import FACTS_MISSING
-from modelyard_registry.offsets import advance_offset, consumer_errors
 from modelyard_registry.projects.store import project_on_record
-from modelyard_registry.scoreboard import store
 from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
 
 log = structlog.get_logger()
@@ -32,11 +33,9 @@ class AccessFacts:
             for each in batch.deliveries
             if isinstance(each.event, AccessRefused)
         }
-        with consumer_errors():
-            async with self._unit_of_work(_context(batch)) as tx:
-                await advance_offset(tx.connection, batch, group=self._group)
-                missing = await self._missing(tx, batch)
-                await self._record_new(tx, entries)
+        async with applied_once(self._unit_of_work, batch, group=self._group) as tx:
+            missing = await count_gaps(tx, batch)
+            await self._record_new(tx, entries)
         if missing:
             FACTS_MISSING.labels(batch.topic).inc(missing)
             log.warning("facts_missing", topic=batch.topic, count=missing)
@@ -49,15 +48,13 @@ class AccessFacts:
                 entry = entry_of_purge(each.envelope, each.event, project=DEFAULT_PROJECT)
                 if entry is not None:
                     entries.setdefault(each.event.caused_by, entry)
-        with consumer_errors():
-            async with self._unit_of_work(_context(batch)) as tx:
-                await advance_offset(tx.connection, batch, group=self._group)
-                await self._record_new(tx, entries)
+        async with applied_once(self._unit_of_work, batch, group=self._group) as tx:
+            await self._record_new(tx, entries)
 
     async def _record_new(self, tx: Transaction, entries: Mapping[str, Entry]) -> None:
         if not entries:
             return
-        new = await store.add_to_inbox(tx.connection, list(entries), group=self._group, now=tx.now)
+        new = await add_to_inbox(tx.connection, list(entries), group=self._group, now=tx.now)
         for entry in (entry for key, entry in entries.items() if key in new):
             context = RequestContext(
                 actor=entry.actor,
@@ -72,20 +69,3 @@ class AccessFacts:
                 after=entry.after,
                 reason=entry.reason,
             )
-
-    async def _missing(self, tx: Transaction, batch: Batch) -> int:
-        envelopes = [each.envelope for each in batch.deliveries]
-        sources = {each.source for each in envelopes}
-        known = await store.last_sequences(tx.connection, sources, topic=batch.topic, partition=batch.partition)
-        missing, newest = count_missing(envelopes, last_sequences=known)
-        await store.keep_sequences(tx.connection, newest, topic=batch.topic, partition=batch.partition, now=tx.now)
-        return missing
-
-
-def _context(batch: Batch) -> RequestContext:
-    return RequestContext(
-        actor="registry",
-        request_id=f"{batch.topic}/{batch.partition}/{batch.first_offset}",
-        correlation_id=None,
-        causation_id=None,
-    )

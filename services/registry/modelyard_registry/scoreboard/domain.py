@@ -1,7 +1,7 @@
 """Facts to counts. Pure: which facts are new, and what they add."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -61,25 +61,6 @@ class PairTally:
     difference_abs: float = 0.0
     served_latency_ms: float = 0.0
     shadow_latency_ms: float = 0.0
-
-
-def select_uncounted(
-    deliveries: Iterable[Delivery[Any]], *, last_sequences: Mapping[str, int]
-) -> tuple[list[Delivery[Any]], dict[str, int]]:
-    """The deliveries that were not counted yet, and the newest sequence of each source afterwards.
-
-    A source numbers its facts and keeps their order on a partition: what is not above the last one is a
-    repeat. Facts without a number are none of this function's, and are left out.
-    """
-    newest = dict(last_sequences)
-    new = []
-    for delivery in deliveries:
-        sequence, source = delivery.envelope.sequence, delivery.envelope.source
-        if sequence is None or sequence <= newest.get(source, -1):
-            continue
-        newest[source] = sequence
-        new.append(delivery)
-    return new, newest
 
 
 def tally_variants(deliveries: Iterable[Delivery[Any]]) -> dict[VariantKey, VariantTally]:

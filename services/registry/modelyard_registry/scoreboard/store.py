@@ -1,34 +1,13 @@
 """Counts in PostgreSQL: read what was counted, add what is new."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from modelyard_registry.database import Connection
 from modelyard_registry.scoreboard.domain import PairKey, PairTally, VariantKey, VariantTally
 from modelyard_registry.statements import Columns, RowInsert, Statement
-
-LAST_SEQUENCES = """
-SELECT source, last_sequence FROM counted_sequences
-WHERE topic = $1 AND partition = $2 AND source = ANY($3::text[])"""
-
-KEEP_SEQUENCES = Statement(
-    """
-INSERT INTO counted_sequences (source, topic, partition, last_sequence, counted_at)
-SELECT source, {topic}, {partition}, last_sequence, {now} FROM {newest} ORDER BY nth
-ON CONFLICT (source, topic, partition)
-DO UPDATE SET last_sequence = excluded.last_sequence, counted_at = excluded.counted_at""",
-    newest=Columns[tuple[str, int]](source=("text", itemgetter(0)), last_sequence=("bigint", itemgetter(1))),
-    topic="text",
-    partition="integer",
-    now="timestamptz",
-)
-
-ADD_TO_INBOX = """
-INSERT INTO inbox (consumer_group, dedupe_key, applied_at)
-SELECT $1, key, $3 FROM unnest($2::text[]) AS key ON CONFLICT DO NOTHING RETURNING dedupe_key"""
 
 COLUMN_TYPES = {int: "bigint", float: "double precision"}
 
@@ -125,28 +104,6 @@ class LedgerPair:
     served_version_id: str
     shadow_version_id: str
     tally: PairTally
-
-
-async def last_sequences(
-    connection: Connection, sources: Collection[str], *, topic: str, partition: int
-) -> dict[str, int]:
-    """The newest sequence that was counted of each source, on that partition."""
-    rows = await connection.fetch(LAST_SEQUENCES, topic, partition, list(sources))
-    return {row["source"]: row["last_sequence"] for row in rows}
-
-
-async def keep_sequences(
-    connection: Connection, newest: Mapping[str, int], *, topic: str, partition: int, now: datetime
-) -> None:
-    """Remember how far each source was counted."""
-    rows = sorted(newest.items())
-    await connection.execute(*KEEP_SEQUENCES.bind(newest=rows, topic=topic, partition=partition, now=now))
-
-
-async def add_to_inbox(connection: Connection, keys: Sequence[str], *, group: str, now: datetime) -> set[str]:
-    """Remember dedupe keys; returns those that were not known."""
-    rows = await connection.fetch(ADD_TO_INBOX, group, sorted(set(keys)), now)
-    return {row["dedupe_key"] for row in rows}
 
 
 async def add_variant_counts(connection: Connection, tallies: Mapping[VariantKey, VariantTally]) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from modelyard_events.training import TrainingRunCompleted
 from modelyard_runtime.consume import Batch, Delivery
 
+from modelyard_registry.inbox.applied_once import applied_once
 from modelyard_registry.models.domain import RegisterModelVersion, SemanticVersion
 from modelyard_registry.models.handlers import register_versions
-from modelyard_registry.offsets import advance_offset, consumer_errors
 from modelyard_registry.projects.handlers import refuse_unknown_projects
 from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
 
@@ -15,7 +15,7 @@ from modelyard_registry.transactions import RequestContext, Transaction, UnitOfW
 class TrainingRuns:
     """Applies batches of `training-runs.v1`: versions and the consumer's offset in one transaction.
 
-    A run that is refused undoes its batch; the consumer then offers the events one by one, and parks only
+    A run that is refused undoes its batch; the consumer then offers the events one by one, and dead-letters only
     the one that is refused again, with the reason.
     """
 
@@ -25,10 +25,8 @@ class TrainingRuns:
 
     async def on_batch(self, batch: Batch) -> None:
         """Register what the batch reports. Raises PermanentError, TransientError or StaleOffsetError."""
-        with consumer_errors():
-            async with self._unit_of_work(_batch_context(batch)) as tx:
-                await advance_offset(tx.connection, batch, group=self._group)
-                await self.on_training_run_completed(tx, batch.deliveries)
+        async with applied_once(self._unit_of_work, batch, group=self._group) as tx:
+            await self.on_training_run_completed(tx, batch.deliveries)
 
     async def on_training_run_completed(
         self, tx: Transaction, deliveries: Sequence[Delivery[TrainingRunCompleted]]
@@ -62,12 +60,3 @@ def _on_behalf_of(tx: Transaction, delivery: Delivery[TrainingRunCompleted]) -> 
         causation_id=envelope.id,
     )
     return tx.on_behalf_of(context)
-
-
-def _batch_context(batch: Batch) -> RequestContext:
-    return RequestContext(
-        actor="registry",
-        request_id=f"{batch.topic}/{batch.partition}/{batch.first_offset}",
-        correlation_id=None,
-        causation_id=None,
-    )

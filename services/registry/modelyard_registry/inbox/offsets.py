@@ -1,12 +1,9 @@
 """How far the registry's consumers have come, kept beside what they did: offset and effect are one transaction."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
-import asyncpg
 from modelyard_runtime.consume import Batch
-from modelyard_runtime.errors import PermanentError, StaleOffsetError, TransientError
-from modelyard_runtime.problems import ProblemError
+from modelyard_runtime.errors import StaleOffsetError
 
 from modelyard_registry.database import Connection, Database
 
@@ -22,8 +19,6 @@ SELECT stored.topic, stored.partition, stored.next_offset
 FROM consumer_offsets stored JOIN unnest($2::text[], $3::integer[]) AS asked (topic, partition)
   ON stored.topic = asked.topic AND stored.partition = asked.partition
 WHERE stored.consumer_group = $1"""
-
-SERVER_ERROR = 500
 
 Partition = tuple[str, int]
 StartOffsets = Callable[[Collection[Partition]], Awaitable[Mapping[Partition, int]]]
@@ -52,18 +47,3 @@ def stored_offsets(database: Database, *, group: str) -> StartOffsets:
         return {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
 
     return start_offsets
-
-
-@contextmanager
-def consumer_errors() -> Iterator[None]:
-    """Say what a problem means to a consumer: time must act, or nobody can."""
-    try:
-        yield
-    except ProblemError as problem:
-        if problem.status >= SERVER_ERROR:
-            raise TransientError(problem.detail) from problem
-        raise PermanentError(f"{problem.detail} {problem.fix}", reason=problem.code.replace("-", "_")) from problem
-    except asyncpg.DataError as error:
-        raise PermanentError(
-            f"The database cannot hold a value of the event: {error}", reason="value_refused"
-        ) from error
