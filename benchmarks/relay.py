@@ -12,9 +12,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from modelyard_events.registry import ModelVersionTransitioned
 from modelyard_events.topics import MODEL_VERSIONS
 from modelyard_events.values import Stage
-from modelyard_registry.database import Database
 from modelyard_registry.outbox.relay import Relay, RelaySettings
 from modelyard_registry.transactions import RequestContext, UnitOfWork
+from modelyard_registry.transactions.database import Database
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.ids import new_uuid7
 from modelyard_runtime.kafka_connection import KafkaConnection

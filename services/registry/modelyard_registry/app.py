@@ -45,7 +45,6 @@ from modelyard_registry.compatibility import by_name_http
 from modelyard_registry.compatibility import changes_http as changes_by_id_http
 from modelyard_registry.compatibility import models_http as models_by_id_http
 from modelyard_registry.compatibility import versions_http as versions_by_id_http
-from modelyard_registry.database import Database, migrate
 from modelyard_registry.deployments import http as deployments_http
 from modelyard_registry.experiments.http import experiments_router
 from modelyard_registry.http import Services
@@ -67,6 +66,7 @@ from modelyard_registry.routes import http as routes_http
 from modelyard_registry.scoreboard import http as scoreboard_http
 from modelyard_registry.settings import Settings
 from modelyard_registry.transactions import UnitOfWork
+from modelyard_registry.transactions.database import Database, migrate
 
 SALT_BYTES = 16
 

@@ -29,8 +29,6 @@ from pydantic import BaseModel, Field
 
 from modelyard_registry.artifact_inspection.stored import Inspector
 from modelyard_registry.artifact_stores.ports import ArtifactStore
-from modelyard_registry.audit_actions import AuditAction
-from modelyard_registry.database import Database
 from modelyard_registry.idempotency import KEY_CHARS_MAX, claim_key, digest_of_request, keep_answer
 from modelyard_registry.metrics import REFUSALS
 from modelyard_registry.preconditions import (
@@ -44,6 +42,8 @@ from modelyard_registry.preconditions import (
 )
 from modelyard_registry.refused import Subject, record_refusal
 from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
+from modelyard_registry.transactions.audit_actions import AuditAction
+from modelyard_registry.transactions.database import Database
 
 DEFAULT_PROJECT = "default"
 PAGE_SIZE = 50

@@ -30,7 +30,6 @@ from modelyard_runtime.topic_setup import ensure_topics
 from modelyard_registry.access.refusals import Refusals
 from modelyard_registry.access.senders import SigningKeyTable, recorded_senders
 from modelyard_registry.access_facts.handlers import AccessFacts
-from modelyard_registry.database import Database, DatabaseUnavailableError
 from modelyard_registry.inbox.offsets import stored_offsets
 from modelyard_registry.inbox.pruning import Pruning
 from modelyard_registry.outbox.relay import Relay
@@ -38,6 +37,7 @@ from modelyard_registry.scoreboard.handlers import Scoreboard
 from modelyard_registry.settings import Settings
 from modelyard_registry.training.handlers import TrainingRuns
 from modelyard_registry.transactions import UnitOfWork
+from modelyard_registry.transactions.database import Database, DatabaseUnavailableError
 
 GROUP = "modelyard-registry"
 CLIENT_ID = "modelyard-registry"

@@ -5,8 +5,8 @@ from typing import Any
 
 from modelyard_runtime.problems import ConflictError
 
-from modelyard_registry.audit_actions import AuditAction, refused
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction, refused
 
 FindSubject = Callable[[Transaction], Awaitable[str]]
 Subject = str | FindSubject

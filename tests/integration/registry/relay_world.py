@@ -13,10 +13,10 @@ from modelyard_events.registry import RegisteredModelCreated
 from modelyard_events.routes import RouteChanged
 from modelyard_events.topics import ACCESS, AUDIT_LOG, MODEL_VERSIONS, ROUTES, Topic
 from modelyard_events.values import Scope
-from modelyard_registry.audit_actions import AuditAction
-from modelyard_registry.database import Database, migrate
 from modelyard_registry.outbox.relay import Relay, RelaySettings
 from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
+from modelyard_registry.transactions.audit_actions import AuditAction
+from modelyard_registry.transactions.database import Database, migrate
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.ids import new_uuid7
 from modelyard_runtime.kafka_connection import KafkaConnection

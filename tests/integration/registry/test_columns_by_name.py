@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from modelyard_registry.scoreboard.domain import PairKey, PairTally
 from modelyard_registry.scoreboard.store import add_to_ledger, list_ledger
-from modelyard_registry.statements import Columns, RowInsert
+from modelyard_registry.transactions.statements import Columns, RowInsert
 
 from tests.integration.registry.door import Door
 

@@ -4,7 +4,7 @@ import asyncio
 
 import asyncpg
 import pytest
-from modelyard_registry.database import migrate
+from modelyard_registry.transactions.database import migrate
 
 from tests.stack_fixtures import OwnStack
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from modelyard_events.topics import AUDIT_LOG, MODEL_VERSIONS
-from modelyard_registry.database import DatabaseUnavailableError
+from modelyard_registry.transactions.database import DatabaseUnavailableError
 from modelyard_stack import Stack
 
 from tests.integration.registry.relay_world import (

@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Awaitable
 
 import pytest
 from modelyard_events.topics import AUDIT_LOG, MODEL_VERSIONS, ROUTES, Topic
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.outbox import metrics
 from modelyard_registry.outbox.relay import Relay
 from modelyard_registry.outbox.set_aside import list_set_aside, release
+from modelyard_registry.transactions.audit_actions import AuditAction
 from modelyard_stack import Stack
 
 from tests.integration.registry.relay_world import (

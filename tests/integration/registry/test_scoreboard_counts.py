@@ -9,8 +9,8 @@ from modelyard_events.inferences import ExposureRecorded, InferenceCompleted, Se
 from modelyard_events.shadows import ComparedVersion, ShadowReplayCompleted
 from modelyard_events.topics import INFERENCES, SHADOW_COMPARISONS
 from modelyard_events.values import Endpoint, Protocol, Scope
-from modelyard_registry.database import Database
 from modelyard_registry.inbox.pruning import KEPT_FOR, Pruning
+from modelyard_registry.transactions.database import Database
 from modelyard_runtime.clock import utc_now
 
 from tests.integration.registry.registry_world import ENDPOINT, MODEL_TYPE, Document, RegistryWorld

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from modelyard_registry.database import Database, migrate
 from modelyard_registry.inbox.offsets import advance_offset, stored_offsets
+from modelyard_registry.transactions.database import Database, migrate
 from modelyard_runtime.consume import Batch
 from modelyard_runtime.errors import StaleOffsetError
 

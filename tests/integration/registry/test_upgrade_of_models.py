@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
-from modelyard_registry.database import MIGRATIONS
+from modelyard_registry.transactions.database import MIGRATIONS
 from modelyard_stack import Stack
 
 pytestmark = pytest.mark.integration

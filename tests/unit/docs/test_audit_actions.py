@@ -3,14 +3,16 @@
 import ast
 from pathlib import Path
 
-from modelyard_registry.audit_actions import AuditAction, permission_refused, refused
+from modelyard_registry.transactions.audit_actions import AuditAction, permission_refused, refused
 
 from tests.reference_pages import ROOT
 
 RECORD = Path(__file__).with_name("recorded_audit_actions.txt")
 REGISTRY = ROOT / "services" / "registry" / "modelyard_registry"
 MODULES = {
-    file: ast.parse(file.read_text()) for file in REGISTRY.rglob("*.py") if file != REGISTRY / "audit_actions.py"
+    file: ast.parse(file.read_text())
+    for file in REGISTRY.rglob("*.py")
+    if file != REGISTRY / "transactions" / "audit_actions.py"
 }
 
 

@@ -2,7 +2,7 @@
 
 import asyncpg
 import pytest
-from modelyard_registry.database import database_errors
+from modelyard_registry.transactions.database import database_errors
 from modelyard_runtime.problems import InvalidRequestError
 from structlog.testing import capture_logs
 

@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 from modelyard_events.entities import EntityChanged
 from modelyard_events.topics import ENTITY_CHANGES
-from modelyard_registry.outbox.append import FIXED_BYTES, FRAMING_BYTES_MAX, EventTooLargeError, Origin, OutboxRow
+from modelyard_registry.transactions.outbox_rows import (
+    FIXED_BYTES,
+    FRAMING_BYTES_MAX,
+    EventTooLargeError,
+    Origin,
+    OutboxRow,
+)
 
 EVENT = EntityChanged(tenant="CA", entity_type="loan", entity_id="1")
 MANY = FRAMING_BYTES_MAX - FIXED_BYTES

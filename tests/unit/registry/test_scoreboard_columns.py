@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from modelyard_registry.scoreboard.domain import PairTally, VariantTally
 from modelyard_registry.scoreboard.store import PAIRS, VARIANTS, counter_columns
-from modelyard_registry.statements import Columns
+from modelyard_registry.transactions.statements import Columns
 
 
 @dataclass(slots=True, kw_only=True)

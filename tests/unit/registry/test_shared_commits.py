@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from modelyard_registry import shared_commits
-from modelyard_registry.database import DatabaseUnavailableError
-from modelyard_registry.shared_commits import LANES, Postponed, Results, SharedCommits, TooBusyError
+from modelyard_registry.transactions import shared_commits
+from modelyard_registry.transactions.database import DatabaseUnavailableError
+from modelyard_registry.transactions.shared_commits import LANES, Postponed, Results, SharedCommits, TooBusyError
 
 BAD = "bad"
 HELD = "held"

@@ -5,7 +5,7 @@ import re
 from typing import NamedTuple
 
 import pytest
-from modelyard_registry.statements import Columns, Statement
+from modelyard_registry.transactions.statements import Columns, Statement
 
 
 class Point(NamedTuple):

@@ -28,7 +28,7 @@ from modelyard_runtime.unknown_callers import UnknownCallers
 
 from modelyard_registry.access import store
 from modelyard_registry.access.domain import ApiToken
-from modelyard_registry.database import Database
+from modelyard_registry.transactions.database import Database
 
 FRESH_S = 1.0
 REMEMBERED_MAX = 10_000

@@ -21,10 +21,10 @@ from modelyard_registry.access.domain import (
     refuse_unless_issuable,
     stands_for,
 )
-from modelyard_registry.audit_actions import AuditAction
-from modelyard_registry.database import Connection
 from modelyard_registry.projects.known import refuse_unknown_project
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
+from modelyard_registry.transactions.database import Connection
 
 ENDING_LETTERS = 4
 COMMON_PROJECT = "default"

@@ -27,7 +27,6 @@ from modelyard_registry.access.handlers import (
     revoke_token,
     set_grant,
 )
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
@@ -46,6 +45,7 @@ from modelyard_registry.http import (
 )
 from modelyard_registry.projects.known import refuse_unknown_project
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 Actor = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@:+-]{0,199}$")]
 """A person or machine, by its name within a project, or as an identity provider vouches for it."""

@@ -21,7 +21,7 @@ from modelyard_registry.access import signing_keys_store as store
 from modelyard_registry.access.handlers import audited_project
 from modelyard_registry.access.refusals import Refusals, refused_event
 from modelyard_registry.access.signing_keys import PERMISSIONS
-from modelyard_registry.database import Database, DatabaseUnavailableError
+from modelyard_registry.transactions.database import Database, DatabaseUnavailableError
 
 FRESH_S = 1.0
 REMEMBERED_MAX = 10_000

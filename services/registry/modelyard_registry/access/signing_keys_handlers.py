@@ -17,10 +17,10 @@ from modelyard_registry.access.signing_keys import (
     SigningKeyRevokedError,
     refuse_unless_registrable,
 )
-from modelyard_registry.audit_actions import AuditAction
-from modelyard_registry.database import Connection
 from modelyard_registry.projects.known import refuse_unknown_project
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
+from modelyard_registry.transactions.database import Connection
 
 
 async def register_signing_key(tx: Transaction, command: RegisterSigningKey, *, manager: Principal) -> SigningKey:

@@ -22,7 +22,6 @@ from modelyard_registry.access.signing_keys_handlers import (
     register_signing_key,
     revoke_signing_key,
 )
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
@@ -39,6 +38,7 @@ from modelyard_registry.http import (
 )
 from modelyard_registry.projects.known import refuse_unknown_project
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 IngestTopic = Literal["training-runs.v1", "entity-changes.v1"]
 """A topic that others than Modelyard write to."""

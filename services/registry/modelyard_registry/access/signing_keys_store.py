@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from modelyard_registry.access.signing_keys import SigningKey
-from modelyard_registry.database import Connection
+from modelyard_registry.transactions.database import Connection
 
 _COLUMNS = """id::text, public_key, actor, project, topics, tenants, description, created_at, created_by,
     expires_at, revoked_at, revoked_by, sequence"""

@@ -9,7 +9,7 @@ import asyncpg
 from modelyard_runtime.permissions import Permission, Role
 
 from modelyard_registry.access.domain import ApiToken, Grant
-from modelyard_registry.database import Connection
+from modelyard_registry.transactions.database import Connection
 
 _COLUMNS = """id::text, token_hash, ending, actor, project, roles, scopes, description, created_at, created_by,
     expires_at, revoked_at, revoked_by, last_used_at, sequence, stands_for, issuers"""

@@ -12,7 +12,7 @@ from modelyard_events.invalidations import EntityPurged
 from modelyard_events.limits import ACTOR_CHARS_MAX
 from modelyard_events.refusals import AccessRefused
 
-from modelyard_registry.audit_actions import AuditAction, RefusedAction, permission_refused
+from modelyard_registry.transactions.audit_actions import AuditAction, RefusedAction, permission_refused
 
 REPORTERS = frozenset({"router", "cache_invalidator"})
 """The services that the broker lets write these facts."""

@@ -12,9 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from modelyard_registry.aliases import store
 from modelyard_registry.aliases.domain import without_at
 from modelyard_registry.aliases.handlers import MoveAlias, alias_not_found, delete_alias, set_alias
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.database import Connection
 from modelyard_registry.http import (
     PAGE_SIZE,
     Answer,
@@ -34,6 +32,8 @@ from modelyard_registry.http import (
 from modelyard_registry.models.store import get_model
 from modelyard_registry.models.visibility import get_visible_model, stage_seen_by
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
+from modelyard_registry.transactions.database import Connection
 
 router = APIRouter(prefix="/registered-models/{name}/aliases", tags=["aliases"], route_class=BoundedRoute)
 

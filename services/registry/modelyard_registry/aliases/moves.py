@@ -3,11 +3,11 @@
 from modelyard_events.registry import AliasMoved
 
 from modelyard_registry.aliases import store
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.models.domain import RegisteredModel
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.routes.champion_history import CHAMPION, Cause
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 
 async def move_alias(

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from modelyard_events.values import Stage
 
-from modelyard_registry.database import Connection
 from modelyard_registry.routes.champion_history import CHAMPION, AliasMove, Cause
+from modelyard_registry.transactions.database import Connection
 
 # How far back a rollback looks; what was champion longer ago is nothing to go back to.
 HISTORY_MOVES_MAX = 1_000

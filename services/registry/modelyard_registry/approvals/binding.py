@@ -12,8 +12,8 @@ from pydantic import BaseModel
 
 from modelyard_registry.approvals.bound import ARTIFACTS, Bound, Changes, changes
 from modelyard_registry.approvals.domain import OPEN, TransitionRequest
-from modelyard_registry.database import Connection
 from modelyard_registry.models.store import VERSION_COLUMNS, version_of
+from modelyard_registry.transactions.database import Connection
 
 _BESIDE = (
     "endpoint",

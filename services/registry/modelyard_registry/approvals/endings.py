@@ -4,9 +4,9 @@ from modelyard_events.policies import TransitionRequestEnded
 
 from modelyard_registry.approvals import store
 from modelyard_registry.approvals.domain import RequestState, TransitionRequest
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 ACTIONS = {
     RequestState.REJECTED: AuditAction.TRANSITION_REQUEST_REJECTED,

@@ -21,7 +21,6 @@ from modelyard_registry.approvals.domain import (
 from modelyard_registry.approvals.endings import end_request
 from modelyard_registry.approvals.requesting import apply_endpoint
 from modelyard_registry.approvals.roles import RolesOf, lapsed_approvers
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.lifecycle.handlers import make_move
 from modelyard_registry.lifecycle.probing import NOT_ASKED, Probing
 from modelyard_registry.lifecycle.situation import Situation, load_situation, plan_move, refuse_failed_gates
@@ -31,6 +30,7 @@ from modelyard_registry.policies.agreement import Agreement
 from modelyard_registry.policies.domain import Apply
 from modelyard_registry.preconditions import ReadRevision
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

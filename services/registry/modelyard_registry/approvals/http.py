@@ -15,7 +15,6 @@ from modelyard_registry.approvals.binding import changes_since
 from modelyard_registry.approvals.documents import TransitionRequestDocument, TransitionRequestPage
 from modelyard_registry.approvals.domain import RequestState, TransitionRequest
 from modelyard_registry.approvals.roles import roles_seen_by
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.deployments.http import DEPLOYMENTS_PATH, NewDeployment, command_of
 from modelyard_registry.http import (
@@ -45,6 +44,7 @@ from modelyard_registry.policies.domain import Apply
 from modelyard_registry.preconditions import etag_of
 from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 router = APIRouter(tags=["approvals"], route_class=BoundedRoute)
 

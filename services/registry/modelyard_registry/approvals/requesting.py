@@ -12,7 +12,6 @@ from modelyard_registry.approvals.binding import changes_since, present_bound
 from modelyard_registry.approvals.bound import Bound, in_words
 from modelyard_registry.approvals.domain import ProposedDeployment, RequestState, TransitionRequest, decide_expiry
 from modelyard_registry.approvals.endings import end_request
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.deployments.domain import Deployment
 from modelyard_registry.deployments.handlers import DeploymentChange, RecordDeployment, plan_deployment, save_change
 from modelyard_registry.deployments.traffic import guarding_stage
@@ -24,6 +23,7 @@ from modelyard_registry.policies.agreement import Agreement
 from modelyard_registry.policies.domain import Approvals, MoveRule
 from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 COMMENT_CHARS_MAX = 1_000
 

@@ -20,8 +20,8 @@ from modelyard_registry.approvals.domain import (
     RequestState,
     TransitionRequest,
 )
-from modelyard_registry.database import Connection
 from modelyard_registry.policies.domain import Apply
+from modelyard_registry.transactions.database import Connection
 
 _REQUESTS = """
 SELECT r.id, r.project, r.registered_model_id, r.version_id, m.name AS model, v.number, r.from_stage, r.to_stage,

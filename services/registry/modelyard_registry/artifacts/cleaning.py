@@ -8,7 +8,7 @@ from modelyard_runtime.clock import Clock
 
 from modelyard_registry.artifact_stores.ports import ArtifactStore, ArtifactStoreUnavailableError
 from modelyard_registry.artifacts.upload_records import delete_upload, list_stale_uploads
-from modelyard_registry.database import Database, DatabaseUnavailableError
+from modelyard_registry.transactions.database import Database, DatabaseUnavailableError
 
 INTERVAL_S = 600.0
 CHUNK_ROWS_MAX = 500

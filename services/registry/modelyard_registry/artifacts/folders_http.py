@@ -18,7 +18,6 @@ from modelyard_registry.artifacts.handlers import create_folder
 from modelyard_registry.artifacts.http import DigestPath
 from modelyard_registry.artifacts.manifest import FILES_MAX, PATH_BYTES_MAX, Manifest, ManifestFile
 from modelyard_registry.artifacts.records import find_folder_file, list_folder_files
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
@@ -35,6 +34,7 @@ from modelyard_registry.http import (
     requires,
 )
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 MANIFEST_BYTES_MAX = 4_000_000
 """Ten thousand files with the digests of each; paths of more than two hundred bytes in the mean do not fit."""

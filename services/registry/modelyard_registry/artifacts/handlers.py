@@ -18,8 +18,8 @@ from modelyard_registry.artifacts.records import (
     insert_folder_files,
     save_inspection,
 )
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 NAMED_MAX = 20
 

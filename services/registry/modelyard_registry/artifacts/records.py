@@ -9,8 +9,8 @@ import asyncpg
 
 from modelyard_registry.artifact_inspection.findings import Finding, Inspection
 from modelyard_registry.artifacts.manifest import Manifest, ManifestFile
-from modelyard_registry.database import Connection
-from modelyard_registry.statements import Columns, Statement
+from modelyard_registry.transactions.database import Connection
+from modelyard_registry.transactions.statements import Columns, Statement
 
 COLUMNS = "project, digest, kind, bytes, format, pickle, created_at, created_by, inspection"
 FIND_ARTIFACT = f"SELECT {COLUMNS} FROM artifacts WHERE project = $1 AND digest = $2"

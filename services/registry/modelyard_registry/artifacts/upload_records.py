@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from modelyard_registry.artifacts.formats import Claim
-from modelyard_registry.database import Connection
+from modelyard_registry.transactions.database import Connection
 
 COLUMNS = "id, project, digest, bytes, part_bytes, part_digests, claim, staging, created_at, created_by"
 COUNT_UPLOADS = "SELECT count(*) FROM artifact_uploads WHERE project = $1"

@@ -31,10 +31,10 @@ from modelyard_registry.artifacts.upload_records import (
     find_upload,
     insert_upload,
 )
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.http import Answer, Call, carry_out
 from modelyard_registry.metrics import ARTIFACT_BYTES
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 MIB = 1024 * 1024
 PARTS_MAX = 1_000

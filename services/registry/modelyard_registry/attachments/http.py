@@ -15,7 +15,6 @@ from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, Asked, dow
 from modelyard_registry.artifacts.records import find_artifact
 from modelyard_registry.attachments.handlers import attach
 from modelyard_registry.attachments.store import Attachment, list_attachments
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.gates.signatures import SIGNATURE, SIGNATURE_FILE_BYTES_MAX
 from modelyard_registry.http import Answer, Call, Caller, ModelName, Project, Request, carry_out, problems, requires
@@ -24,6 +23,7 @@ from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.versions_http import VersionText
 from modelyard_registry.models.visibility import get_visible_version
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 router = APIRouter(tags=["model versions"], route_class=BoundedRoute)
 

@@ -9,8 +9,8 @@ import asyncpg
 
 from modelyard_registry.artifact_inspection.findings import Inspection
 from modelyard_registry.artifacts.records import ArtifactRecord, record_of
-from modelyard_registry.database import Connection
 from modelyard_registry.gates.signatures import SIGNATURE
+from modelyard_registry.transactions.database import Connection
 
 ATTACHED_MAX = 100
 

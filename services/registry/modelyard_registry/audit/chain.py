@@ -14,8 +14,8 @@ from uuid import UUID
 import asyncpg
 from modelyard_events.audit_chain import hash_of_entry
 
-from modelyard_registry.audit.entries import AuditEntry
-from modelyard_registry.database import Connection
+from modelyard_registry.transactions.audit_entries import AuditEntry
+from modelyard_registry.transactions.database import Connection
 
 LINKS_AT_ONCE = 200
 LINKS_MAX = 10_000

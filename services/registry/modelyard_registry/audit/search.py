@@ -7,8 +7,8 @@ from uuid import UUID
 
 import asyncpg
 
-from modelyard_registry.audit.entries import AuditEntry
-from modelyard_registry.database import Connection
+from modelyard_registry.transactions.audit_entries import AuditEntry
+from modelyard_registry.transactions.database import Connection
 
 # An index is shown only when the entry is published: before that it could still be given out anew.
 _COLUMNS = """

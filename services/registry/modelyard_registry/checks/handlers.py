@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.checks import store
 from modelyard_registry.checks.domain import (
     CHECKS_MAX,
@@ -17,6 +16,7 @@ from modelyard_registry.checks.domain import (
 from modelyard_registry.models.domain import Reference
 from modelyard_registry.models.store import get_version, lock_model
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,6 @@ from modelyard_events.values import Digest
 from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, ConfigDict, Field
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.checks import store
 from modelyard_registry.checks.domain import Check, CheckKind, CheckOutcome
@@ -35,6 +34,7 @@ from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.store import get_version
 from modelyard_registry.models.versions_http import VersionText
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 router = APIRouter(tags=["model versions"], route_class=BoundedRoute)
 

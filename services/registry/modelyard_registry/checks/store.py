@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from modelyard_registry.checks.domain import Check, CheckKind, CheckOutcome
-from modelyard_registry.database import Connection
+from modelyard_registry.transactions.database import Connection
 
 _COLUMNS = "id, kind, outcome, digest, report_url, report_digest, details, recorded_at, recorded_by"
 

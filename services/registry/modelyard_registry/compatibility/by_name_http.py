@@ -12,7 +12,6 @@ from modelyard_events.values import Digest, Slug, Stage
 from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, ConfigDict, Field
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.documents import WAITS, Metrics, NewModel, VersionWord, WaitingMove
@@ -43,6 +42,7 @@ from modelyard_registry.models.handlers import RegisteredModelExistsError, creat
 from modelyard_registry.models.store import RegisteredModelNotFoundError, get_model, get_version
 from modelyard_registry.models.visibility import get_visible_version, stage_seen_by
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 VersionPath = Annotated[str, Path(max_length=50, description="The semantic version.", examples=["v1.0.0"])]
 

@@ -9,7 +9,6 @@ from modelyard_events.values import Stage
 from modelyard_runtime.permissions import Permission
 
 from modelyard_registry.approvals.domain import TransitionRequest
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.by_id import change_model, change_version
@@ -30,6 +29,7 @@ from modelyard_registry.models.patches import ModelVersionPatch, RegisteredModel
 from modelyard_registry.models.store import lock_model
 from modelyard_registry.models.version_changes import update_version
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 router = APIRouter(prefix="/api/v1/registry/models", tags=["other registries: by id"], route_class=BoundedRoute)
 

@@ -8,7 +8,6 @@ from fastapi.responses import Response
 from modelyard_events.values import Scope
 from modelyard_runtime.permissions import Permission
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.documents import (
@@ -36,6 +35,7 @@ from modelyard_registry.http import (
 from modelyard_registry.models.domain import RegisteredModel
 from modelyard_registry.models.handlers import create_registered_model
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 BEYOND_NUMBERS = 2**31 - 1
 

@@ -11,7 +11,7 @@ from modelyard_events.values import Stage
 from modelyard_runtime.problems import NotFoundError
 
 from modelyard_registry.artifacts.formats import METADATA
-from modelyard_registry.database import Connection
+from modelyard_registry.transactions.database import Connection
 
 # What one answer holds at most of a model's versions; all of them are listed page by page.
 VERSIONS_MAX = 1_000

@@ -11,7 +11,6 @@ from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import NotFoundError
 
 from modelyard_registry.approvals.domain import TransitionRequest
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.by_id import change_version
@@ -44,6 +43,7 @@ from modelyard_registry.http import (
 from modelyard_registry.lifecycle.domain import parse_stage
 from modelyard_registry.lifecycle.store import list_transitions
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 BEYOND_NUMBERS = 2**31 - 1
 

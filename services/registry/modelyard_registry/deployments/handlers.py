@@ -7,7 +7,6 @@ from modelyard_events.registry import DeploymentRecorded
 from modelyard_events.values import Feature, Protocol, Stage
 from modelyard_runtime.problems import ConflictError
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.deployments.domain import Deployment, Health, decide_endpoint
 from modelyard_registry.deployments.store import agree_to_endpoint, find_deployment, save_deployment, save_revision
 from modelyard_registry.deployments.traffic import guarding_stage
@@ -20,6 +19,7 @@ from modelyard_registry.policies.store import load_policy
 from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 
 class EndpointApprovalRequiredError(ConflictError):

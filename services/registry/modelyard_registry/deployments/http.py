@@ -12,7 +12,6 @@ from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.deployments.domain import (
     ENVIRONMENT_SYNONYMS,
@@ -40,6 +39,7 @@ from modelyard_registry.models.store import get_version
 from modelyard_registry.models.versions_http import VersionText
 from modelyard_registry.preconditions import etag_of
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 router = APIRouter(tags=["deployments"], route_class=BoundedRoute)
 

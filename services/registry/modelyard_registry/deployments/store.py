@@ -7,8 +7,8 @@ from uuid import UUID
 import asyncpg
 from modelyard_events.values import Endpoint
 
-from modelyard_registry.database import Connection
 from modelyard_registry.deployments.domain import Deployment
+from modelyard_registry.transactions.database import Connection
 
 _COLUMNS = "environment, endpoint, health, recorded_at, recorded_by"
 FIND_DEPLOYMENT = f"SELECT {_COLUMNS} FROM deployments WHERE version_id = $1 AND environment = $2"

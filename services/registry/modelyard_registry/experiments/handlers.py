@@ -7,7 +7,6 @@ from modelyard_events.registry import ExperimentStarted, ExperimentStopped, Expe
 from modelyard_events.routes import RoutableVersion
 from modelyard_runtime.problems import NotFoundError
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.experiments import store
 from modelyard_registry.experiments.domain import (
     Experiment,
@@ -23,6 +22,7 @@ from modelyard_registry.routes.domain import build_document
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.routes.store import load_state, lock_route
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 
 class TreatmentNotFoundError(NotFoundError):

@@ -11,7 +11,6 @@ from modelyard_events.values import Slug
 from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, ConfigDict, Field
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.experiments import store
 from modelyard_registry.experiments.domain import Experiment, ExperimentScope, StartExperiment
@@ -34,6 +33,7 @@ from modelyard_registry.http import (
 )
 from modelyard_registry.scoreboard.store import VariantCount, list_variant_counts
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 SCOPE_MAX = 100
 

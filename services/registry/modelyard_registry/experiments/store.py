@@ -9,8 +9,8 @@ from modelyard_events.registry import ExperimentVariant
 from modelyard_events.routes import RoutableVersion
 from modelyard_runtime.problems import NotFoundError
 
-from modelyard_registry.database import Connection
 from modelyard_registry.experiments.domain import Experiment, ExperimentScope, State
+from modelyard_registry.transactions.database import Connection
 
 _COLUMNS = """id::text, project, model_type, key, salt, state, hypothesis, traffic_bp, tenants, industries, variants,
     started_at, started_by, stopped_at, stopped_by, stop_reason"""

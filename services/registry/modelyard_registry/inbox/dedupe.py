@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from modelyard_registry.database import Connection
+from modelyard_registry.transactions.database import Connection
 
 ADD_TO_INBOX = """
 INSERT INTO inbox (consumer_group, dedupe_key, applied_at)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from modelyard_runtime.consume import Batch
 from modelyard_runtime.errors import StaleOffsetError
 
-from modelyard_registry.database import Connection, Database
+from modelyard_registry.transactions.database import Connection, Database
 
 # The row's lock makes two consumers of one partition take turns; a row that is already further stays as it is.
 ADVANCE = """

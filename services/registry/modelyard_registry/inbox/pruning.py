@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from modelyard_runtime.clock import Clock
 
-from modelyard_registry.database import Database, DatabaseUnavailableError
+from modelyard_registry.transactions.database import Database, DatabaseUnavailableError
 
 # Longer than the topics are kept that a repeated fact could be made from.
 KEPT_FOR = timedelta(days=7)

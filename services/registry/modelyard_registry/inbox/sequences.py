@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from operator import itemgetter
 
-from modelyard_registry.database import Connection
-from modelyard_registry.statements import Columns, Statement
+from modelyard_registry.transactions.database import Connection
+from modelyard_registry.transactions.statements import Columns, Statement
 
 LAST_SEQUENCES = """
 SELECT source, last_sequence FROM counted_sequences

@@ -11,7 +11,6 @@ from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.aliases.store import find_champion_at
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     Answer,
@@ -31,6 +30,7 @@ from modelyard_registry.models.documents import ModelVersionDocument
 from modelyard_registry.models.store import get_model, get_version
 from modelyard_registry.routes.champion_history import CHAMPION
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 router = APIRouter(tags=["lifecycle"], route_class=BoundedRoute)
 

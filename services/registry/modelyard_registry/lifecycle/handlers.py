@@ -8,7 +8,6 @@ from modelyard_runtime.problems import ConflictError
 
 from modelyard_registry.aliases.moves import move_alias
 from modelyard_registry.aliases.store import list_champion_moves
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.experiments.handlers import stop_experiments_touching
 from modelyard_registry.lifecycle import store
 from modelyard_registry.lifecycle.domain import Move
@@ -34,6 +33,7 @@ from modelyard_registry.routes.domain import ROUTABLE_STAGES
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.routes.store import is_routed
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 
 class ApprovalRequiredError(ConflictError):

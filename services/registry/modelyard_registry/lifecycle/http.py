@@ -12,7 +12,6 @@ from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
@@ -42,6 +41,7 @@ from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.store import get_version
 from modelyard_registry.models.versions_http import VersionText
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 router = APIRouter(tags=["lifecycle"], route_class=BoundedRoute)
 

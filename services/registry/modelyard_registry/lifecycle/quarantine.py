@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from modelyard_events.registry import ModelVersionQuarantined
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.lifecycle.store import save_quarantine
 from modelyard_registry.models.domain import ModelVersion, Reference
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.models.store import get_version, lock_model
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

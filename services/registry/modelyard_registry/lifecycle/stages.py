@@ -6,7 +6,6 @@ from uuid import UUID
 from modelyard_events.registry import ModelVersionTransitioned
 from modelyard_events.values import Stage
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.deployments.store import agree_to_endpoint
 from modelyard_registry.gates.domain import Verdict
 from modelyard_registry.lifecycle import store
@@ -14,6 +13,7 @@ from modelyard_registry.models.domain import ModelVersion
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.policies.agreement import Agreement
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 
 async def change_stage(

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from modelyard_events.values import Endpoint, Stage
 
-from modelyard_registry.database import Connection
 from modelyard_registry.deployments.traffic import endpoint_changes
 from modelyard_registry.lifecycle.rollback import FormerChampion
 from modelyard_registry.models.domain import ModelVersion
 from modelyard_registry.policies.domain import EffectivePolicy
+from modelyard_registry.transactions.database import Connection
 
 SET_STAGE = """
 UPDATE model_versions SET stage = $2, updated_at = $3, revision = revision + 1 WHERE id = $1 RETURNING revision

@@ -9,7 +9,6 @@ from modelyard_events.values import Slug
 from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, ConfigDict
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     Answer,
@@ -34,6 +33,7 @@ from modelyard_registry.models.documents import RegisteredModelDocument
 from modelyard_registry.models.domain import RegisteredModel
 from modelyard_registry.models.patches import RegisteredModelPatch
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 router = APIRouter(tags=["registered models"], route_class=BoundedRoute)
 

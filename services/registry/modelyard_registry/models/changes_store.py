@@ -6,8 +6,8 @@ from uuid import UUID
 import asyncpg
 from modelyard_events.model_changes import BuildStatus, ModelVersionFacts, RegisteredModelFacts, ReviewStatus
 
-from modelyard_registry.database import Connection
 from modelyard_registry.models.domain import ModelVersion, RegisteredModel
+from modelyard_registry.transactions.database import Connection
 
 UPDATE_MODEL = """
 UPDATE registered_models SET description = $2, owner = $3, team = $4, primary_metric = $5, higher_is_better = $6,

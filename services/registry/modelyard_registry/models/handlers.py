@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from modelyard_events.registry import RegisteredModelCreated
 from modelyard_runtime.problems import ConflictError
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.models import registration_store, store
 from modelyard_registry.models.domain import RegisteredModel, RegisterModelVersion, Registration
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.models.registration_batch import RegistrationBatch
 from modelyard_registry.models.registration_store import Question
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 
 class RegisteredModelExistsError(ConflictError):

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from modelyard_runtime.permissions import Permission
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     Answer,
@@ -28,6 +27,7 @@ from modelyard_registry.models.listing_store import MODEL_SORTS, list_models, mo
 from modelyard_registry.models.visibility import get_visible_model, stage_seen_by, without_hidden_aliases
 from modelyard_registry.preconditions import etag_of
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 router = APIRouter(tags=["registered models"], route_class=BoundedRoute)
 

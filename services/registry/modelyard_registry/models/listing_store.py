@@ -8,7 +8,6 @@ from uuid import UUID
 
 from modelyard_events.values import Scope, Stage
 
-from modelyard_registry.database import Connection
 from modelyard_registry.models.domain import ModelVersion, RegisteredModel, SemanticVersion
 from modelyard_registry.models.listing import (
     METRIC_PREFIX,
@@ -24,6 +23,7 @@ from modelyard_registry.models.listing import (
     order_by,
 )
 from modelyard_registry.models.store import MODEL_COLUMNS, VERSION_COLUMNS, model_of, version_of
+from modelyard_registry.transactions.database import Connection
 
 MODEL_SORTS = ("name", "created_at", "updated_at")
 VERSION_SORTS = ("number", "semver", "created_at", "updated_at", METRIC_PREFIX)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from modelyard_runtime.problems import ConflictError, ProblemError, UnavailableError
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.idempotency import Claim, KeptAnswer, forget_expired, hold_keys
 from modelyard_registry.metrics import REFUSALS
 from modelyard_registry.models import registration_store
@@ -24,8 +23,9 @@ from modelyard_registry.models.registration_store import AnswerToKeep, Loaded, Q
 from modelyard_registry.models.store import get_model
 from modelyard_registry.preconditions import refuse_unless_accepted
 from modelyard_registry.refused import record_refusal
-from modelyard_registry.shared_commits import Postponed, Results, SharedCommits
 from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
+from modelyard_registry.transactions.audit_actions import AuditAction
+from modelyard_registry.transactions.shared_commits import Postponed, Results, SharedCommits
 
 _BATCH = RequestContext(actor="registry", request_id="registrations", correlation_id=None, causation_id=None)
 

@@ -5,7 +5,6 @@ from uuid import UUID
 
 from modelyard_events.topics import MODEL_VERSIONS
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.models import registration_store
 from modelyard_registry.models.domain import RegisterModelVersion, Registration
 from modelyard_registry.models.registration import (
@@ -17,6 +16,7 @@ from modelyard_registry.models.registration import (
 )
 from modelyard_registry.models.registration_store import AnswerToKeep, NewVersion
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 
 class RegistrationBatch:

@@ -9,11 +9,11 @@ import asyncpg
 from modelyard_events.model_changes import Improved, RegisteredModelRemeasured
 from modelyard_events.values import Evidence
 
-from modelyard_registry.database import Connection
 from modelyard_registry.models.domain import Improvement, RegisteredModel, decide_improvement
 from modelyard_registry.models.facts import append_model_fact
-from modelyard_registry.statements import Columns, Statement
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.database import Connection
+from modelyard_registry.transactions.statements import Columns, Statement
 
 BATCH_VERSIONS_MAX = 1_000
 """How many versions are looked at together, and told of in one fact."""

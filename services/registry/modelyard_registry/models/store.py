@@ -9,7 +9,6 @@ from modelyard_events.model_changes import ModelVersionFacts
 from modelyard_events.values import Evidence, Scope, Stage
 from modelyard_runtime.problems import NotFoundError
 
-from modelyard_registry.database import Connection
 from modelyard_registry.models.domain import (
     AliasReference,
     Latest,
@@ -19,6 +18,7 @@ from modelyard_registry.models.domain import (
     SemanticVersion,
     describe_reference,
 )
+from modelyard_registry.transactions.database import Connection
 
 MODEL_COLUMNS = """
     m.id, m.project, m.name, m.model_type, m.scope, m.industry, m.tenant, m.description, m.owner, m.team,

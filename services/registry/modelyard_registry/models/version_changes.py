@@ -12,7 +12,6 @@ from modelyard_events.model_changes import (
 )
 from modelyard_runtime.problems import ConflictError
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.models import changes_store
 from modelyard_registry.models.changes import difference
 from modelyard_registry.models.domain import ModelVersion, Reference
@@ -22,6 +21,7 @@ from modelyard_registry.models.store import get_model, get_version, lock_model
 from modelyard_registry.routes.domain import RESTORABLE_STAGES
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 BUILD_STATUSES_AFTER: Mapping[BuildStatus, tuple[BuildStatus, ...]] = {
     "training": ("evaluating", "ready", "failed"),

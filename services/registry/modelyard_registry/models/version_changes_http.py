@@ -8,7 +8,6 @@ from modelyard_events.model_changes import BuildStatus, ReviewStatus
 from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, ConfigDict
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     Answer,
@@ -29,6 +28,7 @@ from modelyard_registry.models.patches import ModelVersionPatch
 from modelyard_registry.models.version_changes import set_build_status, set_review_status, update_version
 from modelyard_registry.models.versions_http import VersionText
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 VERSION_PATH = "/registered-models/{name}/versions/{reference}"
 

@@ -9,7 +9,6 @@ from fastapi.responses import Response
 from modelyard_runtime.permissions import Permission
 
 from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.database import Connection
 from modelyard_registry.http import (
     Caller,
     ModelName,
@@ -31,6 +30,7 @@ from modelyard_registry.models.listing_store import (
 from modelyard_registry.models.registration_http import TheRegistrar, order_of, registration_response
 from modelyard_registry.models.visibility import get_visible_model, get_visible_version, stage_seen_by
 from modelyard_registry.preconditions import etag_of
+from modelyard_registry.transactions.database import Connection
 
 VersionText = Annotated[
     str,

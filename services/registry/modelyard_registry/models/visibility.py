@@ -10,7 +10,6 @@ from uuid import UUID
 from modelyard_events.values import Stage
 from modelyard_runtime.permissions import Permission
 
-from modelyard_registry.database import Connection
 from modelyard_registry.http import Call
 from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel
 from modelyard_registry.models.store import (
@@ -19,6 +18,7 @@ from modelyard_registry.models.store import (
     get_version,
     version_not_found,
 )
+from modelyard_registry.transactions.database import Connection
 
 HAS_VERSION_IN = """
 SELECT EXISTS (

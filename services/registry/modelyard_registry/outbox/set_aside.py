@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from modelyard_registry.database import Connection
 from modelyard_registry.outbox.leadership import LeaderSession, LeadershipLostError
+from modelyard_registry.transactions.database import Connection
 
 SET_ASIDE = """
 UPDATE outbox SET set_aside_at = $2, set_aside_reason = $3 WHERE id = $1 RETURNING audit_entry_id"""

@@ -5,12 +5,12 @@ from typing import Any
 from modelyard_events.policies import PolicyChanged
 from modelyard_events.topics import MODEL_VERSIONS
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.models.store import lock_model
 from modelyard_registry.policies import store
 from modelyard_registry.policies.domain import Policy, PolicyRevision, decide_policy
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 
 async def set_project_policy(tx: Transaction, policy: Policy, *, project: str, reason: str | None) -> PolicyRevision:

@@ -7,7 +7,6 @@ from fastapi.responses import Response
 from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, ConfigDict
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     Answer,
@@ -25,6 +24,7 @@ from modelyard_registry.policies.handlers import set_model_policy, set_project_p
 from modelyard_registry.policies.store import find_project_policy, load_policy, lock_project_policy
 from modelyard_registry.preconditions import etag_of
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 router = APIRouter(tags=["policies"], route_class=BoundedRoute)
 

@@ -6,9 +6,9 @@ from uuid import UUID
 import asyncpg
 from modelyard_events.values import Stage
 
-from modelyard_registry.database import Connection
 from modelyard_registry.policies.domain import UNSET, EffectivePolicy, Policy, PolicyRevision
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.database import Connection
 
 FIND_PROJECT_POLICY = "SELECT revision, document FROM project_policies WHERE project = $1"
 # Whoever makes a move reads its rules so that they stay until the move is made.

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.projects import store
 from modelyard_registry.projects.domain import ProjectRecord, project_exists, project_not_found
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 
 async def create_project(tx: Transaction, name: str, *, description: str | None) -> ProjectRecord:

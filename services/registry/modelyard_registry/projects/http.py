@@ -9,7 +9,6 @@ from modelyard_events.values import Slug
 from modelyard_runtime.permissions import ALL_PROJECTS, Permission
 from pydantic import BaseModel, ConfigDict, Field
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
@@ -33,6 +32,7 @@ from modelyard_registry.projects.domain import ProjectRecord
 from modelyard_registry.projects.handlers import create_project
 from modelyard_registry.projects.known import unknown_project
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 router = APIRouter(prefix="/api/v1/projects", tags=["projects"], route_class=BoundedRoute)
 

@@ -3,9 +3,9 @@
 from modelyard_runtime.permissions import ALL_PROJECTS, Permission
 from modelyard_runtime.principals import Principal
 
-from modelyard_registry.database import Connection, Database
 from modelyard_registry.projects import store
 from modelyard_registry.projects.domain import ProjectNotFoundError, is_project_name, project_not_found
+from modelyard_registry.transactions.database import Connection, Database
 
 REMEMBERED_MAX = 10_000
 

@@ -5,9 +5,9 @@ from datetime import datetime
 
 import asyncpg
 
-from modelyard_registry.database import Connection
 from modelyard_registry.http import DEFAULT_PROJECT
 from modelyard_registry.projects.domain import COMPARED_NAMES_MAX, ProjectRecord
+from modelyard_registry.transactions.database import Connection
 
 INSERT = """
 INSERT INTO projects (name, description, created_at, created_by) VALUES ($1, $2, $3, $4)

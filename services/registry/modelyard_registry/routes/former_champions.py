@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from modelyard_events.values import Stage
 
-from modelyard_registry.database import Connection
 from modelyard_registry.routes.champion_history import AliasMove, Cause, previous_champions
 from modelyard_registry.routes.domain import FormerChampion, VersionKey, choose_former
+from modelyard_registry.transactions.database import Connection
 
 MOVES_MAX = 100
 """How far back a route looks. A rollback looks further: it is not made with every routing document."""

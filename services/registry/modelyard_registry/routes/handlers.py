@@ -7,10 +7,10 @@ from typing import Any
 from modelyard_events.routes import RouteChanged
 from modelyard_events.topics import ROUTES
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.routes import store
 from modelyard_registry.routes.domain import RouteSettings, build_document, says_the_same
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 Change = Callable[[RouteSettings], RouteSettings]
 

@@ -12,7 +12,6 @@ from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from modelyard_registry.audit_actions import AuditAction
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     PAGE_SIZE,
@@ -35,6 +34,7 @@ from modelyard_registry.routes.domain import RouteSettings
 from modelyard_registry.routes.handlers import Change, change_route_settings
 from modelyard_registry.routes.known_types import refuse_unknown_type
 from modelyard_registry.transactions import Transaction
+from modelyard_registry.transactions.audit_actions import AuditAction
 
 router = APIRouter(prefix="/routes", tags=["routes"], route_class=BoundedRoute)
 

@@ -4,9 +4,9 @@ from difflib import get_close_matches
 
 from modelyard_runtime.problems import NotFoundError
 
-from modelyard_registry.database import Connection
 from modelyard_registry.projects.domain import COMPARED_NAMES_MAX, NEAR_NAMES_MAX
 from modelyard_registry.routes import store
+from modelyard_registry.transactions.database import Connection
 
 
 class ModelTypeNotFoundError(NotFoundError):

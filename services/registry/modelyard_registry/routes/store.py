@@ -16,9 +16,9 @@ from modelyard_events.routes import (
 )
 from modelyard_events.values import Endpoint
 
-from modelyard_registry.database import Connection
 from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT, ChampionAlias, RouteSettings, RouteState
 from modelyard_registry.routes.former_champions import load_former
+from modelyard_registry.transactions.database import Connection
 
 ENSURE_ROUTE = """
 INSERT INTO routes (project, model_type, policy) VALUES ($1, $2, $3) ON CONFLICT (project, model_type) DO NOTHING"""

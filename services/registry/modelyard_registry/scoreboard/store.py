@@ -5,9 +5,9 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from modelyard_registry.database import Connection
 from modelyard_registry.scoreboard.domain import PairKey, PairTally, VariantKey, VariantTally
-from modelyard_registry.statements import Columns, RowInsert, Statement
+from modelyard_registry.transactions.database import Connection
+from modelyard_registry.transactions.statements import Columns, RowInsert, Statement
 
 COLUMN_TYPES = {int: "bigint", float: "double precision"}
 

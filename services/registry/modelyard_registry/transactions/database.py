@@ -35,7 +35,7 @@ LOCK_TIMEOUT_MS = 8_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 30_000
 PROBE_INTERVAL_S = 1.0
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = Path(__file__).parents[1] / "migrations"
 MIGRATION_LOCK = 0x6D6F64656C  # "model": any number that is ours alone in this database.
 
 log = structlog.get_logger()

@@ -8,7 +8,7 @@ recognizes it and prepares it once per connection.
 from collections.abc import Callable, Collection
 from typing import Any, Generic, TypeVar
 
-from modelyard_registry.database import Connection
+from modelyard_registry.transactions.database import Connection
 
 RowT = TypeVar("RowT")
 

@@ -7,10 +7,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from modelyard_registry.audit.entries import ChainedEntry
-from modelyard_registry.database import Connection
-from modelyard_registry.outbox.append import OutboxRow
-from modelyard_registry.statements import Columns, Statement
+from modelyard_registry.transactions.audit_entries import ChainedEntry
+from modelyard_registry.transactions.database import Connection
+from modelyard_registry.transactions.outbox_rows import OutboxRow
+from modelyard_registry.transactions.statements import Columns, Statement
 
 CHAIN_ENDS = Columns[ChainedEntry](
     project=("text", lambda end: end.entry.project),

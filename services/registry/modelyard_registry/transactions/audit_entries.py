@@ -9,7 +9,7 @@ from uuid import UUID
 from modelyard_events.audit_chain import hash_of_entry
 from modelyard_events.registry import AuditEntryRecorded
 
-from modelyard_registry.database import Connection
+from modelyard_registry.transactions.database import Connection
 
 # Locks the end of every chain that is written to. In one order, so that two transactions cannot wait for
 # each other; a chain that is new begins at place 0.

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 from modelyard_runtime.problems import UnavailableError
 
-from modelyard_registry.database import DatabaseUnavailableError
+from modelyard_registry.transactions.database import DatabaseUnavailableError
 
 ItemT = TypeVar("ItemT")
 AnswerT = TypeVar("AnswerT")

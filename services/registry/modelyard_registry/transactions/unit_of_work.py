@@ -13,11 +13,11 @@ from modelyard_runtime.clock import Clock
 from modelyard_runtime.ids import NewId
 from modelyard_runtime.principals import Identity
 
-from modelyard_registry.audit.entries import AuditEntry, chain_entries
-from modelyard_registry.audit_actions import AuditAction, RefusedAction
-from modelyard_registry.database import Connection, database_errors
-from modelyard_registry.news import write_news
-from modelyard_registry.outbox.append import Origin, OutboxRow
+from modelyard_registry.transactions.audit_actions import AuditAction, RefusedAction
+from modelyard_registry.transactions.audit_entries import AuditEntry, chain_entries
+from modelyard_registry.transactions.database import Connection, database_errors
+from modelyard_registry.transactions.news import write_news
+from modelyard_registry.transactions.outbox_rows import Origin, OutboxRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
