@@ -26,6 +26,7 @@ async def test_a_truth_value_or_a_text_is_no_number(door: Door, body: dict[str, 
 
 async def test_a_whole_number_is_a_number_also_where_a_fraction_would_do(door: Door) -> None:
     body = {"improvement_min": 0, "training_examples_min": 3000}
+    await door.create()
 
     (await door.call("PUT", "/routes/risk_scoring/policy", body)).expect(200)
 

@@ -32,6 +32,7 @@ async def test_an_endpoint_on_an_inward_address_is_refused_and_changes_nothing(d
 async def test_a_feature_source_on_an_inward_address_is_refused_and_names_are_left_to_the_request(door: Door) -> None:
     inward = {"url_template": "http://169.254.169.254/{tenant}/{entity_type}/{entity_id}"}
     named = {"url_template": "http://features.internal/{tenant}/{entity_type}/{entity_id}"}
+    await door.create()
 
     refused = await door.call("PUT", "/routes/risk_scoring/feature-source", inward)
     taken = await door.call("PUT", "/routes/risk_scoring/feature-source", named)

@@ -1,11 +1,13 @@
 """Routing documents: each change of routing is one new document, on HTTP and on Kafka alike."""
 
 import asyncio
+import json
 
 import pytest
 
 from tests.integration.registry.registry_world import ENDPOINT, MODEL_TYPE, RegistryWorld
 from tests.integration.registry.relay_world import until
+from tests.world.http_client import Reply
 from tests.world.registry import an_evidence
 
 pytestmark = pytest.mark.integration
@@ -90,16 +92,10 @@ async def test_settings_change_the_document_and_leave_audit_entries(registry_wor
 
 async def test_a_feature_source_that_is_set_again_has_a_new_revision(registry_world: RegistryWorld) -> None:
     registry = registry_world.registry
+    await registry_world.a_model("everyone")
     await registry.read_features_from(TEMPLATE, model_type=MODEL_TYPE)
     unchanged = (await registry.read_features_from(TEMPLATE, model_type=MODEL_TYPE)).expect(200)
-    gone = (
-        await registry_world.http.call(
-            "PUT",
-            registry.path(f"/routes/{MODEL_TYPE}/feature-source"),
-            data=b"null",
-            headers={"content-type": "application/json"},
-        )
-    ).expect(200)
+    gone = (await _put(registry_world, f"/routes/{MODEL_TYPE}/feature-source", None)).expect(200)
     again = (await registry.read_features_from(TEMPLATE, model_type=MODEL_TYPE)).expect(200)
 
     assert unchanged["feature_source"]["revision"] == 1
@@ -122,23 +118,48 @@ async def test_a_kill_switch_is_taken_back_for_whom_it_was_set(registry_world: R
     assert refusal.is_problem
 
 
-async def test_a_kill_switch_of_a_type_without_models_is_refused_with_the_types_spelled_like_it(
-    registry_world: RegistryWorld,
+@pytest.mark.parametrize(
+    ("setting", "body"),
+    [
+        ("kill-switch", {"reason": "incident"}),
+        ("policy", {"training_examples_min": 10, "improvement_min": 0.2}),
+        ("feature-source", {"url_template": TEMPLATE}),
+        ("feature-source", None),
+        ("shadow-sample", {"sample_bp": 500}),
+    ],
+)
+async def test_a_setting_of_a_type_without_models_is_refused_with_the_types_spelled_like_it(
+    registry_world: RegistryWorld, setting: str, body: dict[str, object] | None
 ) -> None:
     registry, misspelled = registry_world.registry, f"{MODEL_TYPE}s"
     await registry_world.a_model("everyone")
 
-    refused = await registry.call("PUT", f"/routes/{misspelled}/kill-switch", {"reason": "incident"})
+    refused = await _put(registry_world, f"/routes/{misspelled}/{setting}", body)
 
     assert refused.status == 404
     assert refused.is_problem
     assert refused.document["near"] == [MODEL_TYPE]
     assert f"Did you mean {MODEL_TYPE}?" in refused.document["fix"]
     assert (await registry.call("GET", f"/routes/{misspelled}")).status == 404
-    (await registry.call("PUT", f"/routes/{MODEL_TYPE}/kill-switch", {"reason": "incident"})).expect(200)
+    (await _put(registry_world, f"/routes/{MODEL_TYPE}/{setting}", body)).expect(200)
+
+
+async def test_settings_are_taken_back_after_the_last_model_of_the_type_is_gone(registry_world: RegistryWorld) -> None:
+    registry, path = registry_world.registry, f"/routes/{MODEL_TYPE}"
+    await registry_world.a_model("everyone", model_type=MODEL_TYPE)
+    (await registry.call("PUT", f"{path}/kill-switch", {"reason": "incident"})).expect(200)
+    (await registry.read_features_from(TEMPLATE, model_type=MODEL_TYPE)).expect(200)
+    (await registry.call("DELETE", "/registered-models/everyone")).expect(200)
+
+    document = (await _put(registry_world, f"{path}/feature-source", None)).expect(200)
+    cleared = (await registry.call("DELETE", f"{path}/kill-switch")).expect(200)
+
+    assert document["feature_source"] is None
+    assert cleared["kill_switches"] == []
 
 
 async def test_a_setting_that_makes_no_sense_is_refused_and_changes_nothing(registry_world: RegistryWorld) -> None:
+    await registry_world.a_model("everyone")
     refused: list[tuple[str, dict[str, object]]] = [
         ("feature-source", {"url_template": "ftp://loans.example/{entity_id}"}),
         ("feature-source", {"url_template": "https://a:b@loans.example/{entity_id}"}),
@@ -174,3 +195,13 @@ async def test_a_change_whose_event_no_broker_would_take_is_refused_and_holds_no
         return bool(await registry_world.published_routes())
 
     await until(is_published)
+
+
+async def _put(world: RegistryWorld, path: str, body: object) -> Reply:
+    """PUT the body, which may be null."""
+    return await world.http.call(
+        "PUT",
+        world.registry.path(path),
+        data=json.dumps(body).encode(),
+        headers={"content-type": "application/json"},
+    )

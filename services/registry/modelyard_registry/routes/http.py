@@ -32,7 +32,7 @@ from modelyard_registry.routes import settings_rules as rules
 from modelyard_registry.routes import store
 from modelyard_registry.routes.domain import RouteSettings
 from modelyard_registry.routes.handlers import Change, change_route_settings
-from modelyard_registry.routes.known_types import refuse_unknown_type
+from modelyard_registry.routes.known_types import TypeCheck, refuse_unknown_route, refuse_unknown_type
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 
@@ -141,7 +141,7 @@ async def get_route(call: Caller, project: Project, model_type: ModelType) -> Ro
     "/{model_type}/policy",
     summary="Say when an industry champion serves",
     response_model=RouteChanged,
-    responses=problems(409),
+    responses=problems(404, 409),
     dependencies=[requires(Permission.ROUTES_WRITE)],
 )
 async def set_policy(call: Caller, project: Project, model_type: ModelType, body: PolicyBody) -> Response:
@@ -159,7 +159,7 @@ async def set_policy(call: Caller, project: Project, model_type: ModelType, body
     "/{model_type}/feature-source",
     summary="Say where features come from; null takes the source away",
     response_model=RouteChanged,
-    responses=problems(409),
+    responses=problems(404, 409),
     dependencies=[requires(Permission.ROUTES_WRITE)],
 )
 async def set_feature_source(
@@ -175,7 +175,13 @@ async def set_feature_source(
         return changed
 
     return await _change(
-        call, body, change, project=project, model_type=model_type, action=AuditAction.ROUTE_FEATURE_SOURCE_SET
+        call,
+        body,
+        change,
+        project=project,
+        model_type=model_type,
+        action=AuditAction.ROUTE_FEATURE_SOURCE_SET,
+        refuse_unknown=refuse_unknown_route if body is None else refuse_unknown_type,
     )
 
 
@@ -183,7 +189,7 @@ async def set_feature_source(
     "/{model_type}/shadow-sample",
     summary="Say what share of requests is replayed on the shadow",
     response_model=RouteChanged,
-    responses=problems(409),
+    responses=problems(404, 409),
     dependencies=[requires(Permission.ROUTES_WRITE)],
 )
 async def set_shadow_sample(call: Caller, project: Project, model_type: ModelType, body: ShadowSampleBody) -> Response:
@@ -220,7 +226,6 @@ async def set_kill_switch(
         model_type=model_type,
         action=AuditAction.ROUTE_KILL_SWITCH_SET,
         reason=body.reason,
-        of_known_type=True,
     )
 
 
@@ -238,7 +243,13 @@ async def clear_kill_switch(call: Caller, project: Project, model_type: ModelTyp
         return rules.without_kill_switch(settings, tenant=tenant)
 
     return await _change(
-        call, None, change, project=project, model_type=model_type, action=AuditAction.ROUTE_KILL_SWITCH_CLEARED
+        call,
+        None,
+        change,
+        project=project,
+        model_type=model_type,
+        action=AuditAction.ROUTE_KILL_SWITCH_CLEARED,
+        refuse_unknown=refuse_unknown_route,
     )
 
 
@@ -251,11 +262,10 @@ async def _change(
     model_type: str,
     action: AuditAction,
     reason: str | None = None,
-    of_known_type: bool = False,
+    refuse_unknown: TypeCheck = refuse_unknown_type,
 ) -> Response:
     async def work(tx: Transaction) -> Answer:
-        if of_known_type:
-            await refuse_unknown_type(tx.connection, project=project, model_type=model_type)
+        await refuse_unknown(tx.connection, project=project, model_type=model_type)
         document = await change_route_settings(
             tx, change, project=project, model_type=model_type, action=action, reason=reason
         )

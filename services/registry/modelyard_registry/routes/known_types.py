@@ -1,6 +1,8 @@
-"""Whether a project has models of a type: a kill switch that names no model would stop nothing."""
+"""Whether a project has models of a type: a setting of a type without models, a kill switch above all, does nothing."""
 
+from collections.abc import Awaitable
 from difflib import get_close_matches
+from typing import Protocol
 
 from modelyard_runtime.problems import NotFoundError
 
@@ -17,6 +19,13 @@ class ModelTypeNotFoundError(NotFoundError):
     fix = "GET /api/v1/projects/{project}/registered-models lists the models with their types."
 
 
+class TypeCheck(Protocol):
+    """Raises ModelTypeNotFoundError for a model type that the project does not know."""
+
+    def __call__(self, connection: Connection, /, *, project: str, model_type: str) -> Awaitable[None]:
+        """Look the type up."""
+
+
 async def refuse_unknown_type(connection: Connection, *, project: str, model_type: str) -> None:
     """Raise ModelTypeNotFoundError, with near types, unless the project has a registered model of this type."""
     if await store.has_model(connection, project=project, model_type=model_type):
@@ -29,3 +38,12 @@ async def refuse_unknown_type(connection: Connection, *, project: str, model_typ
         fix=f"{meant}GET /api/v1/projects/{project}/registered-models lists the models with their types.",
         near=near,
     )
+
+
+async def refuse_unknown_route(connection: Connection, *, project: str, model_type: str) -> None:
+    """Raise ModelTypeNotFoundError unless the project routes this type, or has a registered model of it.
+
+    A setting can be taken back although the last model of the type is gone.
+    """
+    if await store.find_document(connection, project=project, model_type=model_type) is None:
+        await refuse_unknown_type(connection, project=project, model_type=model_type)
