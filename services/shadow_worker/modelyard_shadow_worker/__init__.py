@@ -1,1 +1,1 @@
-"""Replays served requests on the shadow's version and says how the two answers compare."""
+"""Replays served requests on the shadow's version, compares the two answers, and publishes the result."""

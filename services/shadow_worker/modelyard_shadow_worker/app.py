@@ -1,4 +1,4 @@
-"""The shadow worker's wiring: inferences in, requests to shadows, terminal facts out. It keeps no state."""
+"""The shadow worker's wiring: it reads inferences, asks shadows and publishes facts. It keeps no state."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,20 +19,20 @@ from modelyard_runtime.topic_setup import ensure_topics
 
 from modelyard_shadow_worker.adapters.open_inference import OpenInferenceShadow
 from modelyard_shadow_worker.domain.compare import Tolerance
-from modelyard_shadow_worker.domain.replay import Limits
-from modelyard_shadow_worker.handlers import Handlers
-from modelyard_shadow_worker.pace import Pace
-from modelyard_shadow_worker.replayer import Effort, Replayer
+from modelyard_shadow_worker.domain.replay import ReplayLimits
+from modelyard_shadow_worker.handlers import ReplayHandlers
+from modelyard_shadow_worker.rate_limiter import RateLimiter
+from modelyard_shadow_worker.replayer import Replayer, RetryLimits
 from modelyard_shadow_worker.settings import Settings
 
 SOURCE = "/modelyard/shadow-worker"
 TOPICS = (INFERENCES, SHADOW_COMPARISONS, topic_named(INFERENCES.dead_letter_name))
 STOP_MARGIN_S = 5.0
-"""What a stop may take beyond draining: the last commit, leaving the group."""
+"""How long a stop may take after draining, to commit the last offsets and to leave the group."""
 
 
 def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new_uuid7) -> FastAPI:
-    """The service as an ASGI application; what it needs is opened by its lifespan, and closed in reverse."""
+    """Return the service as an ASGI application. Its lifespan opens what it needs, and closes it in reverse order."""
     health = Health()
 
     @asynccontextmanager
@@ -43,10 +43,10 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
             producer = build_producer(kafka=settings.kafka, client_id="shadow-worker")
             await producer.start()
             opened.push_async_callback(producer.stop)
-            handlers = Handlers(
+            handlers = ReplayHandlers(
                 replayer=build_replayer(settings, fetcher),
                 publisher=Publisher(producer, source=SOURCE, prefix=settings.topic_prefix, clock=clock, new_id=new_id),
-                limits=Limits(freshness_s=settings.shadow_freshness_s, lag_max=settings.shadow_lag_max),
+                limits=ReplayLimits(freshness_s=settings.shadow_freshness_s, lag_max=settings.shadow_lag_max),
                 clock=clock,
                 lag=lambda: consumption.lag,
             )
@@ -89,11 +89,11 @@ def build_app(settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new
 
 
 def build_replayer(settings: Settings, fetcher: Fetcher) -> Replayer:
-    """Who asks the shadows, as hard and as often as the settings say."""
+    """Return the replayer with the limits of the settings."""
     return Replayer(
         shadow=OpenInferenceShadow(fetcher),
-        pace=Pace(turns_per_s_max=settings.shadow_replays_per_s_max),
-        effort=Effort(
+        rate_limiter=RateLimiter(requests_per_s_max=settings.shadow_replays_per_s_max),
+        retry_limits=RetryLimits(
             deadline_s=settings.shadow_deadline_s,
             attempts_max=settings.shadow_attempts_max,
             backoff_initial_s=settings.shadow_backoff_initial_s,

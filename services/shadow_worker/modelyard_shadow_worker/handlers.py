@@ -1,7 +1,7 @@
-"""What happens when an inference was served: its shadow is asked, and the end of that is published.
+"""Handles a served inference: replays it on its shadow, and publishes the outcome.
 
-The offset moves on only when the broker has the fact. So a worker that is killed replays again what it
-had under way, and the fact may come twice: `inference_id` tells.
+The offset is committed only after the broker has the fact. A worker that was killed therefore repeats the replays that
+were under way, and their facts may come twice, with the same `inference_id`.
 """
 
 from collections.abc import Callable
@@ -15,30 +15,30 @@ from modelyard_runtime.consume import Delivery
 from modelyard_runtime.errors import EventTooLargeError
 from modelyard_runtime.publish import Publisher
 
-from modelyard_shadow_worker.domain.ledger import terminal_fact, without_outputs
-from modelyard_shadow_worker.domain.replay import End, Limits, Replay, decide_replay, shadow_of
+from modelyard_shadow_worker.domain.replay import Replay, ReplayLimits, ReplayOutcome, decide_replay, shadow_of
+from modelyard_shadow_worker.domain.terminal_fact import terminal_fact, without_outputs
 from modelyard_shadow_worker.metrics import REPLAYS, VERDICTS
 from modelyard_shadow_worker.replayer import Replayer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Handlers:
-    """Replays and publishes. `lag` answers how many records wait."""
+class ReplayHandlers:
+    """Replays and publishes. `lag` returns the number of records that wait."""
 
     replayer: Replayer
     publisher: Publisher
-    limits: Limits
+    limits: ReplayLimits
     clock: Clock
     lag: Callable[[], int]
 
     async def on_inference_completed(self, delivery: Delivery[InferenceCompleted]) -> None:
-        """Bring the replay to its one end. Raises PublishFailedError while Kafka does not take the fact."""
+        """Replay the request and publish the outcome. Raises PublishFailedError while Kafka does not take the fact."""
         event = delivery.event
         shadow = shadow_of(event)
         if shadow is None:
             return
-        end = await self._end_of(delivery, shadow)
-        fact = terminal_fact(event, shadow, end=end)
+        outcome = await self._outcome_of(delivery, shadow)
+        fact = terminal_fact(event, shadow, outcome=outcome)
         try:
             await self._publish(fact, delivery)
         except EventTooLargeError:
@@ -47,7 +47,7 @@ class Handlers:
         if fact.verdict is not None:
             VERDICTS.labels(shadow.model, fact.verdict).inc()
 
-    async def _end_of(self, delivery: Delivery[InferenceCompleted], shadow: ShadowTarget) -> End:
+    async def _outcome_of(self, delivery: Delivery[InferenceCompleted], shadow: ShadowTarget) -> ReplayOutcome:
         decision = decide_replay(
             delivery.event,
             shadow,

@@ -4,7 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 REPLAYS = Counter(
     "shadow_worker_replays_total",
-    "Replays that reached their end. `outcome` is compared, failed, expired or dropped.",
+    "Replays that have ended. `outcome` is compared, failed, expired or dropped.",
     ["model", "outcome"],
 )
 VERDICTS = Counter("shadow_worker_verdicts_total", "Compared pairs: match or drift.", ["model", "verdict"])

@@ -1,4 +1,4 @@
-"""What the handlers need from the world: somebody who asks a shadow."""
+"""The port through which shadows are asked."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,16 +8,16 @@ from modelyard_events.values import Tensor
 
 
 class ShadowUnavailableError(Exception):
-    """The shadow did not answer, or said that it cannot now: asking again may help."""
+    """The shadow did not answer, or cannot answer now: another attempt may succeed."""
 
 
 class ShadowAnswerError(Exception):
-    """The shadow's answer is of no use, and would be none the next time."""
+    """The shadow's answer is not usable, and would not be at another attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What the shadow predicted, and how long it took over it."""
+class ShadowAnswer:
+    """The outputs that the shadow predicted, and how long that took."""
 
     outputs: tuple[Tensor, ...]
     latency_ms: float
@@ -34,8 +34,8 @@ class Shadow(Protocol):
         outputs: tuple[RequestedOutput, ...] = (),
         request_id: str,
         timeout_s: float,
-    ) -> Answer:
-        """These outputs of that very version's prediction, or all.
+    ) -> ShadowAnswer:
+        """Return these outputs of the version's prediction, or all.
 
         Raises ShadowUnavailableError or ShadowAnswerError.
         """

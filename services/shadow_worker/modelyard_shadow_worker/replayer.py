@@ -1,4 +1,4 @@
-"""One replay from its request to its end: a few attempts within a deadline, and an end in any case."""
+"""Replays one request: a few attempts within a deadline. Every replay ends in an outcome, whatever happens."""
 
 import asyncio
 from dataclasses import dataclass
@@ -9,13 +9,17 @@ from modelyard_events.values import Tensor
 from modelyard_shadow_worker.domain.compare import Tolerance, compare
 from modelyard_shadow_worker.domain.replay import Compared, Failed
 from modelyard_shadow_worker.metrics import REPLAY_SECONDS, REPLAYS_IN_FLIGHT, RETRIES
-from modelyard_shadow_worker.pace import Pace
-from modelyard_shadow_worker.ports import Answer, Shadow, ShadowAnswerError, ShadowUnavailableError
+from modelyard_shadow_worker.ports import Shadow, ShadowAnswer, ShadowAnswerError, ShadowUnavailableError
+from modelyard_shadow_worker.rate_limiter import RateLimiter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effort:
-    """How hard to try. `deadline_s` bounds one replay with all its attempts and the waits between them."""
+class RetryLimits:
+    """How long and how often a replay is attempted.
+
+    `deadline_s` bounds one replay with all its attempts and the waits between them. The first wait takes
+    `backoff_initial_s`, each further one twice as long as the one before.
+    """
 
     deadline_s: float
     attempts_max: int
@@ -24,17 +28,17 @@ class Effort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replayer:
-    """Asks the shadow and judges its answer."""
+    """Asks the shadow and compares its answer with the served one."""
 
     shadow: Shadow
-    pace: Pace
-    effort: Effort
+    rate_limiter: RateLimiter
+    retry_limits: RetryLimits
     tolerance: Tolerance
 
     async def replay(
         self, event: InferenceCompleted, target: ShadowTarget, *, inputs: tuple[Tensor, ...]
     ) -> Compared | Failed:
-        """How the replay ended. An endpoint in trouble is an end, too: it must not hold up the others."""
+        """Return the outcome. A failing endpoint is an outcome too, so that it does not hold up other replays."""
         try:
             with REPLAYS_IN_FLIGHT.track_inprogress():
                 answer = await self._ask(event, target, inputs)
@@ -47,13 +51,13 @@ class Replayer:
             latency_ms=answer.latency_ms,
         )
 
-    async def _ask(self, event: InferenceCompleted, target: ShadowTarget, inputs: tuple[Tensor, ...]) -> Answer:
+    async def _ask(self, event: InferenceCompleted, target: ShadowTarget, inputs: tuple[Tensor, ...]) -> ShadowAnswer:
         loop = asyncio.get_running_loop()
-        give_up_at_s = loop.time() + self.effort.deadline_s
+        give_up_at_s = loop.time() + self.retry_limits.deadline_s
         attempt = 0
         while True:
             attempt += 1
-            await self.pace.turn()
+            await self.rate_limiter.wait()
             timeout_s = min(target.endpoint.timeout_s, max(0.001, give_up_at_s - loop.time()))
             try:
                 return await self.shadow.infer(
@@ -64,8 +68,8 @@ class Replayer:
                     timeout_s=timeout_s,
                 )
             except ShadowUnavailableError as error:
-                wait_s = self.effort.backoff_initial_s * 2.0 ** (attempt - 1)
-                if attempt >= self.effort.attempts_max or loop.time() + wait_s >= give_up_at_s:
+                wait_s = self.retry_limits.backoff_initial_s * 2.0 ** (attempt - 1)
+                if attempt >= self.retry_limits.attempts_max or loop.time() + wait_s >= give_up_at_s:
                     raise ShadowUnavailableError(f"{error} (attempt {attempt}, the last)") from error
                 RETRIES.labels(target.model).inc()
                 await asyncio.sleep(wait_s)

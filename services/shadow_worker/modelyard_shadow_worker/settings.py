@@ -9,8 +9,8 @@ from pydantic import Field
 class Settings(ServiceSettings):
     """What the shadow worker needs besides what every service needs.
 
-    A request older than `shadow_freshness_s` is not replayed any more; while more than `shadow_lag_max` records
-    wait, the oldest are dropped to catch up. `shadow_deadline_s` bounds a replay with all its attempts.
+    A request older than `shadow_freshness_s` is not replayed. While more than `shadow_lag_max` records wait, the
+    oldest are dropped. `shadow_deadline_s` bounds a replay with all its attempts.
     Answers match when they differ by at most `shadow_tolerance_absolute` plus
     `shadow_tolerance_relative` times the served value.
     """

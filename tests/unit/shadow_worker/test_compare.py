@@ -46,13 +46,13 @@ def test_numbers_match_within_the_tolerance_of_the_served_one(
 
 
 @pytest.mark.parametrize(("shadow", "verdict"), [(["approve"], "match"), (["refuse"], "drift")])
-def test_words_match_when_they_are_equal(shadow: list[Any], verdict: str) -> None:
+def test_texts_match_when_they_are_equal(shadow: list[Any], verdict: str) -> None:
     judged = judge(["approve"], shadow, datatype="BYTES")
 
     assert (judged.verdict, judged.difference) == (verdict, None)
 
 
-def test_a_truth_is_no_number() -> None:
+def test_a_boolean_is_not_compared_as_a_number() -> None:
     judged = judge([True], [False], datatype="BOOL")
 
     assert (judged.verdict, judged.difference) == ("drift", None)
@@ -65,7 +65,7 @@ def test_differences_are_means_of_shadow_minus_served() -> None:
     assert judged.difference_abs == pytest.approx(1.0)
 
 
-def test_what_has_no_finite_difference_has_no_part_in_the_means() -> None:
+def test_values_without_a_finite_difference_are_left_out_of_the_means() -> None:
     judged = judge([1.0, math.inf, 1e308], [2.0, 3.0, -1e308])
 
     assert (judged.difference, judged.difference_abs) == (1.0, 1.0)
@@ -93,5 +93,5 @@ def test_flat_and_nested_data_are_the_same_answer() -> None:
     assert judged == Comparison(verdict="match", difference=0.0, difference_abs=0.0)
 
 
-def test_nothing_served_is_nothing_to_match() -> None:
+def test_an_answer_without_outputs_never_matches() -> None:
     assert compare([], [], tolerance=TOLERANCE).verdict == "drift"

@@ -1,1 +1,1 @@
-"""How endpoints are asked, one module per protocol."""
+"""Asks endpoints; one module for each protocol."""

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2 over HTTP: an answer counts only when the shadow's own version made it."""
+"""Asks shadows by the Open Inference Protocol v2. An answer counts only if the shadow's version gave it."""
 
 import time
 from typing import Any
@@ -10,7 +10,7 @@ from modelyard_events.values import Tensor
 from modelyard_runtime.errors import PermanentError, TransientError
 from modelyard_runtime.fetch import Fetched, Fetcher
 
-from modelyard_shadow_worker.ports import Answer, ShadowAnswerError, ShadowUnavailableError
+from modelyard_shadow_worker.ports import ShadowAnswer, ShadowAnswerError, ShadowUnavailableError
 
 ANSWER_BYTES_MAX = 512 * 1024
 BODY_CHARS_SHOWN = 200
@@ -18,13 +18,13 @@ RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 HEADERS = {
     "content-type": "application/json",
     "accept": "application/json",
-    # For model servers that do more than predict (write logs, charge for it): nobody waits for this answer.
+    # Tells model servers that do more than predict, such as charge for it, that nobody waits for this answer.
     "x-modelyard-shadow": "true",
 }
 
 
 class OpenInferenceShadow:
-    """Asks shadows through the fetcher, so only where requests may go."""
+    """Asks shadows through the fetcher, which refuses addresses that are not allowed."""
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
@@ -37,7 +37,7 @@ class OpenInferenceShadow:
         outputs: tuple[RequestedOutput, ...] = (),
         request_id: str,
         timeout_s: float,
-    ) -> Answer:
+    ) -> ShadowAnswer:
         """See `Shadow.infer`."""
         body = _body(inputs, outputs, request_id=request_id)
         began_s = time.perf_counter()
@@ -57,7 +57,7 @@ class OpenInferenceShadow:
         latency_ms = (time.perf_counter() - began_s) * 1_000
         document = _document(fetched)
         _refuse_other_version(document, shadow)
-        return Answer(outputs=_wanted(_outputs(document), outputs), latency_ms=latency_ms)
+        return ShadowAnswer(outputs=_wanted(_outputs(document), outputs), latency_ms=latency_ms)
 
 
 def _body(inputs: tuple[Tensor, ...], outputs: tuple[RequestedOutput, ...], *, request_id: str) -> bytes:
@@ -71,7 +71,7 @@ def _body(inputs: tuple[Tensor, ...], outputs: tuple[RequestedOutput, ...], *, r
 
 
 def _wanted(answered: tuple[Tensor, ...], outputs: tuple[RequestedOutput, ...]) -> tuple[Tensor, ...]:
-    """What is compared: an endpoint may answer more outputs than it was asked for."""
+    """The outputs that are compared: an endpoint may answer more than it was asked for."""
     names = {output.name for output in outputs}
     return tuple(tensor for tensor in answered if tensor.name in names) if names else answered
 
@@ -93,7 +93,7 @@ def _document(fetched: Fetched) -> dict[str, Any]:
 
 
 def _refuse_other_version(document: dict[str, Any], shadow: ShadowTarget) -> None:
-    """The protocol leaves it open whether an answer names its version; one that does must name the right one."""
+    """Raise ShadowAnswerError when the answer names another version. The protocol lets it name none."""
     number = document.get("model_version")
     if number is not None and str(number) != str(shadow.number):
         raise ShadowAnswerError(f"version {number} answered instead of {shadow.model} {shadow.number}")

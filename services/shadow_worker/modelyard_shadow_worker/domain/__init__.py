@@ -1,1 +1,1 @@
-"""The rules of shadow evaluation: what is replayed, with which inputs, and when two answers match. Pure."""
+"""The pure rules of shadow evaluation: what is replayed, with which inputs, and when two answers match."""

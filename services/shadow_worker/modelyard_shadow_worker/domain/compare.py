@@ -1,4 +1,4 @@
-"""When two answers match: the same outputs, equal words, and numbers within the tolerance of each other."""
+"""Compares two answers. They match if they have the same outputs, equal texts, and numbers within the tolerance."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,9 +18,10 @@ class Tolerance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A judged pair. The differences are means over all numeric values that both sides have.
+    """The result for one pair of answers. The differences are means over all numeric values that both answers have.
 
-    `difference` is shadow minus served, `difference_abs` its magnitude; None when there is no such pair.
+    `difference` is shadow minus served, `difference_abs` its magnitude. Both are None when the answers have no numeric
+    value in common.
     """
 
     verdict: Literal["match", "drift"]
@@ -29,10 +30,10 @@ class Comparison:
 
 
 def compare(served: Sequence[Tensor], shadow: Sequence[Tensor], *, tolerance: Tolerance) -> Comparison:
-    """Judge the shadow's outputs against the served ones, tensor by name, value by value.
+    """Compare the shadow's outputs with the served ones: tensors by name, then value by value.
 
-    A missing, additional or differently shaped output is drift. Two NaN match each other; a NaN or an
-    infinity against anything else is drift, and has no part in the means.
+    A missing, additional or differently shaped output is drift. Two NaN match each other. A NaN or an infinity
+    is drift against any other value, and is left out of the means.
     """
     served_by_name = {tensor.name: tensor for tensor in served}
     shadow_by_name = {tensor.name: tensor for tensor in shadow}
@@ -85,7 +86,7 @@ def _is_finite(value: int | float) -> bool:
 def _mean(values: Sequence[float]) -> float | None:
     if not values:
         return None
-    # Divided first: the sum of large numbers could overflow where their mean does not.
+    # Each value is divided first, because the sum of large numbers can overflow where their mean does not.
     return math.fsum(value / len(values) for value in values)
 
 

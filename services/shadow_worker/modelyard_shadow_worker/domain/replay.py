@@ -1,4 +1,4 @@
-"""What becomes of a served request: asked again with the inputs that the shadow declares, or not at all."""
+"""Decides whether a served request is replayed, and with which inputs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from modelyard_shadow_worker.domain.compare import Comparison
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """When a request is too old to be replayed, and when too many wait."""
+class ReplayLimits:
+    """A request older than `freshness_s` expires; while more than `lag_max` records wait, requests are dropped."""
 
     freshness_s: float
     lag_max: int
@@ -21,49 +21,49 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Replay:
-    """Ask the shadow with these inputs."""
+    """The request is replayed with these inputs."""
 
     inputs: tuple[Tensor, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expired:
-    """Too old: an answer now would say nothing about then."""
+    """The request is too old: an answer now would say nothing about the time of the request."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dropped:
-    """Shed, so that newer requests get their turn."""
+    """Too many requests wait: this one is dropped, so that newer ones are replayed."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The replay cannot give an answer to compare with."""
+    """The replay gave no answer that could be compared."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """The shadow answered, and its answer was judged."""
+    """The shadow answered, and its answer was compared with the served one."""
 
     comparison: Comparison
     outputs: tuple[Tensor, ...]
     latency_ms: float
 
 
-End = Compared | Expired | Dropped | Failed
-"""How a replay ends: exactly one of these per request that has a shadow."""
+ReplayOutcome = Compared | Expired | Dropped | Failed
+"""How a replay ends: every request that has a shadow has exactly one of these outcomes."""
 
 
 def shadow_of(event: InferenceCompleted) -> ShadowTarget | None:
-    """The version that is asked as well, or None when the request is not to be replayed.
+    """Return the version that gets the replay, or None when the request is not replayed.
 
-    Only what the decided version itself served is worth comparing.
+    Only answers of the decided version are compared; those of a fallback are not.
     """
     if event.outcome != "served" or not event.version_matched:
         return None
@@ -77,9 +77,9 @@ def decide_replay(
     occurred_at: datetime,
     now: datetime,
     lag: int,
-    limits: Limits,
+    limits: ReplayLimits,
 ) -> Replay | Expired | Dropped | Failed:
-    """What to do with a request that has a shadow. `lag` is how many records wait behind this one."""
+    """Decide about a request that has a shadow. `lag` is the number of records that wait behind this one."""
     age_s = (now - occurred_at).total_seconds()
     if age_s > limits.freshness_s:
         return Expired(reason=f"the request was {age_s:.0f} s old, the limit is {limits.freshness_s:g} s")
@@ -89,7 +89,7 @@ def decide_replay(
 
 
 def _select_inputs(inputs: Sequence[Tensor], *, declared: Sequence[Feature]) -> Replay | Failed:
-    """The inputs that the endpoint declares, in its order; all there are when it declares none."""
+    """Select the inputs that the endpoint declares, in its order; all inputs when it declares none."""
     if not inputs:
         return Failed(reason="the inference has no inputs to replay")
     if not declared:

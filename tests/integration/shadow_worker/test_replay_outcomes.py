@@ -1,4 +1,4 @@
-"""Each inference with a shadow ends in one terminal fact, whatever the endpoint or the worker goes through."""
+"""Every inference with a shadow gets exactly one fact with a replay outcome, whatever fails."""
 
 from collections import Counter
 from datetime import timedelta
@@ -45,7 +45,7 @@ async def test_the_shadow_is_asked_with_what_it_declares_and_its_answer_is_compa
         ("other-digest", "digest", 1),
     ],
 )
-async def test_an_endpoint_in_trouble_fails_the_replay_and_says_why(
+async def test_a_failing_endpoint_fails_the_replay_with_its_reason(
     shadowing: Shadowing, way: str, says: str, times_asked: int
 ) -> None:
     await shadowing.publish(shadowing.inference(1, way=way))
@@ -59,7 +59,7 @@ async def test_an_endpoint_in_trouble_fails_the_replay_and_says_why(
     assert shadowing.endpoint.asked["inference-1"] == times_asked
 
 
-async def test_an_endpoint_that_recovers_is_asked_again(shadowing: Shadowing) -> None:
+async def test_a_replay_is_retried_until_the_endpoint_answers(shadowing: Shadowing) -> None:
     shadowing.endpoint.failures_left = 2
     await shadowing.publish(shadowing.inference(1, way="shaky"))
 
@@ -70,7 +70,7 @@ async def test_an_endpoint_that_recovers_is_asked_again(shadowing: Shadowing) ->
     assert shadowing.endpoint.asked["inference-1"] == 3
 
 
-async def test_the_ledger_adds_up_and_only_what_was_asked_for_is_in_it(shadowing: Shadowing) -> None:
+async def test_each_request_with_a_shadow_has_one_outcome_and_others_have_none(shadowing: Shadowing) -> None:
     good = [shadowing.inference(number) for number in range(20)]
     failing = [shadowing.inference(number, way="refusing") for number in range(20, 25)]
     without_inputs = [shadowing.inference(30, inputs=[good[0].inputs[1]])]
@@ -92,7 +92,7 @@ async def test_the_ledger_adds_up_and_only_what_was_asked_for_is_in_it(shadowing
     assert "amount" in (missing.error or "")
 
 
-async def test_a_worker_that_lags_too_far_drops_the_oldest_and_says_so(shadowing: Shadowing) -> None:
+async def test_a_worker_with_too_much_lag_drops_the_oldest_requests(shadowing: Shadowing) -> None:
     await shadowing.publish(*(shadowing.inference(number) for number in range(60)))
 
     async with shadowing.worker(shadow_lag_max=10, shadow_concurrency_max=1):
@@ -103,7 +103,7 @@ async def test_a_worker_that_lags_too_far_drops_the_oldest_and_says_so(shadowing
     assert outcomes["dropped"] + outcomes["compared"] == 60
 
 
-async def test_a_worker_that_stops_while_it_replays_leaves_nothing_undone(shadowing: Shadowing) -> None:
+async def test_replays_under_way_when_a_worker_stops_are_repeated_by_the_next(shadowing: Shadowing) -> None:
     inferences = [shadowing.inference(number, way="held", timeout_s=60.0) for number in range(12)]
     await shadowing.publish(*inferences)
     async with shadowing.worker(shadow_deadline_s=60.0):
@@ -119,7 +119,7 @@ async def test_a_worker_that_stops_while_it_replays_leaves_nothing_undone(shadow
     assert set(shadowing.endpoint.asked.values()) == {2}
 
 
-async def test_a_record_that_nobody_can_read_is_parked_and_the_others_go_on(shadowing: Shadowing) -> None:
+async def test_an_unreadable_record_is_dead_lettered_and_the_others_are_replayed(shadowing: Shadowing) -> None:
     first = shadowing.inference(1)
     key = b"default/risk_scoring/inference-1"
     await shadowing.send(Record(key=key, value=b"{not json", headers=(("ce_type", None),)))
@@ -127,13 +127,13 @@ async def test_a_record_that_nobody_can_read_is_parked_and_the_others_go_on(shad
 
     async with shadowing.worker():
         fact = await shadowing.fact()
-        parked = await shadowing.topics.records(topic_named(INFERENCES.dead_letter_name))
+        dead_lettered = await shadowing.topics.records(topic_named(INFERENCES.dead_letter_name))
 
     assert fact.inference_id == "inference-1"
-    assert [record.value for record in parked] == [b"{not json"]
+    assert [record.value for record in dead_lettered] == [b"{not json"]
 
 
-async def test_an_endpoint_that_may_not_be_asked_fails_the_replay(shadowing: Shadowing) -> None:
+async def test_an_endpoint_at_a_refused_address_fails_the_replay(shadowing: Shadowing) -> None:
     await shadowing.publish(shadowing.inference(1))
 
     async with shadowing.worker(outbound_allow=()):

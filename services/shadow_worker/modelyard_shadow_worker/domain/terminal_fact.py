@@ -1,17 +1,17 @@
-"""The terminal fact of a replay: every request that has a shadow ends in exactly one of them."""
+"""The fact that is published when a replay has ended: one for every request that has a shadow."""
 
 from typing import Any, assert_never
 
 from modelyard_events.inferences import InferenceCompleted, ShadowTarget
 from modelyard_events.shadows import ComparedVersion, ShadowReplayCompleted
 
-from modelyard_shadow_worker.domain.replay import Compared, Dropped, End, Expired, Failed
+from modelyard_shadow_worker.domain.replay import Compared, Dropped, Expired, Failed, ReplayOutcome
 
 ERROR_CHARS_MAX = 1_000
 
 
-def terminal_fact(event: InferenceCompleted, shadow: ShadowTarget, *, end: End) -> ShadowReplayCompleted:
-    """What is published about a replay that has ended."""
+def terminal_fact(event: InferenceCompleted, shadow: ShadowTarget, *, outcome: ReplayOutcome) -> ShadowReplayCompleted:
+    """Return the fact about a replay with this outcome."""
     served = event.served
     return ShadowReplayCompleted(
         inference_id=event.inference_id,
@@ -27,12 +27,12 @@ def terminal_fact(event: InferenceCompleted, shadow: ShadowTarget, *, end: End) 
         ),
         served_outputs=event.outputs,
         served_latency_ms=event.latency_ms,
-        **_ending(end),
+        **_members(outcome),
     )
 
 
 def without_outputs(fact: ShadowReplayCompleted) -> ShadowReplayCompleted:
-    """The same fact for a broker that does not take one so large: the verdict stays, the outputs go."""
+    """Return the fact without its outputs, for a broker that refuses the whole one because of its size."""
     note = "the outputs were left out: with them the fact is larger than the broker accepts"
     return fact.model_copy(
         update={
@@ -43,8 +43,8 @@ def without_outputs(fact: ShadowReplayCompleted) -> ShadowReplayCompleted:
     )
 
 
-def _ending(end: End) -> dict[str, Any]:
-    match end:
+def _members(outcome: ReplayOutcome) -> dict[str, Any]:
+    match outcome:
         case Compared(comparison=comparison, outputs=outputs, latency_ms=latency_ms):
             return {
                 "outcome": "compared",
@@ -61,4 +61,4 @@ def _ending(end: End) -> dict[str, Any]:
         case Failed(reason=reason):
             return {"outcome": "failed", "error": reason[:ERROR_CHARS_MAX]}
         case _:
-            assert_never(end)
+            assert_never(outcome)
