@@ -179,10 +179,10 @@ class EndpointTimeoutError(EndpointFailureError):
     fix = "Try again; if it stays slow, raise the timeout of the deployment or scale the model server."
 
 
-class EndpointNonsenseError(EndpointFailureError):
-    """The endpoint's answer is no prediction."""
+class EndpointInvalidResponseError(EndpointFailureError):
+    """The endpoint's answer is not valid in its protocol."""
 
-    code = "endpoint-nonsense"
+    code = "endpoint-invalid-response"
     when = "The model server's answer is not valid in the Open Inference Protocol."
     fix = "Point the deployment at an endpoint that speaks open-inference-v2."
 
@@ -246,10 +246,10 @@ class FeatureSourceTimeoutError(FeatureSourceFailureError):
     fix = "Try again, or send all inputs with the request."
 
 
-class FeatureSourceNonsenseError(FeatureSourceFailureError):
-    """The feature source's answer is not understood."""
+class FeatureSourceInvalidResponseError(FeatureSourceFailureError):
+    """The feature source's answer is not valid."""
 
-    code = "feature-source-nonsense"
+    code = "feature-source-invalid-response"
     when = "The feature source's answer is not of its format, or does not fit the model's inputs."
     fix = "Correct the feature source, or send all inputs with the request."
 

@@ -146,7 +146,7 @@ async def test_an_endpoint_that_answers_deeply_nested_data_is_502_and_falls_back
 
     (fact,) = await world.topics.inferences(1)
     assert answer["parameters"]["reason"] == "fell_back"
-    assert (fact.outcome, fact.error) == ("fell_back", "endpoint-nonsense")
+    assert (fact.outcome, fact.error) == ("fell_back", "endpoint-invalid-response")
 
 
 @pytest.mark.parametrize("path", ["/v1/route", "/v1/predict"])

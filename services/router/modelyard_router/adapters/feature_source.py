@@ -29,7 +29,7 @@ from modelyard_router.problems import (
     EntityRefusedError,
     EntityUnknownError,
     FeatureSourceFailureError,
-    FeatureSourceNonsenseError,
+    FeatureSourceInvalidResponseError,
     FeatureSourcePausedError,
     FeatureSourceTimeoutError,
     FeatureSourceUnreachableError,
@@ -130,7 +130,7 @@ class FeatureSources:
             return EntityFeatures.from_bytes(fetched.body)
         except ValueError as error:
             detail = f'The feature source at {url} did not answer {{"version": …, "features": {{…}}}}: {error}.'
-            raise FeatureSourceNonsenseError(detail, fix=FIX) from error
+            raise FeatureSourceInvalidResponseError(detail, fix=FIX) from error
 
     async def _fetch_twice(self, url: str, *, timeout_s: float, owner: str) -> Fetched:
         """Reading changes nothing, so that a failed connection is tried once more."""

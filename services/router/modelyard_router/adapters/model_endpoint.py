@@ -27,7 +27,7 @@ from modelyard_router.domain.open_inference import OpenInferenceV2
 from modelyard_router.domain.prediction_protocol import InferenceAnswer, InvalidAnswerError, PredictionProtocol
 from modelyard_router.problems import (
     EndpointFailureError,
-    EndpointNonsenseError,
+    EndpointInvalidResponseError,
     EndpointPausedError,
     EndpointRefusedInputsError,
     EndpointTimeoutError,
@@ -159,8 +159,8 @@ def _not_asked(version: ServableVersion, error: Exception) -> EndpointFailureErr
     )
 
 
-def _invalid(version: ServableVersion, protocol: PredictionProtocol, why: str) -> EndpointNonsenseError:
-    return EndpointNonsenseError(
+def _invalid(version: ServableVersion, protocol: PredictionProtocol, why: str) -> EndpointInvalidResponseError:
+    return EndpointInvalidResponseError(
         f"{_name(version)} gave an answer that is not one of the {protocol.title}: {why}.",
         fix=f"Point the deployment at an endpoint that speaks {version.endpoint.protocol}.",
     )

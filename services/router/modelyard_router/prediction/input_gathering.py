@@ -9,7 +9,7 @@ from modelyard_routing.decision import Decision
 from modelyard_router.adapters.feature_source import EntityFeatures, FeatureSources
 from modelyard_router.domain.features import FeatureMismatchError, merged, missing_inputs, tensors_of
 from modelyard_router.prediction.inference import Inference, name_of
-from modelyard_router.problems import FeatureSourceNonsenseError, InputsMissingError
+from modelyard_router.problems import FeatureSourceInvalidResponseError, InputsMissingError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ async def gather(sources: FeatureSources, inference: Inference, *, cached: Entit
     try:
         fetched = tensors_of(features.features, _all_declared(inference.decision))
     except FeatureMismatchError as error:
-        raise FeatureSourceNonsenseError(
+        raise FeatureSourceInvalidResponseError(
             f"The feature source does not fit the model: {error}.",
             fix="Correct the feature source, or send all inputs with the request.",
         ) from error
