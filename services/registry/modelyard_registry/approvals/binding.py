@@ -13,6 +13,8 @@ from pydantic import BaseModel
 from modelyard_registry.approvals.bound import ARTIFACTS, Bound, Changes, changes
 from modelyard_registry.approvals.domain import OPEN, TransitionRequest
 from modelyard_registry.models.store import VERSION_COLUMNS, version_of
+from modelyard_registry.routes.champion_history import CHAMPION
+from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT
 from modelyard_registry.transactions.database import Connection
 
 _BESIDE = (
@@ -28,13 +30,13 @@ SELECT {VERSION_COLUMNS}, d.endpoint,
        coalesce((SELECT p.revision FROM model_policies p WHERE p.registered_model_id = m.id), 0)
            AS model_policy_revision,
        (SELECT o.name || '/' || a.number FROM registered_models o
-        JOIN aliases a ON a.registered_model_id = o.id AND a.alias = 'champion'
+        JOIN aliases a ON a.registered_model_id = o.id AND a.alias = '{CHAMPION}'
         WHERE o.project = m.project AND o.model_type = m.model_type AND o.scope = m.scope
           AND o.industry IS NOT DISTINCT FROM m.industry AND o.tenant IS NOT DISTINCT FROM m.tenant
         ORDER BY o.id = m.id DESC, o.name LIMIT 1) AS champion,
        (SELECT jsonb_object_agg(t.name, t.digest) FROM version_artifacts t WHERE t.version_id = v.id) AS attached
 FROM model_versions v JOIN registered_models m ON m.id = v.registered_model_id
-LEFT JOIN deployments d ON d.version_id = v.id AND d.environment = 'production'
+LEFT JOIN deployments d ON d.version_id = v.id AND d.environment = '{ROUTED_ENVIRONMENT}'
 WHERE v.id = ANY($1)
 """
 

@@ -11,6 +11,7 @@ from modelyard_events.values import Stage
 from modelyard_runtime.problems import NotFoundError
 
 from modelyard_registry.artifacts.formats import METADATA
+from modelyard_registry.routes.champion_history import CHAMPION
 from modelyard_registry.transactions.database import Connection
 
 # What one answer holds at most of a model's versions; all of them are listed page by page.
@@ -76,7 +77,7 @@ SELECT (SELECT count(*) FROM registered_models WHERE project = $1 AND deleted_at
         WHERE m.project = $1 AND m.deleted_at IS NULL GROUP BY v.stage
     ) AS counted) AS versions_by_stage
 """
-LIST_BY_NAME = """
+LIST_BY_NAME = f"""
 SELECT m.name, latest.semver AS latest, champion.semver AS champion, ARRAY(
     SELECT v.semver[1] || '.' || v.semver[2] || '.' || v.semver[3] FROM (
         SELECT semver FROM model_versions
@@ -88,7 +89,7 @@ LEFT JOIN LATERAL (
     SELECT semver FROM model_versions
     WHERE registered_model_id = m.id AND ($5::text IS NULL OR stage = $5) ORDER BY semver DESC LIMIT 1
 ) AS latest ON true
-LEFT JOIN aliases a ON a.registered_model_id = m.id AND a.alias = 'champion'
+LEFT JOIN aliases a ON a.registered_model_id = m.id AND a.alias = '{CHAMPION}'
 LEFT JOIN model_versions champion ON champion.registered_model_id = m.id AND champion.number = a.number
 WHERE m.project = $1 AND m.deleted_at IS NULL AND m.name > $2 AND ($5::text IS NULL OR latest.semver IS NOT NULL)
 ORDER BY m.name LIMIT $3

@@ -8,6 +8,7 @@ import asyncpg
 from modelyard_events.values import Endpoint
 
 from modelyard_registry.deployments.domain import Deployment
+from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT
 from modelyard_registry.transactions.database import Connection
 
 _COLUMNS = "environment, endpoint, health, recorded_at, recorded_by"
@@ -21,8 +22,8 @@ ON CONFLICT (version_id, environment) DO UPDATE SET
     recorded_at = excluded.recorded_at, recorded_by = excluded.recorded_by
 """
 # What a rollback may restore: the endpoint as it was when the version was last let into production, or changed there.
-AGREE_TO_ENDPOINT = """
-UPDATE deployments SET agreed_endpoint = endpoint WHERE version_id = $1 AND environment = 'production'
+AGREE_TO_ENDPOINT = f"""
+UPDATE deployments SET agreed_endpoint = endpoint WHERE version_id = $1 AND environment = '{ROUTED_ENVIRONMENT}'
 """
 NEXT_REVISION = "UPDATE model_versions SET revision = revision + 1, updated_at = $2 WHERE id = $1 RETURNING revision"
 

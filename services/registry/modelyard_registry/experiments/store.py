@@ -10,6 +10,7 @@ from modelyard_events.routes import RoutableVersion
 from modelyard_runtime.problems import NotFoundError
 
 from modelyard_registry.experiments.domain import Experiment, ExperimentScope, State
+from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT
 from modelyard_registry.transactions.database import Connection
 
 _COLUMNS = """id::text, project, model_type, key, salt, state, hypothesis, traffic_bp, tenants, industries, variants,
@@ -36,8 +37,7 @@ SELECT {_COLUMNS} FROM experiments WHERE project = $1 AND model_type = $2 AND st
 
 LIST_TOUCHING = f"""
 SELECT {_COLUMNS} FROM experiments e WHERE project = $1 AND state = 'running' AND EXISTS (
-    SELECT 1 FROM jsonb_to_recordset(e.variants) AS variant (model text, number integer)
-    WHERE variant.model = $2 AND variant.number = $3)
+    SELECT 1 FROM experiment_variants v WHERE v.experiment_id = e.id AND v.model = $2 AND v.number = $3)
 ORDER BY key"""
 
 LIST_PAGE = f"""
@@ -45,12 +45,12 @@ SELECT {_COLUMNS} FROM experiments
 WHERE project = $1 AND key > $2 AND ($3::text IS NULL OR state = $3) AND ($4::text IS NULL OR model_type = $4)
 ORDER BY key LIMIT $5"""
 
-FIND_VERSION = """
+FIND_VERSION = f"""
 SELECT v.id::text AS version_id, m.model_type, m.name AS model, v.number, v.semver, v.stage, m.scope, m.industry,
        m.tenant, v.digest, v.improvement, v.quarantined, d.endpoint
 FROM registered_models m
 JOIN model_versions v ON v.registered_model_id = m.id
-LEFT JOIN deployments d ON d.version_id = v.id AND d.environment = 'production'
+LEFT JOIN deployments d ON d.version_id = v.id AND d.environment = '{ROUTED_ENVIRONMENT}'
 WHERE m.project = $1 AND m.name = $2 AND m.deleted_at IS NULL AND v.number = $3"""
 
 FIND_MODEL_ID = "SELECT id FROM registered_models WHERE project = $1 AND name = $2"

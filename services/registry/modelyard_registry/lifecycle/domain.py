@@ -10,7 +10,7 @@ from modelyard_events.values import Stage
 from modelyard_runtime.problems import ConflictError, InvalidRequestError
 
 from modelyard_registry.deployments.domain import Health
-from modelyard_registry.routes.domain import ROUTABLE_STAGES, ROUTED_ENVIRONMENT
+from modelyard_registry.routes.domain import ROUTABLE_STAGES, ROUTED_ENVIRONMENT, ROUTED_STAGES
 
 
 class TransitionRefusedError(ConflictError):
@@ -46,8 +46,6 @@ _ADMISSION = (Need.NOT_QUARANTINED, Need.BUILT, Need.NOT_REJECTED)
 _SERVING = (*_ADMISSION, Need.ARTIFACT, Need.ENDPOINT)
 _PROMOTION = (*_SERVING, Need.FREE_SLOT)
 _RETIREMENT = (Need.NOT_COMPARED,)
-_COMPARABLE_STAGES = frozenset({*ROUTABLE_STAGES, Stage.DEPRECATED})
-"""Where a variant of a running experiment may stand: each was let in as one that gets traffic."""
 
 TRANSITIONS: Mapping[tuple[Stage, Stage], tuple[Need, ...]] = MappingProxyType(
     {
@@ -82,7 +80,7 @@ def transition_table(allowed: Collection[tuple[Stage, Stage]] | None) -> Table:
 
 def _needs_of(from_stage: Stage, to_stage: Stage) -> tuple[Need, ...]:
     needs: tuple[Need, ...] = (Need.NOT_CHAMPION,) if from_stage is Stage.PRODUCTION else ()
-    if from_stage in _COMPARABLE_STAGES and to_stage not in _COMPARABLE_STAGES:
+    if from_stage in ROUTED_STAGES and to_stage not in ROUTED_STAGES:
         needs = (*needs, *_RETIREMENT)
     match to_stage:
         case Stage.PRODUCTION:
@@ -91,7 +89,7 @@ def _needs_of(from_stage: Stage, to_stage: Stage) -> tuple[Need, ...]:
             return (*needs, *_SERVING)
         case Stage.STAGING if from_stage not in ROUTABLE_STAGES:
             return (*needs, *_ADMISSION)
-        case Stage.ARCHIVED if from_stage not in _COMPARABLE_STAGES:
+        case Stage.ARCHIVED if from_stage not in ROUTED_STAGES:
             return (*needs, *_RETIREMENT)
         case _:
             return needs

@@ -29,7 +29,7 @@ from modelyard_registry.models.store import get_version, lock_model_type
 from modelyard_registry.policies.agreement import Agreement
 from modelyard_registry.policies.store import load_policy
 from modelyard_registry.routes.champion_history import CHAMPION, Cause, previous_champions
-from modelyard_registry.routes.domain import ROUTABLE_STAGES
+from modelyard_registry.routes.domain import ROUTED_STAGES
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.routes.store import is_routed
 from modelyard_registry.transactions import Transaction
@@ -180,7 +180,7 @@ async def _apply_rollback(tx: Transaction, rollback: Rollback, *, model: Registe
 
 
 def _touches_routing(version: ModelVersion, move: Move) -> bool:
-    return move.becomes_champion or bool({version.stage, move.to_stage} & {*ROUTABLE_STAGES, Stage.DEPRECATED})
+    return move.becomes_champion or bool({version.stage, move.to_stage} & ROUTED_STAGES)
 
 
 def _approval_required(situation: Situation, plan: Plan) -> ApprovalRequiredError:

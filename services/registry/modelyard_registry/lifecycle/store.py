@@ -12,6 +12,7 @@ from modelyard_registry.deployments.traffic import endpoint_changes
 from modelyard_registry.lifecycle.rollback import FormerChampion
 from modelyard_registry.models.domain import ModelVersion
 from modelyard_registry.policies.domain import EffectivePolicy
+from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT
 from modelyard_registry.transactions.database import Connection
 
 SET_STAGE = """
@@ -37,9 +38,9 @@ FIRST_MOVE = "SELECT from_stage FROM transitions WHERE version_id = $1 ORDER BY 
 SET_QUARANTINED = """
 UPDATE model_versions SET quarantined = $2, updated_at = $3, revision = revision + 1 WHERE id = $1 RETURNING revision
 """
-FORMER_CHAMPIONS = """
+FORMER_CHAMPIONS = f"""
 SELECT v.number, v.stage, v.quarantined, v.build_status, v.review_status, d.endpoint, d.agreed_endpoint
-FROM model_versions v LEFT JOIN deployments d ON d.version_id = v.id AND d.environment = 'production'
+FROM model_versions v LEFT JOIN deployments d ON d.version_id = v.id AND d.environment = '{ROUTED_ENVIRONMENT}'
 WHERE v.registered_model_id = $1 AND v.number = ANY($2)
 """
 

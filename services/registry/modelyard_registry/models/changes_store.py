@@ -7,6 +7,7 @@ import asyncpg
 from modelyard_events.model_changes import BuildStatus, ModelVersionFacts, RegisteredModelFacts, ReviewStatus
 
 from modelyard_registry.models.domain import ModelVersion, RegisteredModel
+from modelyard_registry.routes.domain import ROUTABLE_STAGES
 from modelyard_registry.transactions.database import Connection
 
 UPDATE_MODEL = """
@@ -42,12 +43,12 @@ ORDER BY o.id FOR UPDATE OF o
 """
 MODEL_REVISION = "SELECT revision FROM registered_models WHERE project = $1 AND name = $2"
 SERVING_NUMBERS = """
-SELECT number FROM model_versions WHERE registered_model_id = $1 AND stage = ANY('{canary,production}'::text[])
+SELECT number FROM model_versions WHERE registered_model_id = $1 AND stage = ANY($2::text[])
 ORDER BY number DESC LIMIT 5
 """
 RUNNING_EXPERIMENTS = """
 SELECT e.key FROM experiments e WHERE e.project = $1 AND e.model_type = $2 AND e.state = 'running' AND EXISTS (
-    SELECT 1 FROM jsonb_to_recordset(e.variants) AS variant (model text) WHERE variant.model = $3)
+    SELECT 1 FROM experiment_variants v WHERE v.experiment_id = e.id AND v.model = $3)
 ORDER BY e.key LIMIT 5
 """
 
@@ -95,7 +96,7 @@ async def lock_revision(connection: Connection, *, project: str, name: str) -> i
 
 async def what_serves(connection: Connection, model: RegisteredModel) -> list[str]:
     """Versions of the model that may be routed to and running experiments that name it, in words; a few of each."""
-    numbers = await connection.fetch(SERVING_NUMBERS, model.id)
+    numbers = await connection.fetch(SERVING_NUMBERS, model.id, list(ROUTABLE_STAGES))
     keys = await connection.fetch(RUNNING_EXPERIMENTS, model.project, model.model_type, model.name)
     return [f"version {row['number']} serves" for row in numbers] + [
         f"experiment {row['key']} is running" for row in keys

@@ -20,6 +20,10 @@ ROUTED_ENVIRONMENT = "production"
 """The environment whose endpoints the router asks."""
 
 ROUTABLE_STAGES = frozenset({Stage.CANARY, Stage.PRODUCTION})
+"""Stages whose versions may answer callers."""
+
+ROUTED_STAGES = frozenset({*ROUTABLE_STAGES, Stage.DEPRECATED})
+"""Stages whose versions may be in a routing document: deprecated ones as former champions, or in an experiment."""
 
 RESTORABLE_STAGES = frozenset({Stage.PRODUCTION, Stage.DEPRECATED})
 """Where a former champion stands that may be served again."""

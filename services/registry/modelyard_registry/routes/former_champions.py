@@ -5,30 +5,30 @@ from collections.abc import Mapping, Sequence
 
 from modelyard_events.values import Stage
 
-from modelyard_registry.routes.champion_history import AliasMove, Cause, previous_champions
-from modelyard_registry.routes.domain import FormerChampion, VersionKey, choose_former
+from modelyard_registry.routes.champion_history import CHAMPION, AliasMove, Cause, previous_champions
+from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT, FormerChampion, VersionKey, choose_former
 from modelyard_registry.transactions.database import Connection
 
 MOVES_MAX = 100
 """How far back a route looks. A rollback looks further: it is not made with every routing document."""
 
-LOAD_REIGNS = """
+LOAD_REIGNS = f"""
 SELECT m.name AS model, h.from_number, h.to_number, h.cause
 FROM registered_models m
-JOIN aliases a ON a.registered_model_id = m.id AND a.alias = 'champion'
+JOIN aliases a ON a.registered_model_id = m.id AND a.alias = '{CHAMPION}'
 CROSS JOIN LATERAL (
     SELECT id, from_number, to_number, cause FROM alias_moves
-    WHERE registered_model_id = m.id AND alias = 'champion' ORDER BY id DESC LIMIT $3) h
+    WHERE registered_model_id = m.id AND alias = '{CHAMPION}' ORDER BY id DESC LIMIT $3) h
 WHERE m.project = $1 AND m.model_type = $2 ORDER BY m.name, h.id"""
 
-LOAD_FORMER = """
+LOAD_FORMER = f"""
 SELECT m.name AS model, v.number, v.stage, v.quarantined,
        v.review_status = 'rejected' OR v.build_status = 'failed' AS is_rejected,
        d.endpoint IS NOT NULL AND coalesce(d.agreed_endpoint - 'revision' = d.endpoint - 'revision', true) AS is_agreed
 FROM unnest($3::text[], $4::integer[]) AS former (model, number)
 JOIN registered_models m ON m.project = $1 AND m.model_type = $2 AND m.name = former.model
 JOIN model_versions v ON v.registered_model_id = m.id AND v.number = former.number
-LEFT JOIN deployments d ON d.version_id = v.id AND d.environment = 'production'"""
+LEFT JOIN deployments d ON d.version_id = v.id AND d.environment = '{ROUTED_ENVIRONMENT}'"""
 
 
 async def load_former(connection: Connection, *, project: str, model_type: str) -> dict[str, VersionKey]:

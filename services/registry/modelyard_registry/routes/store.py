@@ -16,7 +16,15 @@ from modelyard_events.routes import (
 )
 from modelyard_events.values import Endpoint
 
-from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT, ChampionAlias, RouteSettings, RouteState
+from modelyard_registry.routes.champion_history import CHAMPION
+from modelyard_registry.routes.domain import (
+    ROUTABLE_STAGES,
+    ROUTED_ENVIRONMENT,
+    ROUTED_STAGES,
+    ChampionAlias,
+    RouteSettings,
+    RouteState,
+)
 from modelyard_registry.routes.former_champions import load_former
 from modelyard_registry.transactions.database import Connection
 
@@ -35,7 +43,7 @@ WHERE project = $1 AND model_type = $2"""
 SAVE_DOCUMENT = "UPDATE routes SET sequence = $3, document = $4 WHERE project = $1 AND model_type = $2"
 
 # Versions that are routable by their stage, because a running experiment names them, or as former champions.
-LOAD_VERSIONS = """
+LOAD_VERSIONS = f"""
 SELECT v.id::text AS version_id, m.name AS model, v.number, v.semver, v.stage, m.scope, m.industry, m.tenant,
        v.digest, (v.evidence ->> 'training_examples')::bigint AS training_examples, v.improvement,
        v.quarantined, d.endpoint,
@@ -43,24 +51,23 @@ SELECT v.id::text AS version_id, m.name AS model, v.number, v.semver, v.stage, m
              WHERE a.registered_model_id = m.id AND a.number = v.number ORDER BY a.alias) AS aliases
 FROM registered_models m
 JOIN model_versions v ON v.registered_model_id = m.id
-LEFT JOIN deployments d ON d.version_id = v.id AND d.environment = $3
+LEFT JOIN deployments d ON d.version_id = v.id AND d.environment = '{ROUTED_ENVIRONMENT}'
 WHERE m.project = $1 AND m.model_type = $2 AND (
-    v.stage IN ('canary', 'production') OR (m.name, v.number) IN (SELECT * FROM unnest($4::text[], $5::integer[]))
+    v.stage = ANY($5::text[]) OR (m.name, v.number) IN (SELECT * FROM unnest($3::text[], $4::integer[]))
     OR EXISTS (
-        SELECT 1 FROM experiments e, jsonb_to_recordset(e.variants) AS variant (model text, number integer)
+        SELECT 1 FROM experiment_variants e
         WHERE e.project = m.project AND e.model_type = m.model_type AND e.state = 'running'
-          AND variant.model = m.name AND variant.number = v.number))"""
+          AND e.model = m.name AND e.number = v.number))"""
 
 # The versions that a routing document may hold: by their stage (deprecated ones as former champions), or because a
 # running experiment names them.
 IS_ROUTED = """
 SELECT EXISTS (
     SELECT 1 FROM model_versions
-    WHERE registered_model_id = $1 AND number = ANY($2) AND stage IN ('canary', 'production', 'deprecated')
+    WHERE registered_model_id = $1 AND number = ANY($2) AND stage = ANY($6::text[])
 ) OR EXISTS (
-    SELECT 1 FROM experiments e, jsonb_to_recordset(e.variants) AS variant (model text, number integer)
-    WHERE e.project = $3 AND e.model_type = $4 AND e.state = 'running'
-      AND variant.model = $5 AND variant.number = ANY($2))
+    SELECT 1 FROM experiment_variants e
+    WHERE e.project = $3 AND e.model_type = $4 AND e.state = 'running' AND e.model = $5 AND e.number = ANY($2))
 """
 
 NEIGHBOURING_TYPES = """
@@ -74,9 +81,9 @@ HAS_MODEL = """
 SELECT EXISTS (
     SELECT FROM registered_models WHERE project = $1 AND model_type = $2 AND deleted_at IS NULL)"""
 
-LOAD_CHAMPIONS = """
+LOAD_CHAMPIONS = f"""
 SELECT m.name AS model, a.number, a.moved_at
-FROM registered_models m JOIN aliases a ON a.registered_model_id = m.id AND a.alias = 'champion'
+FROM registered_models m JOIN aliases a ON a.registered_model_id = m.id AND a.alias = '{CHAMPION}'
 WHERE m.project = $1 AND m.model_type = $2"""
 
 LOAD_EXPERIMENTS = """
@@ -113,7 +120,7 @@ async def load_state(connection: Connection, *, project: str, model_type: str, s
     champions = [ChampionAlias(**dict(each)) for each in await connection.fetch(LOAD_CHAMPIONS, project, model_type)]
     former = await load_former(connection, project=project, model_type=model_type) if champions else {}
     models, numbers = [key[0] for key in former.values()], [key[1] for key in former.values()]
-    versions = await connection.fetch(LOAD_VERSIONS, project, model_type, ROUTED_ENVIRONMENT, models, numbers)
+    versions = await connection.fetch(LOAD_VERSIONS, project, model_type, models, numbers, list(ROUTABLE_STAGES))
     experiments = await connection.fetch(LOAD_EXPERIMENTS, project, model_type)
     return RouteState(
         project=project,
@@ -134,7 +141,9 @@ async def is_routed(
     connection: Connection, *, project: str, model_type: str, model: str, model_id: UUID, numbers: Sequence[int]
 ) -> bool:
     """Whether routing may know any of these versions of the registered model."""
-    return bool(await connection.fetchval(IS_ROUTED, model_id, numbers, project, model_type, model))
+    return bool(
+        await connection.fetchval(IS_ROUTED, model_id, numbers, project, model_type, model, list(ROUTED_STAGES))
+    )
 
 
 async def model_types_beside(connection: Connection, model_type: str, *, project: str, limit: int) -> list[str]:

@@ -59,7 +59,7 @@ ADD_VARIANT_COUNTS = Statement(
 INSERT INTO variant_counts AS known (experiment_id, variant, {_VARIANT_COUNTERS})
 SELECT e.id, counted.variant, {_VARIANT_COUNTERS}
 FROM {{counted}} JOIN experiments e ON e.project = counted.project AND e.key = counted.key
-    AND EXISTS (SELECT 1 FROM jsonb_to_recordset(e.variants) AS v (name text) WHERE v.name = counted.variant)
+    AND EXISTS (SELECT 1 FROM experiment_variants v WHERE v.experiment_id = e.id AND v.name = counted.variant)
 ORDER BY e.id, counted.variant
 ON CONFLICT (experiment_id, variant) DO UPDATE SET {_additions(VariantTally)}""",
     counted=VARIANTS,
