@@ -1,22 +1,19 @@
-"""What every operation of the API shares: who calls, how a change is carried out once, how lists page."""
+"""What every operation of the API shares: who calls, how a change is carried out once."""
 
-import base64
 import json
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 from urllib.parse import urlencode
-from uuid import UUID
 
-from fastapi import Depends, Header, Path, Query
+from fastapi import Depends, Header, Path
 from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from modelyard_events.exact_values import ExactValue
-from modelyard_events.limits import INT32_MAX, REASON_CHARS_MAX
+from modelyard_events.limits import REASON_CHARS_MAX
 from modelyard_events.spelling import Spelled
-from modelyard_events.strict_json import read_json
 from modelyard_events.values import Slug
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.encoded_paths import normal_path
@@ -46,13 +43,9 @@ from modelyard_registry.transactions.audit_actions import AuditAction
 from modelyard_registry.transactions.database import Database
 
 DEFAULT_PROJECT = "default"
-PAGE_SIZE = 50
-PAGE_SIZE_MAX = 200
 
 Project = Annotated[Slug, Path(description="The project that owns the names.", examples=["default"])]
 ModelName = Annotated[Slug, Path(description="The registered model's name.", examples=["loan-risk"])]
-PageSize = Annotated[int, Query(ge=1, le=PAGE_SIZE_MAX, description="How many items a page has at most.")]
-PageToken = Annotated[str | None, Query(max_length=1_000, description="`next_page_token` of the page before this one.")]
 _TOKEN = r"^[!-~]{1,200}$"
 Token = Annotated[str, Spelled(_TOKEN, words="is no name of a request: use 1 to 200 printable ASCII characters")]
 """A word of printable ASCII, as other systems make up to name a request."""
@@ -343,40 +336,6 @@ def json_response(answer: Answer) -> Response:
         media_type="application/json",
         headers=etag_headers(answer.body),
     )
-
-
-def encode_page_token(position: list[str | int | UUID]) -> str:
-    """The opaque token for "after this position"."""
-    return base64.urlsafe_b64encode(json.dumps(position, default=str).encode()).decode().rstrip("=")
-
-
-def decode_page_token(token: str | None, *, shape: tuple[type, ...]) -> list[Any] | None:
-    """The position in a token that `encode_page_token` made; None when there is no token.
-
-    `shape` gives the types of its parts. Raises InvalidRequestError for anything that we did not make.
-    """
-    if token is None:
-        return None
-    try:
-        texts = read_json(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        if not isinstance(texts, list):
-            raise TypeError("a list expected")
-        return [_part(text, kind) for text, kind in zip(texts, shape, strict=True)]
-    except (ValueError, TypeError) as error:
-        raise InvalidRequestError(
-            "page_token is none that this list gave out.",
-            fix="Use `next_page_token` of the page before, unchanged, or leave it out to begin again.",
-        ) from error
-
-
-def _part(text: object, kind: type) -> object:
-    if kind is UUID and isinstance(text, str):
-        return UUID(text)
-    if type(text) is not kind:
-        raise TypeError(f"{kind.__name__} expected")
-    if isinstance(text, int) and not 0 <= text <= INT32_MAX:
-        raise ValueError("no version has this number")
-    return text
 
 
 _DESCRIPTIONS = {

@@ -6,9 +6,10 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelyard_registry.http import decode_page_token, encode_page_token
 from modelyard_registry.models.listing import Sort, a_moment, decode_position
+from modelyard_registry.paging import Page, PageRequest, decode_page_token, encode_page_token
 from modelyard_runtime.problems import InvalidRequestError
+from pydantic import BaseModel
 
 
 @given(
@@ -65,3 +66,45 @@ def test_a_moment_that_no_database_holds_is_no_position(moment: str) -> None:
 def test_no_text_makes_the_decoder_fail_otherwise(token: str) -> None:
     with pytest.raises(InvalidRequestError):
         decode_page_token(token, shape=(UUID,))
+
+
+class Number(BaseModel):
+    """One item."""
+
+    number: int
+
+
+class Numbers(Page[Number]):
+    """Some numbers."""
+
+
+def a_page(found: list[int], *, size: int) -> Numbers:
+    wanted = PageRequest(size=size, token=None)
+    return wanted.page(Numbers, found[: wanted.limit], of=lambda each: Number(number=each), key=lambda each: each)
+
+
+def test_a_page_that_is_not_the_last_says_where_the_next_begins() -> None:
+    page = a_page([1, 2, 3], size=2)
+
+    assert [each.number for each in page.items] == [1, 2]
+    assert PageRequest(size=2, token=page.next_page_token).after(int) == 2
+
+
+@pytest.mark.parametrize("found", [[], [1], [1, 2]])
+def test_the_last_page_leads_nowhere(found: list[int]) -> None:
+    page = a_page(found, size=2)
+
+    assert [each.number for each in page.items] == found
+    assert page.next_page_token is None
+
+
+def test_the_first_page_begins_after_nothing() -> None:
+    assert PageRequest(size=2, token=None).after(str) is None
+
+
+def test_a_key_that_is_zero_or_empty_is_a_key() -> None:
+    assert PageRequest(size=2, token=encode_page_token([0])).after(int) == 0
+
+
+def test_each_kind_of_page_has_its_own_name_in_documents() -> None:
+    assert Numbers.model_json_schema()["title"] == "Numbers"

@@ -29,20 +29,16 @@ from modelyard_registry.access.handlers import (
 )
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
-    PAGE_SIZE,
     Answer,
     Caller,
-    PageSize,
-    PageToken,
     Project,
     Request,
     carry_out,
-    decode_page_token,
-    encode_page_token,
     problems,
     requires,
     requires_somewhere,
 )
+from modelyard_registry.paging import Page, Paging
 from modelyard_registry.projects.known import refuse_unknown_project
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
@@ -149,11 +145,8 @@ class IssuedApiTokenDocument(ApiTokenDocument):
     token: str | None
 
 
-class ApiTokenPage(BaseModel):
+class ApiTokenPage(Page[ApiTokenDocument]):
     """Some tokens, newest first."""
-
-    items: list[ApiTokenDocument]
-    next_page_token: str | None
 
 
 class NewGrant(Request):
@@ -173,11 +166,8 @@ class GrantDocument(BaseModel):
     updated_by: str
 
 
-class GrantPage(BaseModel):
+class GrantPage(Page[GrantDocument]):
     """Some actors and their roles, by actor."""
-
-    items: list[GrantDocument]
-    next_page_token: str | None
 
 
 @tokens_router.post(
@@ -218,27 +208,20 @@ async def post_token(body: NewApiToken, call: Caller) -> Response:
 )
 async def get_tokens(
     call: Caller,
+    paging: Paging,
     project: Annotated[
         ProjectScope | None,
         Query(description="Whose tokens; `*`: those for all projects. By default all that the caller manages."),
     ] = None,
-    page_size: PageSize = PAGE_SIZE,
-    page_token: PageToken = None,
 ) -> ApiTokenPage:
     """Expired and revoked ones, too. The tokens themselves are shown nowhere."""
     projects = managed_projects(call.principal, project)
-    position = decode_page_token(page_token, shape=(UUID,))
+    after = paging.after(UUID)
     async with call.services.database.reading() as connection:
         if project is not None:
             await refuse_unknown_project(connection, project, caller=call.principal)
-        found = await store.list_tokens(
-            connection, projects=projects, before=position[0] if position else None, limit=page_size + 1
-        )
-    page = found[:page_size]
-    return ApiTokenPage(
-        items=[_document(each) for each in page],
-        next_page_token=encode_page_token([page[-1].id]) if len(found) > page_size else None,
-    )
+        found = await store.list_tokens(connection, projects=projects, before=after, limit=paging.limit)
+    return paging.page(ApiTokenPage, found, of=_document, key=lambda each: each.id)
 
 
 @tokens_router.get(
@@ -284,18 +267,12 @@ async def delete_token(token_id: TokenId, call: Caller, request: HttpRequest) ->
 @grants_router.get(
     "", responses=problems(), summary="List who has which roles", dependencies=[requires(Permission.ACCESS_MANAGE)]
 )
-async def get_grants(
-    project: Project, call: Caller, page_size: PageSize = PAGE_SIZE, page_token: PageToken = None
-) -> GrantPage:
+async def get_grants(project: Project, call: Caller, paging: Paging) -> GrantPage:
     """The roles that were granted to actors; what tokens carry themselves is listed with the tokens."""
-    position = decode_page_token(page_token, shape=(str,)) or [""]
+    after = paging.after(str) or ""
     async with call.services.database.reading() as connection:
-        found = await store.list_grants(connection, project=project, after=position[0], limit=page_size + 1)
-    page = found[:page_size]
-    return GrantPage(
-        items=[_grant_document(each) for each in page],
-        next_page_token=encode_page_token([page[-1].actor]) if len(found) > page_size else None,
-    )
+        found = await store.list_grants(connection, project=project, after=after, limit=paging.limit)
+    return paging.page(GrantPage, found, of=_grant_document, key=lambda each: each.actor)
 
 
 @grants_router.put(

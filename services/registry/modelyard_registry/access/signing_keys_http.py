@@ -24,18 +24,14 @@ from modelyard_registry.access.signing_keys_handlers import (
 )
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
-    PAGE_SIZE,
     Answer,
     Caller,
-    PageSize,
-    PageToken,
     Request,
     carry_out,
-    decode_page_token,
-    encode_page_token,
     problems,
     requires_somewhere,
 )
+from modelyard_registry.paging import Page, Paging
 from modelyard_registry.projects.known import refuse_unknown_project
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
@@ -118,11 +114,8 @@ class SigningKeyDocument(BaseModel):
     revoked_by: str | None
 
 
-class SigningKeyPage(BaseModel):
+class SigningKeyPage(Page[SigningKeyDocument]):
     """Some keys, newest first."""
-
-    items: list[SigningKeyDocument]
-    next_page_token: str | None
 
 
 @router.post(
@@ -159,27 +152,20 @@ async def post_signing_key(body: NewSigningKey, call: Caller) -> Response:
 )
 async def get_signing_keys(
     call: Caller,
+    paging: Paging,
     project: Annotated[
         ProjectScope | None,
         Query(description="Whose keys; `*`: those for all projects. By default all that the caller manages."),
     ] = None,
-    page_size: PageSize = PAGE_SIZE,
-    page_token: PageToken = None,
 ) -> SigningKeyPage:
     """Expired and revoked ones, too."""
     projects = managed_projects(call.principal, project)
-    position = decode_page_token(page_token, shape=(UUID,))
+    after = paging.after(UUID)
     async with call.services.database.reading() as connection:
         if project is not None:
             await refuse_unknown_project(connection, project, caller=call.principal)
-        found = await store.list_keys(
-            connection, projects=projects, before=position[0] if position else None, limit=page_size + 1
-        )
-    page = found[:page_size]
-    return SigningKeyPage(
-        items=[_document(each) for each in page],
-        next_page_token=encode_page_token([page[-1].id]) if len(found) > page_size else None,
-    )
+        found = await store.list_keys(connection, projects=projects, before=after, limit=paging.limit)
+    return paging.page(SigningKeyPage, found, of=_document, key=lambda each: each.id)
 
 
 @router.get(

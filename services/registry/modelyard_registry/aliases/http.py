@@ -14,23 +14,19 @@ from modelyard_registry.aliases.domain import without_at
 from modelyard_registry.aliases.handlers import MoveAlias, alias_not_found, delete_alias, set_alias
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
-    PAGE_SIZE,
     Answer,
     Caller,
     ModelName,
-    PageSize,
-    PageToken,
     Project,
     Reason,
     Request,
     carry_out,
-    decode_page_token,
-    encode_page_token,
     problems,
     requires,
 )
 from modelyard_registry.models.store import get_model
 from modelyard_registry.models.visibility import get_visible_model, stage_seen_by
+from modelyard_registry.paging import Page, Paging
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 from modelyard_registry.transactions.database import Connection
@@ -76,11 +72,8 @@ class AliasDocument(BaseModel):
         )
 
 
-class AliasPage(BaseModel):
+class AliasPage(Page[AliasDocument]):
     """Some aliases, by name."""
-
-    items: list[AliasDocument]
-    next_page_token: str | None
 
 
 @router.get(
@@ -93,24 +86,21 @@ async def get_aliases(
     project: Project,
     name: ModelName,
     call: Caller,
-    page_size: PageSize = PAGE_SIZE,
-    page_token: PageToken = None,
+    paging: Paging,
 ) -> AliasPage:
     """By name; `champion` is among them."""
-    position = decode_page_token(page_token, shape=(str,)) or [""]
+    after = paging.after(str) or ""
     async with call.services.database.reading() as connection:
         model = await get_visible_model(connection, call, project=project, name=name)
         found = await store.list_aliases(
             connection,
             registered_model_id=model.id,
-            after=position[0],
-            limit=page_size + 1,
+            after=after,
+            limit=paging.limit,
             stage=stage_seen_by(call, project=project),
         )
-    page = found[:page_size]
-    return AliasPage(
-        items=[AliasDocument.of(each, model=name) for each in page],
-        next_page_token=encode_page_token([page[-1].alias]) if len(found) > page_size else None,
+    return paging.page(
+        AliasPage, found, of=lambda each: AliasDocument.of(each, model=name), key=lambda each: each.alias
     )
 
 

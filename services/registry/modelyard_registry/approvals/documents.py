@@ -11,6 +11,7 @@ from modelyard_registry.approvals.bound import Changes
 from modelyard_registry.approvals.domain import OPEN, Decision, DecisionKind, RequestState, TransitionRequest
 from modelyard_registry.deployments.domain import Health
 from modelyard_registry.lifecycle.http import VerdictDocument
+from modelyard_registry.paging import Page
 from modelyard_registry.policies.domain import Apply
 
 
@@ -146,8 +147,5 @@ def _proposed(request: TransitionRequest) -> ProposedDeploymentDocument | None:
     return None if proposed is None else ProposedDeploymentDocument(endpoint=proposed.endpoint, health=proposed.health)
 
 
-class TransitionRequestPage(BaseModel):
+class TransitionRequestPage(Page[TransitionRequestDocument]):
     """Some transition requests, newest first."""
-
-    items: list[TransitionRequestDocument]
-    next_page_token: str | None

@@ -18,19 +18,14 @@ from modelyard_registry.approvals.roles import roles_seen_by
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.deployments.http import DEPLOYMENTS_PATH, NewDeployment, command_of
 from modelyard_registry.http import (
-    PAGE_SIZE,
     Answer,
     Call,
     Caller,
     ModelName,
-    PageSize,
-    PageToken,
     Project,
     Reason,
     Request,
     carry_out,
-    decode_page_token,
-    encode_page_token,
     problems,
     refuse_unless_outbound,
     requires,
@@ -40,6 +35,7 @@ from modelyard_registry.lifecycle.probing import Probing, probe_before
 from modelyard_registry.models.changes import revision_of_version, subject_of_version
 from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.versions_http import VersionText
+from modelyard_registry.paging import Paging
 from modelyard_registry.policies.domain import Apply
 from modelyard_registry.preconditions import etag_of
 from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT
@@ -141,16 +137,15 @@ async def post_endpoint_request(
 async def get_transition_requests(
     project: Project,
     call: Caller,
+    paging: Paging,
     state: Annotated[RequestState | None, Query(description="Only requests in this state.")] = None,
     model: Annotated[Slug | None, Query(description="Only requests about this registered model.")] = None,
     number: Annotated[int | None, Query(ge=1, lt=2**31, description="Only requests about this version.")] = None,
     to_stage: Annotated[Stage | None, Query(description="Only requests for a move to this stage.")] = None,
     requested_by: Annotated[str | None, Query(max_length=200, description="Only what this actor asked for.")] = None,
-    page_size: PageSize = PAGE_SIZE,
-    page_token: PageToken = None,
 ) -> TransitionRequestPage:
     """What waits for a decision is in state `pending`; nobody can agree to what `is_stale` says is not any more so."""
-    position = decode_page_token(page_token, shape=(UUID,))
+    after = paging.after(UUID)
     wanted = store.Filter(model=model, number=number, to_stage=to_stage, requested_by=requested_by, state=state)
     now = call.services.clock()
     async with call.services.database.reading() as connection:
@@ -158,15 +153,16 @@ async def get_transition_requests(
             connection,
             wanted,
             project=project,
-            before=position[0] if position else None,
+            before=after,
             now=now,
-            limit=page_size + 1,
+            limit=paging.limit,
         )
-        page = found[:page_size]
-        changed = await changes_since(connection, page)
-    return TransitionRequestPage(
-        items=[TransitionRequestDocument.of(each, now=now, changed=changed.get(each.id)) for each in page],
-        next_page_token=encode_page_token([page[-1].id]) if len(found) > page_size else None,
+        changed = await changes_since(connection, found[: paging.size])
+    return paging.page(
+        TransitionRequestPage,
+        found,
+        of=lambda each: TransitionRequestDocument.of(each, now=now, changed=changed.get(each.id)),
+        key=lambda each: each.id,
     )
 
 

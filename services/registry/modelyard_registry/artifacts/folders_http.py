@@ -20,19 +20,15 @@ from modelyard_registry.artifacts.manifest import FILES_MAX, PATH_BYTES_MAX, Man
 from modelyard_registry.artifacts.records import find_folder_file, list_folder_files
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
-    PAGE_SIZE,
     Answer,
     Caller,
-    PageSize,
-    PageToken,
     Project,
     Request,
     carry_out,
-    decode_page_token,
-    encode_page_token,
     problems,
     requires,
 )
+from modelyard_registry.paging import Page, Paging
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 
@@ -95,11 +91,8 @@ class FolderFileDocument(BaseModel):
         return cls(path=file.path, digest=file.digest, bytes=file.size_bytes)
 
 
-class FolderFilePage(BaseModel):
+class FolderFilePage(Page[FolderFileDocument]):
     """Some files of a folder, by path."""
-
-    items: list[FolderFileDocument]
-    next_page_token: str | None
 
 
 def _file_path(
@@ -156,21 +149,16 @@ async def get_folder_files(
     project: Project,
     digest: DigestPath,
     call: Caller,
-    page_size: PageSize = PAGE_SIZE,
-    page_token: PageToken = None,
+    paging: Paging,
 ) -> FolderFilePage:
     """By path; an artifact that is a file has none."""
-    position = decode_page_token(page_token, shape=(str,))
+    after = paging.after(str)
     await get_record(call, project=project, digest=digest)
     async with call.services.database.reading() as connection:
         found = await list_folder_files(
-            connection, project=project, folder=digest, after=position[0] if position else "", limit=page_size + 1
+            connection, project=project, folder=digest, after=after or "", limit=paging.limit
         )
-    page = found[:page_size]
-    return FolderFilePage(
-        items=[FolderFileDocument.of(file) for file in page],
-        next_page_token=encode_page_token([page[-1].path]) if len(found) > page_size else None,
-    )
+    return paging.page(FolderFilePage, found, of=FolderFileDocument.of, key=lambda each: each.path)
 
 
 @router.get(

@@ -15,17 +15,13 @@ from pydantic import BaseModel, Field
 from modelyard_registry.audit.search import AuditQuery, FoundEntry, list_entries, search_entries
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
-    PAGE_SIZE,
     Call,
     Caller,
-    PageSize,
-    PageToken,
     Project,
-    decode_page_token,
-    encode_page_token,
     problems,
     requires,
 )
+from modelyard_registry.paging import Page, Paging
 
 EXPORTED_AT_ONCE = 500
 JSON_LINES = "application/x-ndjson"
@@ -62,11 +58,8 @@ class AuditEntryDocument(BaseModel):
     hash: str | None = Field(description="Its own hash; null for entries that are older than the chains.")
 
 
-class AuditEntryPage(BaseModel):
+class AuditEntryPage(Page[AuditEntryDocument]):
     """Some entries, newest first."""
-
-    items: list[AuditEntryDocument] = Field(description="The entries of this page.")
-    next_page_token: str | None = Field(description="Send it as `page_token` to get the next page; null at the end.")
 
 
 def _filters(
@@ -101,19 +94,14 @@ Filters = Annotated[AuditQuery, Depends(_filters)]
 async def get_audit_entries(
     query: Filters,
     call: Caller,
-    page_size: PageSize = PAGE_SIZE,
-    page_token: PageToken = None,
+    paging: Paging,
 ) -> AuditEntryPage:
     """Every change of the project and every refusal; a refusal's action ends in `.refused`."""
-    position = decode_page_token(page_token, shape=(UUID,))
-    wanted = replace(query, position=position[0] if position else None, limit=page_size + 1)
+    after = paging.after(UUID)
+    wanted = replace(query, position=after, limit=paging.limit)
     async with call.services.database.reading() as connection:
         found = await search_entries(connection, wanted)
-    page = found[:page_size]
-    return AuditEntryPage(
-        items=[_document(each) for each in page],
-        next_page_token=encode_page_token([page[-1].entry.id]) if len(found) > page_size else None,
-    )
+    return paging.page(AuditEntryPage, found, of=_document, key=lambda each: each.entry.id)
 
 
 @router.get(

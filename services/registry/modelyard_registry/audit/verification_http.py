@@ -13,14 +13,12 @@ from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     Call,
     Caller,
-    PageToken,
     Project,
-    decode_page_token,
-    encode_page_token,
     problems,
     requires,
     requires_everywhere,
 )
+from modelyard_registry.paging import PageToken, decode_page_token, encode_page_token
 
 router = APIRouter(tags=["audit"], route_class=BoundedRoute)
 whole_log_router = APIRouter(prefix="/api/v1", tags=["audit"], route_class=BoundedRoute)

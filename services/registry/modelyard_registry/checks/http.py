@@ -16,23 +16,19 @@ from modelyard_registry.checks import store
 from modelyard_registry.checks.domain import Check, CheckKind, CheckOutcome
 from modelyard_registry.checks.handlers import RecordCheck, record_check
 from modelyard_registry.http import (
-    PAGE_SIZE,
     Answer,
     Caller,
     ModelName,
-    PageSize,
-    PageToken,
     Project,
     Request,
     carry_out,
-    decode_page_token,
-    encode_page_token,
     problems,
     requires,
 )
 from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.store import get_version
 from modelyard_registry.models.versions_http import VersionText
+from modelyard_registry.paging import Page, Paging
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 
@@ -94,11 +90,8 @@ class CheckDocument(BaseModel):
         )
 
 
-class CheckPage(BaseModel):
+class CheckPage(Page[CheckDocument]):
     """Some checks of a version, newest first."""
-
-    items: list[CheckDocument]
-    next_page_token: str | None
 
 
 @router.post(
@@ -139,18 +132,11 @@ async def get_checks(
     name: ModelName,
     reference: VersionText,
     call: Caller,
-    page_size: PageSize = PAGE_SIZE,
-    page_token: PageToken = None,
+    paging: Paging,
 ) -> CheckPage:
     """All that services recorded; gates look at the newest of each kind."""
-    position = decode_page_token(page_token, shape=(UUID,))
+    after = paging.after(UUID)
     async with call.services.database.reading() as connection:
         version = await get_version(connection, project=project, model=name, reference=parse_reference(reference))
-        found = await store.list_checks(
-            connection, version_id=version.id, before=position[0] if position else None, limit=page_size + 1
-        )
-    page = found[:page_size]
-    return CheckPage(
-        items=[CheckDocument.of(each) for each in page],
-        next_page_token=encode_page_token([page[-1].id]) if len(found) > page_size else None,
-    )
+        found = await store.list_checks(connection, version_id=version.id, before=after, limit=paging.limit)
+    return paging.page(CheckPage, found, of=CheckDocument.of, key=lambda each: each.id)

@@ -21,17 +21,12 @@ from modelyard_registry.compatibility.places import Where, requires_there
 from modelyard_registry.compatibility.registration import Registering, evidence_of, in_project, keep_metadata, register
 from modelyard_registry.compatibility.words import parse_semver, spell_semver
 from modelyard_registry.http import (
-    PAGE_SIZE,
     Answer,
     Call,
     Caller,
     ModelName,
-    PageSize,
-    PageToken,
     Request,
     carry_out,
-    decode_page_token,
-    encode_page_token,
     problems,
 )
 from modelyard_registry.lifecycle.domain import parse_stage
@@ -41,6 +36,7 @@ from modelyard_registry.models.domain import ModelVersion
 from modelyard_registry.models.handlers import RegisteredModelExistsError, create_registered_model
 from modelyard_registry.models.store import RegisteredModelNotFoundError, get_model, get_version
 from modelyard_registry.models.visibility import get_visible_version, stage_seen_by
+from modelyard_registry.paging import Paging, encode_page_token
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 
@@ -153,24 +149,19 @@ class NewNamedTransition(Request):
 @router.get(
     "", responses=problems(), summary="List models", dependencies=[requires_there(Permission.MODELS_READ_PRODUCTION)]
 )
-async def get_models(
-    project: Where, call: Caller, page_size: PageSize = PAGE_SIZE, page_token: PageToken = None
-) -> NamedModels:
+async def get_models(project: Where, call: Caller, paging: Paging) -> NamedModels:
     """By name, with their versions: of a model with a great many only the newest thousand."""
-    position = decode_page_token(page_token, shape=(str,))
+    after = paging.after(str)
     async with call.services.database.reading() as connection:
         found = await store.list_by_name(
             connection,
             project=project,
-            after=position[0] if position else "",
-            limit=page_size + 1,
+            after=after or "",
+            limit=paging.limit,
             stage=stage_seen_by(call, project=project),
         )
-    page = found[:page_size]
-    return NamedModels(
-        models=[NamedModelDocument.of(model) for model in page],
-        next_page_token=encode_page_token([page[-1].name]) if len(found) > page_size else None,
-    )
+    page, token = paging.cut(found, token=lambda each: encode_page_token([each.name]))
+    return NamedModels(models=[NamedModelDocument.of(model) for model in page], next_page_token=token)
 
 
 @router.get(

@@ -13,6 +13,7 @@ from modelyard_registry.compatibility.store import FoundModel, FoundVersion, Sum
 from modelyard_registry.compatibility.words import WORD_OF, StageWord, spell_semver, tags_to
 from modelyard_registry.http import Request
 from modelyard_registry.models.documents import ShortText, Text
+from modelyard_registry.paging import Page
 
 Tags = Annotated[list[ShortText], Field(max_length=100, description="`urgent`, or with a value `team=risk`.")]
 Metrics = Annotated[dict[ShortText, float], Field(max_length=200)]
@@ -194,11 +195,8 @@ class WaitingVersionDocument(VersionDocument):
     transition_request: WaitingMove
 
 
-class VersionPage(BaseModel):
+class VersionPage(Page[VersionDocument]):
     """Some versions, from the newest to the oldest."""
-
-    items: list[VersionDocument]
-    next_page_token: str | None
 
 
 class ModelDocument(BaseModel):
@@ -244,11 +242,8 @@ def _members(model: FoundModel) -> dict[str, Any]:
     }
 
 
-class ModelPage(BaseModel):
+class ModelPage(Page[ModelDocument]):
     """Some registered models, by name."""
-
-    items: list[ModelDocument]
-    next_page_token: str | None
 
 
 class SummaryDocument(BaseModel):
@@ -281,8 +276,5 @@ class TransitionDocument(BaseModel):
     transitioned_at: datetime
 
 
-class TransitionPage(BaseModel):
+class TransitionPage(Page[TransitionDocument]):
     """Some moves, newest first."""
-
-    items: list[TransitionDocument]
-    next_page_token: str | None

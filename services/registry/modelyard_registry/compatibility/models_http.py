@@ -22,18 +22,14 @@ from modelyard_registry.compatibility.places import Where, requires_there
 from modelyard_registry.compatibility.registration import in_project
 from modelyard_registry.compatibility.words import tags_from
 from modelyard_registry.http import (
-    PAGE_SIZE,
     Answer,
     Caller,
-    PageSize,
-    PageToken,
     carry_out,
-    decode_page_token,
-    encode_page_token,
     problems,
 )
 from modelyard_registry.models.domain import RegisteredModel
 from modelyard_registry.models.handlers import create_registered_model
+from modelyard_registry.paging import Paging
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 
@@ -99,27 +95,22 @@ def a_model(tx: Transaction, body: NewModel, *, project: str) -> RegisteredModel
 async def get_models(
     project: Where,
     call: Caller,
+    paging: Paging,
     search: Annotated[
         str | None, Query(min_length=1, max_length=100, description="Only models whose name contains this.")
     ] = None,
-    page_size: PageSize = PAGE_SIZE,
-    page_token: PageToken = None,
 ) -> ModelPage:
     """The project's models, page by page."""
-    position = decode_page_token(page_token, shape=(str,))
+    after = paging.after(str)
     async with call.services.database.reading() as connection:
         found = await store.list_models(
             connection,
             project=project,
-            after=position[0] if position else "",
+            after=after or "",
             search=search,
-            limit=page_size + 1,
+            limit=paging.limit,
         )
-    page = found[:page_size]
-    return ModelPage(
-        items=[ModelDocument.of(model) for model in page],
-        next_page_token=encode_page_token([page[-1].name]) if len(found) > page_size else None,
-    )
+    return paging.page(ModelPage, found, of=ModelDocument.of, key=lambda each: each.name)
 
 
 @router.get(

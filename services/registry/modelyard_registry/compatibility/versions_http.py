@@ -30,18 +30,14 @@ from modelyard_registry.compatibility.places import Where, requires_there
 from modelyard_registry.compatibility.registration import Registering, evidence_of, in_project, keep_metadata, register
 from modelyard_registry.compatibility.words import WORD_OF, parse_semver, stages_meant_by, tags_from
 from modelyard_registry.http import (
-    PAGE_SIZE,
     Answer,
     Caller,
-    PageSize,
-    PageToken,
     carry_out,
-    decode_page_token,
-    encode_page_token,
     problems,
 )
 from modelyard_registry.lifecycle.domain import parse_stage
-from modelyard_registry.lifecycle.store import list_transitions
+from modelyard_registry.lifecycle.store import Transition, list_transitions
+from modelyard_registry.paging import Paging
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 
@@ -121,27 +117,22 @@ async def get_versions(
     project: Where,
     model_id: UUID,
     call: Caller,
+    paging: Paging,
     stage: StageFilter = None,
-    page_size: PageSize = PAGE_SIZE,
-    page_token: PageToken = None,
 ) -> VersionPage:
     """`staging` includes versions in canary, and `archived` deprecated ones."""
-    position = decode_page_token(page_token, shape=(int,))
+    after = paging.after(int)
     async with call.services.database.reading() as connection:
         await store.get_model_by_id(connection, project=project, model_id=model_id)
         found = await store.list_versions(
             connection,
             project=project,
             model_id=model_id,
-            before=min(position[0], BEYOND_NUMBERS) if position else BEYOND_NUMBERS,
+            before=BEYOND_NUMBERS if after is None else min(after, BEYOND_NUMBERS),
             stages=None if stage is None else stages_meant_by(stage),
-            limit=page_size + 1,
+            limit=paging.limit,
         )
-    page = found[:page_size]
-    return VersionPage(
-        items=[VersionDocument.of(version) for version in page],
-        next_page_token=encode_page_token([page[-1].number]) if len(found) > page_size else None,
-    )
+    return paging.page(VersionPage, found, of=VersionDocument.of, key=lambda each: each.number)
 
 
 @router.get(
@@ -235,27 +226,21 @@ async def get_transitions(
     project: Where,
     version_id: UUID,
     call: Caller,
-    page_size: PageSize = PAGE_SIZE,
-    page_token: PageToken = None,
+    paging: Paging,
 ) -> TransitionPage:
     """Every move that the version ever made, with who made it and why."""
-    position = decode_page_token(page_token, shape=(UUID,))
+    after = paging.after(UUID)
     async with call.services.database.reading() as connection:
         version = await store.get_version_by_id(connection, project=project, version_id=version_id)
-        found = await list_transitions(
-            connection, version_id=version.id, before=position[0] if position else None, limit=page_size + 1
-        )
-    page = found[:page_size]
-    return TransitionPage(
-        items=[
-            TransitionDocument(
-                from_stage=WORD_OF[Stage(each.from_stage)],
-                to_stage=WORD_OF[Stage(each.to_stage)],
-                comment=each.reason,
-                transitioned_by=each.transitioned_by,
-                transitioned_at=each.transitioned_at,
-            )
-            for each in page
-        ],
-        next_page_token=encode_page_token([page[-1].id]) if len(found) > page_size else None,
+        found = await list_transitions(connection, version_id=version.id, before=after, limit=paging.limit)
+    return paging.page(TransitionPage, found, of=_transition_document, key=lambda each: each.id)
+
+
+def _transition_document(transition: Transition) -> TransitionDocument:
+    return TransitionDocument(
+        from_stage=WORD_OF[Stage(transition.from_stage)],
+        to_stage=WORD_OF[Stage(transition.to_stage)],
+        comment=transition.reason,
+        transitioned_by=transition.transitioned_by,
+        transitioned_at=transition.transitioned_at,
     )

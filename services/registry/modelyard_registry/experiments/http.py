@@ -17,20 +17,16 @@ from modelyard_registry.experiments.domain import Experiment, ExperimentScope, S
 from modelyard_registry.experiments.handlers import start_experiment, stop_experiment
 from modelyard_registry.experiments.shares import shares_in_words
 from modelyard_registry.http import (
-    PAGE_SIZE,
     Answer,
     Caller,
-    PageSize,
-    PageToken,
     Project,
     Reason,
     Request,
     carry_out,
-    decode_page_token,
-    encode_page_token,
     problems,
     requires,
 )
+from modelyard_registry.paging import Page, Paging
 from modelyard_registry.scoreboard.store import VariantCount, list_variant_counts
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
@@ -141,11 +137,8 @@ class ExperimentAnswer(BaseModel):
         )
 
 
-class Experiments(BaseModel):
+class Experiments(Page[ExperimentAnswer]):
     """A page of experiments, by key."""
-
-    items: list[ExperimentAnswer]
-    next_page_token: str | None = None
 
 
 class VariantCountAnswer(BaseModel):
@@ -239,26 +232,23 @@ async def _stop(call: Caller, project: Project, key: Key, body: StopBody) -> Res
 
 async def _list(
     call: Caller,
+    paging: Paging,
     project: Project,
     state: Annotated[Literal["running", "concluded"] | None, Query(description="Only these.")] = None,
     model_type: Annotated[Slug | None, Query(description="Only of this model type.")] = None,
-    page_size: PageSize = PAGE_SIZE,
-    page_token: PageToken = None,
 ) -> Experiments:
     """Experiments by key."""
-    after = decode_page_token(page_token, shape=(str,)) or [""]
+    after = paging.after(str) or ""
     async with call.services.database.reading() as connection:
         found = await store.list_experiments(
             connection,
             project=project,
-            after=after[0],
+            after=after,
             state=state,
             model_type=model_type,
-            limit=page_size + 1,
+            limit=paging.limit,
         )
-    page = found[:page_size]
-    token = encode_page_token([page[-1].key]) if len(found) > page_size else None
-    return Experiments(items=[ExperimentAnswer.about(each) for each in page], next_page_token=token)
+    return paging.page(Experiments, found, of=ExperimentAnswer.about, key=lambda each: each.key)
 
 
 async def _get(call: Caller, project: Project, key: Key) -> ExperimentAnswer:

@@ -14,19 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
-    PAGE_SIZE,
     Answer,
     Call,
     Caller,
     ModelName,
-    PageSize,
-    PageToken,
     Project,
     Reason,
     Request,
     carry_out,
-    decode_page_token,
-    encode_page_token,
     problems,
     requires,
 )
@@ -40,6 +35,7 @@ from modelyard_registry.models.documents import ModelVersionDocument
 from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.store import get_version
 from modelyard_registry.models.versions_http import VersionText
+from modelyard_registry.paging import Page, Paging
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 
@@ -105,11 +101,8 @@ class TransitionDocument(BaseModel):
     request_id: str | None
 
 
-class TransitionPage(BaseModel):
+class TransitionPage(Page[TransitionDocument]):
     """Some moves, newest first."""
-
-    items: list[TransitionDocument]
-    next_page_token: str | None
 
 
 class NewQuarantine(Request):
@@ -184,21 +177,14 @@ async def get_transitions(
     name: ModelName,
     reference: VersionText,
     call: Caller,
-    page_size: PageSize = PAGE_SIZE,
-    page_token: PageToken = None,
+    paging: Paging,
 ) -> TransitionPage:
     """Every move that the version ever made, with who made it and why."""
-    position = decode_page_token(page_token, shape=(UUID,))
+    after = paging.after(UUID)
     async with call.services.database.reading() as connection:
         version = await get_version(connection, project=project, model=name, reference=parse_reference(reference))
-        found = await store.list_transitions(
-            connection, version_id=version.id, before=position[0] if position else None, limit=page_size + 1
-        )
-    page = found[:page_size]
-    return TransitionPage(
-        items=[_transition_document(each) for each in page],
-        next_page_token=encode_page_token([page[-1].id]) if len(found) > page_size else None,
-    )
+        found = await store.list_transitions(connection, version_id=version.id, before=after, limit=paging.limit)
+    return paging.page(TransitionPage, found, of=_transition_document, key=lambda each: each.id)
 
 
 def _transition_document(transition: store.Transition) -> TransitionDocument:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from modelyard_registry.http import Request
 from modelyard_registry.models.domain import ModelVersion, RegisteredModel
+from modelyard_registry.paging import Page
 
 Text = Annotated[str, StringConstraints(max_length=TEXT_CHARS_MAX)]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=NAME_CHARS_MAX)]
@@ -129,11 +130,8 @@ class RegisteredModelDocument(BaseModel):
         )
 
 
-class RegisteredModelPage(BaseModel):
+class RegisteredModelPage(Page[RegisteredModelDocument]):
     """Some registered models, by name."""
-
-    items: list[RegisteredModelDocument]
-    next_page_token: str | None
 
 
 class NewModelVersion(Request):
@@ -260,8 +258,5 @@ class ModelVersionDocument(BaseModel):
         )
 
 
-class ModelVersionPage(BaseModel):
+class ModelVersionPage(Page[ModelVersionDocument]):
     """Some versions, from the newest to the oldest."""
-
-    items: list[ModelVersionDocument]
-    next_page_token: str | None

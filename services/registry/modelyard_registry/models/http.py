@@ -87,13 +87,12 @@ async def get_registered_models(
     after = decode_position(query.page_token, sort, keys)
     async with call.services.database.reading() as connection:
         wanted = replace(query.wanted(project=project), seen_stage=stage_seen_by(call, project=project))
-        found = await list_models(connection, wanted, sort, after=after, limit=query.page_size + 1)
-        page = await without_hidden_aliases(connection, call, found[: query.page_size], project=project)
-    is_last = len(found) <= query.page_size
-    return RegisteredModelPage(
-        items=[RegisteredModelDocument.of(model) for model in page],
-        next_page_token=None if is_last else encode_position(sort, keys, model_position(page[-1], sort)),
-    )
+        found = await list_models(connection, wanted, sort, after=after, limit=query.paging.limit)
+        rows, token = query.paging.cut(
+            found, token=lambda each: encode_position(sort, keys, model_position(each, sort))
+        )
+        page = await without_hidden_aliases(connection, call, rows, project=project)
+    return RegisteredModelPage(items=[RegisteredModelDocument.of(model) for model in page], next_page_token=token)
 
 
 @router.get(

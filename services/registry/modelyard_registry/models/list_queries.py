@@ -8,10 +8,10 @@ from modelyard_events.values import Moment, Scope, Slug, Stage
 from modelyard_runtime.problems import InvalidRequestError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from modelyard_registry.http import PAGE_SIZE, PAGE_SIZE_MAX
 from modelyard_registry.models.documents import SemverText, ShortText
 from modelyard_registry.models.domain import RegisteredModel, SemanticVersion
 from modelyard_registry.models.listing_store import ModelFilter, VersionFilter
+from modelyard_registry.paging import PAGE_SIZE, PAGE_SIZE_MAX, PageRequest
 
 FILTERS_MAX = 20
 
@@ -43,6 +43,11 @@ class ListQuery(BaseModel):
     team: ShortText | None = None
     created_after: Moment | None = None
     created_before: Moment | None = None
+
+    @property
+    def paging(self) -> PageRequest:
+        """The page that is wanted."""
+        return PageRequest(size=self.page_size, token=self.page_token)
 
     def tags(self) -> dict[str, str]:
         """The tags that are wanted. Raises FilterInvalidError."""

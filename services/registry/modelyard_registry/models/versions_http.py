@@ -107,15 +107,12 @@ async def _page(
     sort = parse_sort(query.sort, known=known)
     keys = version_keys(sort, of_project=of_project)
     after = decode_position(query.page_token, sort, keys)
-    found = await list_versions(connection, wanted, sort, after=after, limit=query.page_size + 1)
-    page = found[: query.page_size]
-    is_last = len(found) <= query.page_size
-    return ModelVersionPage(
-        items=[ModelVersionDocument.of(version, project=wanted.project) for version in page],
-        next_page_token=None
-        if is_last
-        else encode_position(sort, keys, version_position(page[-1], sort, of_project=of_project)),
+    found = await list_versions(connection, wanted, sort, after=after, limit=query.paging.limit)
+    page, token = query.paging.cut(
+        found, token=lambda each: encode_position(sort, keys, version_position(each, sort, of_project=of_project))
     )
+    items = [ModelVersionDocument.of(version, project=wanted.project) for version in page]
+    return ModelVersionPage(items=items, next_page_token=token)
 
 
 @router.get(

@@ -11,22 +11,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
-    PAGE_SIZE,
     Answer,
     Call,
     Caller,
-    PageSize,
-    PageToken,
     Project,
     Request,
     carry_out,
-    decode_page_token,
-    encode_page_token,
     problems,
     requires,
     requires_everywhere,
     requires_somewhere,
 )
+from modelyard_registry.paging import Page, Paging
 from modelyard_registry.projects import store
 from modelyard_registry.projects.domain import ProjectRecord
 from modelyard_registry.projects.handlers import create_project
@@ -74,11 +70,8 @@ class ProjectDocument(BaseModel):
         )
 
 
-class ProjectPage(BaseModel):
+class ProjectPage(Page[ProjectDocument]):
     """Some projects, by name."""
-
-    items: list[ProjectDocument] = Field(description="The projects that the caller may read.")
-    next_page_token: str | None = Field(description="Send it as `page_token` to get the next page; null at the end.")
 
 
 @router.post(
@@ -106,15 +99,13 @@ async def post_project(body: NewProject, call: Caller) -> Response:
     summary="List projects",
     dependencies=[requires_somewhere(Permission.MODELS_READ_PRODUCTION)],
 )
-async def get_projects(call: Caller, page_size: PageSize = PAGE_SIZE, page_token: PageToken = None) -> ProjectPage:
+async def get_projects(call: Caller, paging: Paging) -> ProjectPage:
     """Those that the caller may read, by name."""
-    position = decode_page_token(page_token, shape=(str,)) or [""]
+    after = paging.after(str) or ""
     async with call.services.database.reading() as connection:
-        found = await store.list_projects(connection, after=position[0], among=_readable(call), limit=page_size + 1)
-    page = found[:page_size]
-    return ProjectPage(
-        items=[ProjectDocument.of(each, call=call) for each in page],
-        next_page_token=encode_page_token([page[-1].name]) if len(found) > page_size else None,
+        found = await store.list_projects(connection, after=after, among=_readable(call), limit=paging.limit)
+    return paging.page(
+        ProjectPage, found, of=lambda each: ProjectDocument.of(each, call=call), key=lambda each: each.name
     )
 
 

@@ -14,20 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
-    PAGE_SIZE,
     Answer,
     Caller,
-    PageSize,
-    PageToken,
     Project,
     Request,
     carry_out,
-    decode_page_token,
-    encode_page_token,
     problems,
     refuse_unless_outbound,
     requires,
 )
+from modelyard_registry.paging import Page, Paging
 from modelyard_registry.routes import settings_rules as rules
 from modelyard_registry.routes import store
 from modelyard_registry.routes.domain import RouteSettings
@@ -55,11 +51,8 @@ class RouteNotFoundError(NotFoundError):
     fix = "Promote a version of that model type to canary or production, or set its policy."
 
 
-class Routes(BaseModel):
+class Routes(Page[RouteChanged]):
     """A page of routing documents, by model type."""
-
-    items: list[RouteChanged]
-    next_page_token: str | None = None
 
 
 class FeatureSourceBody(Request):
@@ -107,16 +100,12 @@ class KillSwitchBody(Request):
     responses=problems(),
     dependencies=[requires(Permission.MODELS_READ)],
 )
-async def list_routes(
-    call: Caller, project: Project, page_size: PageSize = PAGE_SIZE, page_token: PageToken = None
-) -> Routes:
+async def list_routes(call: Caller, paging: Paging, project: Project) -> Routes:
     """The newest document of each model type, as the router gets it."""
-    after = decode_page_token(page_token, shape=(str,)) or [""]
+    after = paging.after(str) or ""
     async with call.services.database.reading() as connection:
-        found = await store.list_documents(connection, project=project, after=after[0], limit=page_size + 1)
-    page = found[:page_size]
-    token = encode_page_token([page[-1].model_type]) if len(found) > page_size else None
-    return Routes(items=page, next_page_token=token)
+        found = await store.list_documents(connection, project=project, after=after, limit=paging.limit)
+    return paging.page(Routes, found, of=lambda each: each, key=lambda each: each.model_type)
 
 
 @router.get(

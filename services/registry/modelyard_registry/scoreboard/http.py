@@ -9,16 +9,12 @@ from pydantic import BaseModel
 
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
-    PAGE_SIZE,
     Caller,
-    PageSize,
-    PageToken,
     Project,
-    decode_page_token,
-    encode_page_token,
     problems,
     requires,
 )
+from modelyard_registry.paging import Paging, decode_page_token, encode_page_token
 from modelyard_registry.scoreboard.store import LedgerPair, list_ledger
 
 router = APIRouter(prefix="/shadow-ledger", tags=["shadow evaluation"], route_class=BoundedRoute)
@@ -97,27 +93,27 @@ class ShadowLedger(BaseModel):
 )
 async def get_shadow_ledger(
     call: Caller,
+    paging: Paging,
     project: Project,
     model_type: Annotated[Slug | None, Query(description="Only of this model type.")] = None,
-    page_size: PageSize = PAGE_SIZE,
-    page_token: PageToken = None,
 ) -> ShadowLedger:
     """Each terminal fact is counted once, however often it is delivered."""
-    start = decode_page_token(page_token, shape=(str, str, str)) or ["", "", ""]
+    start = decode_page_token(paging.token, shape=(str, str, str)) or ["", "", ""]
     async with call.services.database.reading() as connection:
         found = await list_ledger(
             connection,
             project=project,
             model_type=model_type,
             after=(start[0], start[1], start[2]),
-            limit=page_size + 1,
+            limit=paging.limit,
         )
-    page, token = found[:page_size], None
-    if len(found) > page_size:
-        last = page[-1]
-        token = encode_page_token([last.model_type, last.served_version_id, last.shadow_version_id])
+    page, token = paging.cut(found, token=_token_after)
     entries = [LedgerEntry.about(each) for each in page]
     return ShadowLedger(adds_up=all(each.adds_up for each in entries), items=entries, next_page_token=token)
+
+
+def _token_after(pair: LedgerPair) -> str:
+    return encode_page_token([pair.model_type, pair.served_version_id, pair.shadow_version_id])
 
 
 def _mean(total: float, count: int) -> float | None:
