@@ -49,6 +49,7 @@ from modelyard_router.state import RouteState
 
 log = structlog.get_logger()
 
+FACTS_GATHER_S = 0.02
 PRODUCER_RETRY_S = 1.0
 REFUSALS_DRAIN_S = 1.0
 FACTS_AT_ONCE = 200
@@ -201,6 +202,7 @@ async def _facts_leaving(
                 take_sequence=each.take,
                 queue_max=settings.fact_queue_max,
                 in_flight_max=FACTS_AT_ONCE,
+                gather_s=FACTS_GATHER_S,
             )
             for each in (sequence, refusal_sequence)
         )

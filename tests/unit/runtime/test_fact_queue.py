@@ -32,7 +32,7 @@ class MemoryProducer:
         return acknowledged
 
 
-def a_queue(producer: Any, *, queue_max: int = 100) -> FactQueue:
+def a_queue(producer: Any, *, queue_max: int = 100, gather_s: float = 0.0) -> FactQueue:
     return FactQueue(
         producer,
         source="/test",
@@ -41,6 +41,7 @@ def a_queue(producer: Any, *, queue_max: int = 100) -> FactQueue:
         new_id=lambda: "an-id",
         queue_max=queue_max,
         retry_wait_s=0.001,
+        gather_s=gather_s,
     )
 
 
@@ -94,3 +95,19 @@ async def test_the_health_never_fails_and_tells_the_losses() -> None:
     said = queue.check()
 
     assert (said.ok, said.detail) == (True, "1 waiting, 1 dropped")
+
+
+async def test_facts_that_come_one_after_the_other_leave_together() -> None:
+    producer = MemoryProducer()
+    queue = a_queue(producer, gather_s=0.05)
+    running = asyncio.create_task(queue.run())
+
+    for _ in range(3):
+        queue.offer(ENTITY_CHANGES, FACT, key="k")
+        await asyncio.sleep(0.001)
+    before = list(producer.sequences)
+    left = await queue.drain(timeout_s=10)
+    running.cancel()
+
+    assert (before, left) == ([], 0)
+    assert producer.sequences == [1, 2, 3]

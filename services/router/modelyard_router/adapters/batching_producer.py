@@ -8,6 +8,7 @@ copying its bytes; batches leave as soon as the loop comes round to `run`.
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from struct import unpack_from
 from typing import Any
 
@@ -16,6 +17,9 @@ from modelyard_runtime.replaceable_producer import ReplaceableProducer
 
 RECORD_BYTES_MAX = 1_000_000
 """A little less than what a topic takes by default: a batch that the broker refuses would break the sequence."""
+
+KEYS_REMEMBERED = 10_000
+"""Most units ask more than once, and hashing a key takes as long as copying its record."""
 
 _MASK = 0xFFFFFFFF
 _FACTOR = 0x5BD1E995
@@ -99,6 +103,7 @@ def _settle(future: "asyncio.Future[object]", error: BaseException | None) -> No
         future.set_exception(error)
 
 
+@lru_cache(KEYS_REMEMBERED)
 def murmur2(key: bytes) -> int:
     """The hash by which Kafka's own clients choose partitions, so that joins with their topics line up.
 
