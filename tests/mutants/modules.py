@@ -18,7 +18,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "modelyard_registry.gates.signatures": ("tests/unit/registry/test_signing_keys_domain.py",),
     "modelyard_registry.lifecycle.domain": ("tests/unit/registry/test_lifecycle_domain.py",),
     "modelyard_registry.models.domain": ("tests/unit/registry/test_models_domain.py",),
-    "modelyard_registry.models.feature_differences": ("tests/unit/registry/test_feature_differences.py",),
+    "modelyard_registry.registration.feature_differences": ("tests/unit/registry/test_feature_differences.py",),
     "modelyard_registry.policies.domain": ("tests/unit/registry/test_policies_domain.py",),
     "modelyard_registry.routes.domain": ("tests/unit/registry/test_routes_domain.py",),
     "modelyard_registry.scoreboard.domain": ("tests/unit/registry/test_scoreboard_domain.py",),

@@ -55,13 +55,14 @@ from modelyard_registry.metrics import RequestMeter
 from modelyard_registry.models import changes_http as model_changes_http
 from modelyard_registry.models import http as models_http
 from modelyard_registry.models import version_changes_http, versions_http
-from modelyard_registry.models.registrar import Registrar
-from modelyard_registry.models.registration_http import RegistrationDoor
 from modelyard_registry.openapi import install_openapi
 from modelyard_registry.outbox.relay import Relay, RelaySettings
 from modelyard_registry.policies import http as policies_http
 from modelyard_registry.projects import http as projects_http
 from modelyard_registry.projects.known import KnownProjects
+from modelyard_registry.registration import http as registration_http
+from modelyard_registry.registration.fast_path import RegistrationFastPath
+from modelyard_registry.registration.registrar import Registrar
 from modelyard_registry.routes import http as routes_http
 from modelyard_registry.scoreboard import http as scoreboard_http
 from modelyard_registry.settings import Settings
@@ -79,6 +80,7 @@ def new_salt() -> str:
 OPERATIONS = (
     models_http.router,
     model_changes_http.router,
+    registration_http.router,
     versions_http.router,
     version_artifacts_http.router,
     version_changes_http.router,
@@ -222,11 +224,11 @@ def build_api(
         providers=providers,
     )
     app.add_middleware(
-        RegistrationDoor,
+        RegistrationFastPath,
         services=services,
         registrar=registrar,
         projects=app.state.known_projects,
-        operation=versions_http.post_version.__name__,
+        operation=registration_http.post_version.__name__,
     )
     app.add_middleware(Gate, authentication=app.state.authentication)
     app.add_middleware(BodyLimit)

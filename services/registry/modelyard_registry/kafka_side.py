@@ -33,9 +33,9 @@ from modelyard_registry.access_facts.handlers import AccessFacts
 from modelyard_registry.inbox.offsets import stored_offsets
 from modelyard_registry.inbox.pruning import Pruning
 from modelyard_registry.outbox.relay import Relay
+from modelyard_registry.registration.training_events import TrainingRuns
 from modelyard_registry.scoreboard.handlers import Scoreboard
 from modelyard_registry.settings import Settings
-from modelyard_registry.training.handlers import TrainingRuns
 from modelyard_registry.transactions import UnitOfWork
 from modelyard_registry.transactions.database import Database, DatabaseUnavailableError
 

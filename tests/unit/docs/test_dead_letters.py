@@ -5,8 +5,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelyard_registry.models import domain, feature_differences, registration, repeated_registration, store
+from modelyard_registry.models import domain, store
 from modelyard_registry.projects import domain as projects
+from modelyard_registry.registration import command, feature_differences, repeated
+from modelyard_registry.registration import domain as registration
 from modelyard_registry.transactions import outbox_rows
 from modelyard_runtime.consume import dead_letters
 from modelyard_runtime.problems import ProblemError
@@ -23,7 +25,7 @@ NOT_OF_KAFKA = {
     "version_reference_invalid": "a path of HTTP, which no event has",
     "model_version_not_found": "a path of HTTP, which no event has",
 }
-REGISTRATION = (domain, feature_differences, outbox_rows, projects, registration, repeated_registration, store)
+REGISTRATION = (command, domain, feature_differences, outbox_rows, projects, registration, repeated, store)
 
 
 def test_every_reason_that_the_code_gives_is_on_the_page() -> None:

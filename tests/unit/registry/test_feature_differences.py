@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelyard_events.values import ChangeType, Datatype, Feature
 from modelyard_registry.models.domain import SemanticVersion
-from modelyard_registry.models.feature_differences import (
+from modelyard_registry.registration.feature_differences import (
     LowerVersion,
     SemverTooSmallError,
     decide_unnamed_semver,

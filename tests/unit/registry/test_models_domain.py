@@ -8,16 +8,14 @@ from modelyard_registry.models.domain import (
     SEMVER_PART_MAX,
     Improvement,
     Latest,
-    RegisterModelVersion,
-    RunIdContradictionError,
     SemanticVersion,
     SemverExhaustedError,
     VersionReferenceInvalidError,
     decide_improvement,
-    decide_run_id,
     decide_semver,
     parse_reference,
 )
+from modelyard_registry.registration.command import RegisterModelVersion, RunIdContradictionError, decide_run_id
 
 PARTS = st.integers(0, SEMVER_PART_MAX - 1)
 VERSIONS = st.builds(SemanticVersion, PARTS, PARTS, PARTS)

@@ -8,8 +8,9 @@ from uuid import UUID
 import pytest
 from modelyard_events.reported import ReportedEvidence
 from modelyard_events.values import ChangeType, Evidence, Stage
-from modelyard_registry.models.domain import ModelVersion, RegisterModelVersion, SemanticVersion
-from modelyard_registry.models.repeated_registration import (
+from modelyard_registry.models.domain import ModelVersion, SemanticVersion
+from modelyard_registry.registration.command import RegisterModelVersion
+from modelyard_registry.registration.repeated import (
     DIFFERENCES_TOLD_MAX,
     VersionExistsError,
     refuse_other_values,

@@ -19,8 +19,9 @@ from modelyard_registry.artifact_stores.ports import ArtifactStore
 from modelyard_registry.artifacts.formats import METADATA
 from modelyard_registry.artifacts.handlers import record_file
 from modelyard_registry.http import Call
-from modelyard_registry.models.domain import ModelVersion, RegisterModelVersion, SemanticVersion
-from modelyard_registry.models.handlers import register_version
+from modelyard_registry.models.domain import ModelVersion, SemanticVersion
+from modelyard_registry.registration.command import RegisterModelVersion
+from modelyard_registry.registration.handlers import register_version
 from modelyard_registry.transactions import Transaction
 
 METADATA_BYTES_MAX = 4 * 1024 * 1024

@@ -44,14 +44,6 @@ class SemverExhaustedError(ConflictError):
     fix = "Give `semver` explicitly."
 
 
-class RunIdContradictionError(InvalidRequestError):
-    """The request and its evidence name different runs."""
-
-    code = "run-id-contradiction"
-    when = "`run_id` and `evidence.run_id` differ."
-    fix = "Give run_id once, or the same in both places."
-
-
 class VersionReferenceInvalidError(InvalidRequestError):
     """This is no way to name a version."""
 
@@ -169,33 +161,6 @@ class ModelVersion:
         return f"registered-models/{self.model}/versions/{self.number}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisterModelVersion:
-    """The command: make `digest` the next version of `model`.
-
-    `semver` is explicit, or `change_type` says how far to step from the highest; neither means `minor`.
-    `source` is where the event came from that reports the run, as it says itself.
-    """
-
-    project: str
-    model: str
-    digest: str
-    run_id: str | None
-    semver: SemanticVersion | None
-    change_type: ChangeType | None
-    evidence: Evidence
-    build_status: BuildStatus = "ready"
-    source: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registration:
-    """What became of the command. `is_new` is false when the same run and digest had made the version before."""
-
-    version: ModelVersion
-    is_new: bool
-
-
 class Latest(StrEnum):
     """The highest number there is."""
 
@@ -232,17 +197,6 @@ def parse_reference(text: str) -> Reference:
             fix="Use a number (3), a semantic version (1.2.0 or v1.2.0), `latest`, or an alias (@champion).",
         )
     return semver
-
-
-def decide_run_id(command: RegisterModelVersion) -> str | None:
-    """The run that made the version. Raises RunIdContradictionError when two are given."""
-    given = {run_id for run_id in (command.run_id, command.evidence.run_id) if run_id is not None}
-    if len(given) > 1:
-        raise RunIdContradictionError(
-            f"run_id is {command.run_id!r}, but evidence.run_id is {command.evidence.run_id!r}.",
-            fix="Give run_id once, or the same in both places.",
-        )
-    return given.pop() if given else None
 
 
 def decide_semver(

@@ -1,15 +1,11 @@
-"""Registered models and versions: load, decide, save, and say so, in the caller's transaction."""
-
-from collections.abc import Sequence
+"""Registered models: load, decide, save, and say so, in the caller's transaction."""
 
 from modelyard_events.registry import RegisteredModelCreated
 from modelyard_runtime.problems import ConflictError
 
-from modelyard_registry.models import registration_store, store
-from modelyard_registry.models.domain import RegisteredModel, RegisterModelVersion, Registration
+from modelyard_registry.models import store
+from modelyard_registry.models.domain import RegisteredModel
 from modelyard_registry.models.facts import append_model_fact
-from modelyard_registry.models.registration_batch import RegistrationBatch
-from modelyard_registry.models.registration_store import Question
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 
@@ -64,32 +60,3 @@ async def refuse_former_name(tx: Transaction, *, project: str, name: str) -> Non
             fix="Use another name.",
             renamed_to=new_name,
         )
-
-
-async def register_version(tx: Transaction, command: RegisterModelVersion) -> Registration:
-    """Register the next version of a model, once per run and artifact. See `register_versions`."""
-    (registration,) = await register_versions(tx, [(command, tx)])
-    return registration
-
-
-async def register_versions(
-    tx: Transaction, commands: Sequence[tuple[RegisterModelVersion, Transaction]]
-) -> list[Registration]:
-    """Register versions of any models in their order, each on behalf of whom its own transaction names.
-
-    Raises RegisteredModelNotFoundError, ArtifactNotUploadedError, SemverTakenError, SemverTooSmallError,
-    SemverExhaustedError, ParentNotFoundError or RunIdContradictionError for the first that is refused.
-    """
-    if not commands:
-        return []
-    await registration_store.lock_models(tx.connection, [(each.project, each.model) for each, _ in commands])
-    loaded = await registration_store.load(tx.connection, [Question(each, None) for each, _ in commands])
-    batch = RegistrationBatch(tx)
-    registrations = []
-    for (command, on_behalf), found in zip(commands, loaded, strict=True):
-        if found is None or found.model is None or found.model.is_deleted:
-            await store.get_model(tx.connection, project=command.project, name=command.model)
-            raise LookupError(f"{command.model} was not there, and is there, under its own lock")
-        registrations.append(await batch.register(on_behalf, command, found.model, found.grounds))
-    await batch.save([])
-    return registrations

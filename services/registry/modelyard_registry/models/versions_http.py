@@ -1,4 +1,4 @@
-"""Operations on model versions: register, read and list."""
+"""Operations on model versions: read and list."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ from modelyard_registry.http import (
     problems,
     requires,
 )
-from modelyard_registry.models.documents import ModelVersionDocument, ModelVersionPage, NewModelVersion
+from modelyard_registry.models.documents import ModelVersionDocument, ModelVersionPage
 from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.list_queries import ProjectVersionQuery, VersionQuery
 from modelyard_registry.models.listing import decode_position, encode_position, parse_sort, version_position
@@ -27,7 +27,6 @@ from modelyard_registry.models.listing_store import (
     list_versions,
     version_keys,
 )
-from modelyard_registry.models.registration_http import TheRegistrar, order_of, registration_response
 from modelyard_registry.models.visibility import get_visible_model, get_visible_version, stage_seen_by
 from modelyard_registry.preconditions import etag_of
 from modelyard_registry.transactions.database import Connection
@@ -42,30 +41,6 @@ VersionText = Annotated[
 ]
 
 router = APIRouter(tags=["model versions"], route_class=BoundedRoute)
-
-
-@router.post(
-    "/registered-models/{name}/versions",
-    status_code=201,
-    response_model=ModelVersionDocument,
-    responses={
-        **problems(404, 409, 412),
-        200: {
-            "model": ModelVersionDocument,
-            "description": "The same run registered this artifact before, with the same values",
-        },
-    },
-    summary="Register a version",
-    dependencies=[requires(Permission.VERSIONS_REGISTER)],
-)
-async def post_version(
-    project: Project, name: ModelName, body: NewModelVersion, call: Caller, registrar: TheRegistrar
-) -> Response:
-    """Makes an uploaded artifact the next version. The same `run_id` and `digest` again answer the first version.
-
-    Other values with them are refused (409): `differs` names the values, `version` the version that is there.
-    """
-    return registration_response(await registrar.register(order_of(call, body, project=project, name=name)))
 
 
 @router.get(

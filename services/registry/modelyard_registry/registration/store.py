@@ -15,10 +15,11 @@ from modelyard_events.values import Evidence, Feature
 from pydantic import TypeAdapter
 
 from modelyard_registry.idempotency import Claim, KeptAnswer
-from modelyard_registry.models.domain import ModelVersion, RegisterModelVersion, SemanticVersion
-from modelyard_registry.models.feature_differences import LowerVersion
-from modelyard_registry.models.registration import Grounds, LockedModel, UploadedArtifact, VersionSeries
+from modelyard_registry.models.domain import ModelVersion, SemanticVersion
 from modelyard_registry.models.store import find_by_run, find_highest_before, find_version_ever_called
+from modelyard_registry.registration.command import RegisterModelVersion
+from modelyard_registry.registration.domain import Grounds, LockedModel, UploadedArtifact, VersionSeries
+from modelyard_registry.registration.feature_differences import LowerVersion
 from modelyard_registry.transactions.database import Connection
 from modelyard_registry.transactions.statements import Columns, Statement
 

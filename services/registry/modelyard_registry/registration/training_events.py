@@ -6,9 +6,10 @@ from modelyard_events.training import TrainingRunCompleted
 from modelyard_runtime.consume import Batch, Delivery
 
 from modelyard_registry.inbox.applied_once import applied_once
-from modelyard_registry.models.domain import RegisterModelVersion, SemanticVersion
-from modelyard_registry.models.handlers import register_versions
+from modelyard_registry.models.domain import SemanticVersion
 from modelyard_registry.projects.handlers import refuse_unknown_projects
+from modelyard_registry.registration.command import RegisterModelVersion
+from modelyard_registry.registration.handlers import register_versions
 from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
 
 

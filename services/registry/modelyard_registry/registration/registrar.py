@@ -15,14 +15,14 @@ from modelyard_runtime.problems import ConflictError, ProblemError, UnavailableE
 
 from modelyard_registry.idempotency import Claim, KeptAnswer, forget_expired, hold_keys
 from modelyard_registry.metrics import REFUSALS
-from modelyard_registry.models import registration_store
 from modelyard_registry.models.documents import ModelVersionDocument
-from modelyard_registry.models.domain import RegisterModelVersion
-from modelyard_registry.models.registration_batch import RegistrationBatch
-from modelyard_registry.models.registration_store import AnswerToKeep, Loaded, Question
 from modelyard_registry.models.store import get_model
 from modelyard_registry.preconditions import refuse_unless_accepted
 from modelyard_registry.refused import record_refusal
+from modelyard_registry.registration import store
+from modelyard_registry.registration.batch import RegistrationBatch
+from modelyard_registry.registration.command import RegisterModelVersion
+from modelyard_registry.registration.store import AnswerToKeep, Loaded, Question
 from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
 from modelyard_registry.transactions.audit_actions import AuditAction
 from modelyard_registry.transactions.shared_commits import Postponed, Results, SharedCommits
@@ -93,9 +93,7 @@ class Registrar:
     async def _patiently(self, orders: Sequence[Order]) -> Results[Registered]:
         async with self._unit_of_work(_BATCH) as tx:
             await _hold_keys(tx, orders)
-            await registration_store.lock_models(
-                tx.connection, [(order.command.project, order.command.model) for order in orders]
-            )
+            await store.lock_models(tx.connection, [(order.command.project, order.command.model) for order in orders])
             return await _carry_out(tx, orders)
 
 
@@ -107,7 +105,7 @@ async def _hold_keys(tx: Transaction, orders: Sequence[Order]) -> None:
 
 
 async def _carry_out(tx: Transaction, orders: Sequence[Order]) -> Results[Registered]:
-    found = await registration_store.load(tx.connection, [Question(order.command, order.claim) for order in orders])
+    found = await store.load(tx.connection, [Question(order.command, order.claim) for order in orders])
     batch = _Batch(tx)
     results: Results[Registered] = [
         Postponed.POSTPONED if loaded is None else await batch.answer(order, loaded)

@@ -5,16 +5,16 @@ from uuid import UUID
 
 from modelyard_events.topics import MODEL_VERSIONS
 
-from modelyard_registry.models import registration_store
-from modelyard_registry.models.domain import RegisterModelVersion, Registration
-from modelyard_registry.models.registration import (
+from modelyard_registry.registration import store
+from modelyard_registry.registration.command import RegisterModelVersion, Registration
+from modelyard_registry.registration.domain import (
     Grounds,
     LockedModel,
     VersionSeries,
     registered_fact,
     registered_summary,
 )
-from modelyard_registry.models.registration_store import AnswerToKeep, NewVersion
+from modelyard_registry.registration.store import AnswerToKeep, NewVersion
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 
@@ -58,4 +58,4 @@ class RegistrationBatch:
         """Write the new versions and keep answers; false when one of the answers' keys was taken meanwhile."""
         if not self._new and not answers:
             return True
-        return await registration_store.save(self._tx.connection, self._new, answers, now=self._tx.now)
+        return await store.save(self._tx.connection, self._new, answers, now=self._tx.now)

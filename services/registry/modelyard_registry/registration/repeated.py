@@ -12,7 +12,8 @@ from modelyard_events.values import Evidence
 from modelyard_runtime.problems import ConflictError
 from pydantic import BaseModel
 
-from modelyard_registry.models.domain import FIRST_SEMVER, ModelVersion, RegisterModelVersion, SemanticVersion
+from modelyard_registry.models.domain import FIRST_SEMVER, ModelVersion, SemanticVersion
+from modelyard_registry.registration.command import RegisterModelVersion
 
 DIFFERENCES_TOLD_MAX = 20
 FIRST_REVISION = 1

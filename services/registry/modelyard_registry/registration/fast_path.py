@@ -1,17 +1,14 @@
-"""Registering by HTTP: what the operation and its short way have in common, and the short way.
+"""The registration fast path: usual requests are registered before they enter the framework.
 
-A usual request never enters the framework, which would cost several times as much as its share of a commit. Whatever
-is unusual about a request, a refusal before it is an order among them, is left to the operation behind: there is one
-place that says what is wrong.
+The framework would cost several times as much as a request's share of a commit. A request that is unusual in any way,
+and every request that must be refused before it is an order, goes on to the operation, so that errors are told in one
+place.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
 
-from fastapi import Depends, Request
-from fastapi.responses import Response
 from modelyard_events.strict_json import read_json
 from modelyard_runtime.encoded_paths import normal_path
 from modelyard_runtime.permissions import Permission
@@ -20,66 +17,19 @@ from modelyard_runtime.problems import InvalidRequestError, ProblemError, proble
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelyard_registry.http import Call, Services, address_of, call_of, is_token
-from modelyard_registry.idempotency import KEY_CHARS_MAX, Claim, digest_of_request
+from modelyard_registry.http import Services, address_of, call_of, is_token
+from modelyard_registry.idempotency import KEY_CHARS_MAX
 from modelyard_registry.json_body import BODY_BYTES_MAX
 from modelyard_registry.models.documents import NewModelVersion
-from modelyard_registry.models.domain import RegisterModelVersion, SemanticVersion
-from modelyard_registry.models.registrar import Order, Registered, Registrar
-from modelyard_registry.preconditions import IF_MATCH_CHARS_MAX, etag_of
+from modelyard_registry.preconditions import IF_MATCH_CHARS_MAX
 from modelyard_registry.projects.known import KnownProjects
+from modelyard_registry.registration.http import headers_of, order_of
+from modelyard_registry.registration.registrar import Order, Registered, Registrar
 
 _SLUG = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 _PATH = re.compile(f"/api/v1/projects/({_SLUG})/registered-models/({_SLUG})/versions")
 _JSON = b"application/json"
 _HEADERS = (b"content-type", b"content-encoding", b"x-request-id", b"x-correlation-id", b"idempotency-key", b"if-match")
-
-
-def the_registrar(request: Request) -> Registrar:
-    """The registrar that the application opened."""
-    registrar: Registrar = request.app.state.registrar
-    return registrar
-
-
-TheRegistrar = Annotated[Registrar, Depends(the_registrar)]
-
-
-def order_of(call: Call, body: NewModelVersion, *, project: str, name: str, size_bytes: int | None = None) -> Order:
-    """What the caller asks for."""
-    claim = None
-    if call.idempotency_key is not None:
-        request = digest_of_request(call.address, body, if_match=call.if_match)
-        claim = Claim(actor=call.context.actor, key=call.idempotency_key, request=request)
-    return Order(
-        command=RegisterModelVersion(
-            project=project,
-            model=name,
-            digest=body.digest,
-            run_id=body.run_id,
-            semver=SemanticVersion.of(body.semver) if body.semver is not None else None,
-            change_type=body.change_type,
-            evidence=body.evidence,
-            build_status=body.build_status,
-        ),
-        context=call.context,
-        claim=claim,
-        if_match=call.if_match,
-        size_bytes=len(body.model_dump_json()) if size_bytes is None else size_bytes,
-    )
-
-
-def registration_response(registered: Registered) -> Response:
-    """The HTTP answer for a registration."""
-    return Response(
-        registered.body,
-        status_code=registered.status,
-        media_type="application/json",
-        headers={**_replayed(registered), **etag_of(registered.revision)},
-    )
-
-
-def _replayed(registered: Registered) -> dict[str, str]:
-    return {"idempotency-replayed": "true"} if registered.is_replayed else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +39,7 @@ class _Operation:
     name: str
 
 
-class RegistrationDoor:
+class RegistrationFastPath:
     """ASGI middleware, innermost of all: registers versions, and passes everything else on."""
 
     def __init__(
@@ -196,11 +146,10 @@ def _once_more(body: bytes, receive: Receive) -> Receive:
 
 async def _send(send: Send, registered: Registered) -> None:
     body = registered.body.encode()
-    said: dict[str, Any] = {**_replayed(registered), **etag_of(registered.revision)}
     headers = [
         (b"content-type", _JSON),
         (b"content-length", b"%d" % len(body)),
-        *((name.encode(), value.encode()) for name, value in said.items()),
+        *((name.encode(), value.encode()) for name, value in headers_of(registered).items()),
     ]
     await send({"type": "http.response.start", "status": registered.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -16,16 +16,14 @@ from modelyard_runtime.problems import ConflictError, InvalidRequestError
 from modelyard_registry.models.domain import (
     Improvement,
     ModelVersion,
-    RegisterModelVersion,
-    Registration,
     SemanticVersion,
     SemverTakenError,
     decide_improvement,
-    decide_run_id,
     decide_semver,
 )
-from modelyard_registry.models.feature_differences import LowerVersion, decide_unnamed_semver, refuse_small_step
-from modelyard_registry.models.repeated_registration import refuse_other_values
+from modelyard_registry.registration.command import RegisterModelVersion, Registration, decide_run_id
+from modelyard_registry.registration.feature_differences import LowerVersion, decide_unnamed_semver, refuse_small_step
+from modelyard_registry.registration.repeated import refuse_other_values
 
 
 class ArtifactNotUploadedError(ConflictError):

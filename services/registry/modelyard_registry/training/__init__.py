@@ -1,1 +1,0 @@
-"""Training runs that are reported by events become model versions."""
