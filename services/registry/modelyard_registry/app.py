@@ -41,10 +41,10 @@ from modelyard_registry.audit import http as audit_http
 from modelyard_registry.audit import verification_http
 from modelyard_registry.body_limit import BodyLimit
 from modelyard_registry.checks import http as checks_http
-from modelyard_registry.compatibility import by_name_http
-from modelyard_registry.compatibility import changes_http as changes_by_id_http
-from modelyard_registry.compatibility import models_http as models_by_id_http
-from modelyard_registry.compatibility import versions_http as versions_by_id_http
+from modelyard_registry.compatibility.by_id import changes_http as changes_by_id_http
+from modelyard_registry.compatibility.by_id import models_http as models_by_id_http
+from modelyard_registry.compatibility.by_id import versions_http as versions_by_id_http
+from modelyard_registry.compatibility.by_name import http as by_name_http
 from modelyard_registry.deployments import http as deployments_http
 from modelyard_registry.experiments.http import experiments_router
 from modelyard_registry.http import Services

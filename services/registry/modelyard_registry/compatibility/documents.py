@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from modelyard_registry.approvals.domain import TransitionRequest
 from modelyard_registry.compatibility.store import FoundModel, FoundVersion, Summary
-from modelyard_registry.compatibility.words import WORD_OF, StageWord, spell_semver, tags_to
+from modelyard_registry.compatibility.vocabulary import WORD_OF, StageWord, spell_semver, tags_to
 from modelyard_registry.http import Request
 from modelyard_registry.models.documents import ShortText, Text
 from modelyard_registry.paging import Page

@@ -8,9 +8,10 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 from modelyard_events.reported import ReportedEvidence
-from modelyard_events.values import Evidence
+from modelyard_events.values import Evidence, Scope
 from modelyard_runtime.problems import invalid_fields
 from pydantic import ValidationError
 
@@ -18,8 +19,10 @@ from modelyard_registry.artifact_inspection.findings import Inspection
 from modelyard_registry.artifact_stores.ports import ArtifactStore
 from modelyard_registry.artifacts.formats import METADATA
 from modelyard_registry.artifacts.handlers import record_file
+from modelyard_registry.compatibility.documents import NewModel
+from modelyard_registry.compatibility.vocabulary import tags_from
 from modelyard_registry.http import Call
-from modelyard_registry.models.domain import ModelVersion, SemanticVersion
+from modelyard_registry.models.domain import ModelVersion, RegisteredModel, SemanticVersion
 from modelyard_registry.registration.command import RegisterModelVersion
 from modelyard_registry.registration.handlers import register_version
 from modelyard_registry.transactions import Transaction
@@ -97,3 +100,28 @@ async def register(tx: Transaction, registering: Registering) -> ModelVersion:
 
 async def _once(content: bytes) -> AsyncIterator[bytes]:
     yield content
+
+
+def new_model(tx: Transaction, body: NewModel, *, project: str) -> RegisteredModel:
+    """The registered model that the body asks for: global, without a primary metric."""
+    return RegisteredModel(
+        id=UUID(tx.new_id()),
+        project=project,
+        name=body.name,
+        model_type=body.model_type or body.name,
+        scope=Scope.GLOBAL,
+        industry=None,
+        tenant=None,
+        description=body.description,
+        owner=None,
+        team=None,
+        primary_metric=None,
+        higher_is_better=True,
+        tags=tags_from(body.tags),
+        last_number=0,
+        revision=1,
+        created_at=tx.now,
+        created_by=tx.context.actor,
+        updated_at=tx.now,
+        aliases={},
+    )

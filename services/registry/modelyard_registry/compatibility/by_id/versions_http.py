@@ -13,7 +13,7 @@ from modelyard_runtime.problems import NotFoundError
 from modelyard_registry.approvals.domain import TransitionRequest
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.compatibility import store
-from modelyard_registry.compatibility.by_id import change_version
+from modelyard_registry.compatibility.by_id.changes import change_version
 from modelyard_registry.compatibility.documents import (
     ARTIFACT_ELSEWHERE,
     WAITS,
@@ -26,9 +26,9 @@ from modelyard_registry.compatibility.documents import (
     WaitingVersionDocument,
 )
 from modelyard_registry.compatibility.moves import Moving, move, probed
-from modelyard_registry.compatibility.places import Where, requires_there
 from modelyard_registry.compatibility.registration import Registering, evidence_of, in_project, keep_metadata, register
-from modelyard_registry.compatibility.words import WORD_OF, parse_semver, stages_meant_by, tags_from
+from modelyard_registry.compatibility.request_project import Where, requires_there
+from modelyard_registry.compatibility.vocabulary import WORD_OF, parse_semver, stages_meant_by, tags_from
 from modelyard_registry.http import (
     Answer,
     Caller,

@@ -11,7 +11,7 @@ from modelyard_runtime.permissions import Permission
 from modelyard_registry.approvals.domain import TransitionRequest
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.compatibility import store
-from modelyard_registry.compatibility.by_id import change_model, change_version
+from modelyard_registry.compatibility.by_id.changes import change_model, change_version
 from modelyard_registry.compatibility.documents import (
     WAITS,
     ModelChange,
@@ -21,8 +21,8 @@ from modelyard_registry.compatibility.documents import (
     WaitingVersionDocument,
 )
 from modelyard_registry.compatibility.moves import Moving, put_away
-from modelyard_registry.compatibility.places import Where, requires_there
-from modelyard_registry.compatibility.words import tags_instead
+from modelyard_registry.compatibility.request_project import Where, requires_there
+from modelyard_registry.compatibility.vocabulary import tags_instead
 from modelyard_registry.http import Caller, problems
 from modelyard_registry.models.changes import delete_model, update_model
 from modelyard_registry.models.patches import ModelVersionPatch, RegisteredModelPatch, patch_of

@@ -15,11 +15,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.documents import WAITS, Metrics, NewModel, VersionWord, WaitingMove
-from modelyard_registry.compatibility.models_http import a_model
 from modelyard_registry.compatibility.moves import Moving, move, probed
-from modelyard_registry.compatibility.places import Where, requires_there
-from modelyard_registry.compatibility.registration import Registering, evidence_of, in_project, keep_metadata, register
-from modelyard_registry.compatibility.words import parse_semver, spell_semver
+from modelyard_registry.compatibility.registration import (
+    Registering,
+    evidence_of,
+    in_project,
+    keep_metadata,
+    new_model,
+    register,
+)
+from modelyard_registry.compatibility.request_project import Where, requires_there
+from modelyard_registry.compatibility.vocabulary import parse_semver, spell_semver
 from modelyard_registry.http import (
     Answer,
     Call,
@@ -222,7 +228,7 @@ async def _create_if_missing(tx: Transaction, call: Call, body: NewNamedVersion,
         call.principal.refuse_unless_may(Permission.MODELS_WRITE, project)
         # Who was faster has created it: that is all the same.
         with suppress(RegisteredModelExistsError):
-            await create_registered_model(tx, a_model(tx, NewModel(name=body.name), project=project))
+            await create_registered_model(tx, new_model(tx, NewModel(name=body.name), project=project))
 
 
 def _evidence(body: NewNamedVersion) -> ReportedEvidence:

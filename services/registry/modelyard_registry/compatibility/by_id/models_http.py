@@ -5,7 +5,6 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
-from modelyard_events.values import Scope
 from modelyard_runtime.permissions import Permission
 
 from modelyard_registry.bounded_route import BoundedRoute
@@ -18,16 +17,14 @@ from modelyard_registry.compatibility.documents import (
     SummaryDocument,
     VersionDocument,
 )
-from modelyard_registry.compatibility.places import Where, requires_there
-from modelyard_registry.compatibility.registration import in_project
-from modelyard_registry.compatibility.words import tags_from
+from modelyard_registry.compatibility.registration import in_project, new_model
+from modelyard_registry.compatibility.request_project import Where, requires_there
 from modelyard_registry.http import (
     Answer,
     Caller,
     carry_out,
     problems,
 )
-from modelyard_registry.models.domain import RegisteredModel
 from modelyard_registry.models.handlers import create_registered_model
 from modelyard_registry.paging import Paging
 from modelyard_registry.transactions import Transaction
@@ -50,7 +47,7 @@ async def post_model(project: Where, body: NewModel, call: Caller) -> Response:
     """A name that versions are registered under."""
 
     async def work(tx: Transaction) -> Answer:
-        created = await create_registered_model(tx, a_model(tx, body, project=project))
+        created = await create_registered_model(tx, new_model(tx, body, project=project))
         found = await store.get_model_by_id(tx.connection, project=project, model_id=created.id)
         return Answer(status=201, body=ModelDocument.of(found))
 
@@ -61,31 +58,6 @@ async def post_model(project: Where, body: NewModel, call: Caller) -> Response:
         project=project,
         action=AuditAction.REGISTERED_MODEL_CREATED,
         subject=f"registered-models/{body.name}",
-    )
-
-
-def a_model(tx: Transaction, body: NewModel, *, project: str) -> RegisteredModel:
-    """The registered model that the body asks for: global, without a primary metric."""
-    return RegisteredModel(
-        id=UUID(tx.new_id()),
-        project=project,
-        name=body.name,
-        model_type=body.model_type or body.name,
-        scope=Scope.GLOBAL,
-        industry=None,
-        tenant=None,
-        description=body.description,
-        owner=None,
-        team=None,
-        primary_metric=None,
-        higher_is_better=True,
-        tags=tags_from(body.tags),
-        last_number=0,
-        revision=1,
-        created_at=tx.now,
-        created_by=tx.context.actor,
-        updated_at=tx.now,
-        aliases={},
     )
 
 

@@ -1,0 +1,1 @@
+"""The registry API that names models and versions by ids."""
