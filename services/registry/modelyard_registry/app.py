@@ -23,7 +23,6 @@ from modelyard_runtime.unknown_callers import UnknownCallers
 from starlette.types import Lifespan
 
 from modelyard_registry.access import http as access_http
-from modelyard_registry.access import signing_keys_http
 from modelyard_registry.access.authentication import Authentication
 from modelyard_registry.access.bootstrap import ensure_admin
 from modelyard_registry.access.gate import Gate, refuse_undeclared
@@ -66,6 +65,7 @@ from modelyard_registry.registration.registrar import Registrar
 from modelyard_registry.routes import http as routes_http
 from modelyard_registry.scoreboard import http as scoreboard_http
 from modelyard_registry.settings import Settings
+from modelyard_registry.signing_keys import http as signing_keys_http
 from modelyard_registry.transactions import UnitOfWork
 from modelyard_registry.transactions.database import Database, migrate
 

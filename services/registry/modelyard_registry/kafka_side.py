@@ -28,14 +28,14 @@ from modelyard_runtime.publish import build_producer
 from modelyard_runtime.topic_setup import ensure_topics
 
 from modelyard_registry.access.refusals import Refusals
-from modelyard_registry.access.senders import SigningKeyTable, recorded_senders
-from modelyard_registry.access_facts.handlers import AccessFacts
+from modelyard_registry.audit.service_reports.handlers import ServiceReports
 from modelyard_registry.inbox.offsets import stored_offsets
 from modelyard_registry.inbox.pruning import Pruning
 from modelyard_registry.outbox.relay import Relay
 from modelyard_registry.registration.training_events import TrainingRuns
 from modelyard_registry.scoreboard.handlers import Scoreboard
 from modelyard_registry.settings import Settings
+from modelyard_registry.signing_keys.senders import SigningKeyTable, recorded_senders
 from modelyard_registry.transactions import UnitOfWork
 from modelyard_registry.transactions.database import Database, DatabaseUnavailableError
 
@@ -78,8 +78,8 @@ class KafkaSide:
             (TRAINING_RUNS, training, TrainingRuns(unit_of_work, group=training).on_batch),
             (INFERENCES, scoreboard, Scoreboard(unit_of_work, group=scoreboard).on_inferences),
             (SHADOW_COMPARISONS, shadows, Scoreboard(unit_of_work, group=shadows).on_comparisons),
-            (ACCESS_REFUSALS, refused, AccessFacts(unit_of_work, group=refused).on_refusals),
-            (CACHE_INVALIDATIONS, purges, AccessFacts(unit_of_work, group=purges).on_purges),
+            (ACCESS_REFUSALS, refused, ServiceReports(unit_of_work, group=refused).on_refusals),
+            (CACHE_INVALIDATIONS, purges, ServiceReports(unit_of_work, group=purges).on_purges),
         )
         self._consumptions: Sequence[Consumption] = ()
         self._trouble = "the topics are not checked yet"

@@ -6,9 +6,9 @@ from typing import get_args
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from modelyard_events.topics import TOPICS, Kind
-from modelyard_registry.access.signing_keys import PERMISSIONS
-from modelyard_registry.access.signing_keys_http import IngestTopic
 from modelyard_registry.gates.signatures import SignatureKey
+from modelyard_registry.signing_keys.domain import PERMISSIONS
+from modelyard_registry.signing_keys.http import IngestTopic
 from modelyard_runtime.ed25519 import why_unusable
 from pydantic import ValidationError
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import asyncpg
 
-from modelyard_registry.access.signing_keys import SigningKey
+from modelyard_registry.signing_keys.domain import SigningKey
 from modelyard_registry.transactions.database import Connection
 
 _COLUMNS = """id::text, public_key, actor, project, topics, tenants, description, created_at, created_by,

@@ -7,7 +7,7 @@ from modelyard_events.invalidations import EntityPurged
 from modelyard_events.refusals import AccessRefused
 from modelyard_runtime.consume import Batch
 
-from modelyard_registry.access_facts.domain import Entry, entry_of_purge, entry_of_refusal
+from modelyard_registry.audit.service_reports.domain import Entry, entry_of_purge, entry_of_refusal
 from modelyard_registry.http import DEFAULT_PROJECT
 from modelyard_registry.inbox.applied_once import applied_once
 from modelyard_registry.inbox.dedupe import add_to_inbox
@@ -19,7 +19,7 @@ from modelyard_registry.transactions import RequestContext, Transaction, UnitOfW
 log = structlog.get_logger()
 
 
-class AccessFacts:
+class ServiceReports:
     """Applies batches of `access-refusals.v1` and `cache-invalidations.v1`, each fact once."""
 
     def __init__(self, unit_of_work: UnitOfWork, *, group: str) -> None:

@@ -17,10 +17,10 @@ from modelyard_runtime.consume import RefusedSender, Senders
 from modelyard_runtime.consume.senders import project_of
 from modelyard_runtime.errors import TransientError
 
-from modelyard_registry.access import signing_keys_store as store
 from modelyard_registry.access.handlers import audited_project
 from modelyard_registry.access.refusals import Refusals, refused_event
-from modelyard_registry.access.signing_keys import PERMISSIONS
+from modelyard_registry.signing_keys import store
+from modelyard_registry.signing_keys.domain import PERMISSIONS
 from modelyard_registry.transactions.database import Database, DatabaseUnavailableError
 
 FRESH_S = 1.0

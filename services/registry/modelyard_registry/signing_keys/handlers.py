@@ -7,9 +7,10 @@ from modelyard_events.topics import ACCESS
 from modelyard_runtime.permissions import Permission
 from modelyard_runtime.principals import Principal
 
-from modelyard_registry.access import signing_keys_store as store
 from modelyard_registry.access.handlers import audited_project
-from modelyard_registry.access.signing_keys import (
+from modelyard_registry.projects.known import refuse_unknown_project
+from modelyard_registry.signing_keys import store
+from modelyard_registry.signing_keys.domain import (
     RegisterSigningKey,
     SigningKey,
     SigningKeyKnownError,
@@ -17,7 +18,6 @@ from modelyard_registry.access.signing_keys import (
     SigningKeyRevokedError,
     refuse_unless_registrable,
 )
-from modelyard_registry.projects.known import refuse_unknown_project
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 from modelyard_registry.transactions.database import Connection

@@ -13,15 +13,8 @@ from modelyard_runtime.ed25519 import PUBLIC_KEY_BYTES
 from modelyard_runtime.permissions import Permission
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from modelyard_registry.access import signing_keys_store as store
 from modelyard_registry.access.handlers import audited_project, managed_projects
 from modelyard_registry.access.http import Actor
-from modelyard_registry.access.signing_keys import RegisterSigningKey, SigningKey
-from modelyard_registry.access.signing_keys_handlers import (
-    get_manageable_key,
-    register_signing_key,
-    revoke_signing_key,
-)
 from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.http import (
     Answer,
@@ -33,6 +26,13 @@ from modelyard_registry.http import (
 )
 from modelyard_registry.paging import Page, Paging
 from modelyard_registry.projects.known import refuse_unknown_project
+from modelyard_registry.signing_keys import store
+from modelyard_registry.signing_keys.domain import RegisterSigningKey, SigningKey
+from modelyard_registry.signing_keys.handlers import (
+    get_manageable_key,
+    register_signing_key,
+    revoke_signing_key,
+)
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 

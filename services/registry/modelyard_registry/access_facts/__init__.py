@@ -1,1 +1,0 @@
-"""What other services say about access: refusals of known callers and purges by hand, put on record."""
