@@ -28,6 +28,9 @@ from modelyard_registry.access.bootstrap import ensure_admin
 from modelyard_registry.access.gate import Gate, refuse_undeclared
 from modelyard_registry.access.refusals import Refusals, install_refusals
 from modelyard_registry.aliases import http as aliases_http
+from modelyard_registry.api import Services
+from modelyard_registry.api.body_limit import BodyLimit
+from modelyard_registry.api.openapi import install_openapi
 from modelyard_registry.approvals import http as approvals_http
 from modelyard_registry.approvals.expiry import Expiry
 from modelyard_registry.artifact_stores.choice import choose_artifact_store
@@ -38,7 +41,6 @@ from modelyard_registry.artifacts.cleaning import UploadCleaning
 from modelyard_registry.attachments import http as attachments_http
 from modelyard_registry.audit import http as audit_http
 from modelyard_registry.audit import verification_http
-from modelyard_registry.body_limit import BodyLimit
 from modelyard_registry.checks import http as checks_http
 from modelyard_registry.compatibility.by_id import changes_http as changes_by_id_http
 from modelyard_registry.compatibility.by_id import models_http as models_by_id_http
@@ -46,7 +48,6 @@ from modelyard_registry.compatibility.by_id import versions_http as versions_by_
 from modelyard_registry.compatibility.by_name import http as by_name_http
 from modelyard_registry.deployments import http as deployments_http
 from modelyard_registry.experiments.http import experiments_router
-from modelyard_registry.http import Services
 from modelyard_registry.kafka_side import KafkaSide
 from modelyard_registry.lifecycle import champion_http, preview_http
 from modelyard_registry.lifecycle import http as lifecycle_http
@@ -54,7 +55,6 @@ from modelyard_registry.metrics import RequestMeter
 from modelyard_registry.models import changes_http as model_changes_http
 from modelyard_registry.models import http as models_http
 from modelyard_registry.models import version_changes_http, versions_http
-from modelyard_registry.openapi import install_openapi
 from modelyard_registry.outbox.relay import Relay, RelaySettings
 from modelyard_registry.policies import http as policies_http
 from modelyard_registry.projects import http as projects_http

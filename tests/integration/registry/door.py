@@ -11,10 +11,10 @@ from typing import Any, Self
 
 import aiohttp
 from fastapi import FastAPI
+from modelyard_registry.api import Services
 from modelyard_registry.app import build_api
 from modelyard_registry.artifact_stores.choice import OpenableStore
 from modelyard_registry.artifact_stores.disk import DiskArtifactStore
-from modelyard_registry.http import Services
 from modelyard_registry.transactions import UnitOfWork
 from modelyard_registry.transactions.database import Database, migrate
 from modelyard_runtime.fetch import Fetcher

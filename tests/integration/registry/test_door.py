@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
-from modelyard_registry.body_limit import BODY_BYTES_MAX
+from modelyard_registry.api.body_limit import BODY_BYTES_MAX
 
 from tests.integration.registry.door import Door, open_door, versions
 from tests.world.http_client import HttpClient

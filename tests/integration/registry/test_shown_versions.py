@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from modelyard_registry.openapi import VERSION_EXAMPLES
+from modelyard_registry.api.openapi import VERSION_EXAMPLES
 
 from tests.integration.registry.door import Door, versions
 

@@ -5,8 +5,8 @@ from typing import Any, get_args
 
 from fastapi.routing import APIRoute, iter_route_contexts
 from modelyard_events.exact_values import ExactValue
+from modelyard_registry.api.bounded_route import BoundedRoute
 from modelyard_registry.app import build_app
-from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.settings import Settings
 from pydantic import BaseModel
 

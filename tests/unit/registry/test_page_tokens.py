@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from modelyard_registry.api.paging import Page, PageRequest, decode_page_token, encode_page_token
 from modelyard_registry.models.listing import Sort, a_moment, decode_position
-from modelyard_registry.paging import Page, PageRequest, decode_page_token, encode_page_token
 from modelyard_runtime.problems import InvalidRequestError
 from pydantic import BaseModel
 

@@ -13,7 +13,7 @@ from modelyard_runtime.principals import Authenticates, bearer_of
 from modelyard_runtime.problems import ProblemError, UnauthenticatedError, problem_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from modelyard_registry.http import Requirement
+from modelyard_registry.api import Requirement
 
 GUARDED = "/api/"
 

@@ -27,8 +27,7 @@ from modelyard_registry.access.handlers import (
     revoke_token,
     set_grant,
 )
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Answer,
     Caller,
     Project,
@@ -38,7 +37,8 @@ from modelyard_registry.http import (
     requires,
     requires_somewhere,
 )
-from modelyard_registry.paging import Page, Paging
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.paging import Page, Paging
 from modelyard_registry.projects.known import refuse_unknown_project
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction

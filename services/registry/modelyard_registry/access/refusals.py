@@ -17,7 +17,7 @@ from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import ForbiddenError, UnavailableError, problem_response
 from modelyard_runtime.sums import Summed, Sums
 
-from modelyard_registry.http import DEFAULT_PROJECT
+from modelyard_registry.api import DEFAULT_PROJECT
 from modelyard_registry.metrics import REFUSALS
 from modelyard_registry.projects.store import project_on_record
 from modelyard_registry.transactions import RequestContext, UnitOfWork

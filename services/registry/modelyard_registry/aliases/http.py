@@ -12,8 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from modelyard_registry.aliases import store
 from modelyard_registry.aliases.domain import without_at
 from modelyard_registry.aliases.handlers import MoveAlias, alias_not_found, delete_alias, set_alias
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Answer,
     Caller,
     ModelName,
@@ -24,9 +23,10 @@ from modelyard_registry.http import (
     problems,
     requires,
 )
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.paging import Page, Paging
 from modelyard_registry.models.store import get_model
 from modelyard_registry.models.visibility import get_visible_model, stage_seen_by
-from modelyard_registry.paging import Page, Paging
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 from modelyard_registry.transactions.database import Connection

@@ -7,11 +7,11 @@ from modelyard_events.values import Endpoint, Stage
 from modelyard_runtime.permissions import Role
 from pydantic import BaseModel, Field
 
+from modelyard_registry.api.paging import Page
 from modelyard_registry.approvals.bound import Changes
 from modelyard_registry.approvals.domain import OPEN, Decision, DecisionKind, RequestState, TransitionRequest
 from modelyard_registry.deployments.domain import Health
 from modelyard_registry.lifecycle.http import VerdictDocument
-from modelyard_registry.paging import Page
 from modelyard_registry.policies.domain import Apply
 
 

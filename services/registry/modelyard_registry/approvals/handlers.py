@@ -5,6 +5,7 @@ from uuid import UUID
 
 from modelyard_events.policies import ApprovalGiven
 
+from modelyard_registry.api.preconditions import ReadRevision
 from modelyard_registry.approvals import store
 from modelyard_registry.approvals.binding import present_bound
 from modelyard_registry.approvals.bound import refuse_stale
@@ -28,7 +29,6 @@ from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.models.store import lock_slot
 from modelyard_registry.policies.agreement import Agreement
 from modelyard_registry.policies.domain import Apply
-from modelyard_registry.preconditions import ReadRevision
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 

@@ -10,14 +10,7 @@ from modelyard_events.values import Slug, Stage
 from modelyard_runtime.permissions import Permission
 from pydantic import ConfigDict
 
-from modelyard_registry.approvals import handlers, requesting, store
-from modelyard_registry.approvals.binding import changes_since
-from modelyard_registry.approvals.documents import TransitionRequestDocument, TransitionRequestPage
-from modelyard_registry.approvals.domain import RequestState, TransitionRequest
-from modelyard_registry.approvals.roles import roles_seen_by
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.deployments.http import DEPLOYMENTS_PATH, NewDeployment, command_of
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Answer,
     Call,
     Caller,
@@ -30,14 +23,21 @@ from modelyard_registry.http import (
     refuse_unless_outbound,
     requires,
 )
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.paging import Paging
+from modelyard_registry.api.preconditions import etag_of
+from modelyard_registry.approvals import handlers, requesting, store
+from modelyard_registry.approvals.binding import changes_since
+from modelyard_registry.approvals.documents import TransitionRequestDocument, TransitionRequestPage
+from modelyard_registry.approvals.domain import RequestState, TransitionRequest
+from modelyard_registry.approvals.roles import roles_seen_by
+from modelyard_registry.deployments.http import DEPLOYMENTS_PATH, NewDeployment, command_of
 from modelyard_registry.lifecycle.http import VERSION_PATH, NewTransition, probed, transition_of
 from modelyard_registry.lifecycle.probing import Probing, probe_before
 from modelyard_registry.models.changes import revision_of_version, subject_of_version
 from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.versions_http import VersionText
-from modelyard_registry.paging import Paging
 from modelyard_registry.policies.domain import Apply
-from modelyard_registry.preconditions import etag_of
 from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from modelyard_events.actors import project_actor
 from modelyard_runtime.permissions import Role
 
+from modelyard_registry.api import Call
 from modelyard_registry.approvals.domain import TransitionRequest, is_approver
-from modelyard_registry.http import Call
 from modelyard_registry.transactions import Transaction
 
 RolesOf = Callable[[Transaction, str, str], Awaitable[frozenset[Role] | None]]

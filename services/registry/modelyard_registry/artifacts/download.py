@@ -12,6 +12,7 @@ from modelyard_runtime.head_requests import is_head_request
 from modelyard_runtime.problems import NotFoundError, documented, problem_response
 from starlette.types import Receive, Scope, Send
 
+from modelyard_registry.api import Call, problems
 from modelyard_registry.artifact_stores.ports import ArtifactDamagedError, ArtifactStoreUnavailableError
 from modelyard_registry.artifacts.manifest import FILES_MAX, Manifest
 from modelyard_registry.artifacts.ranges import (
@@ -22,7 +23,6 @@ from modelyard_registry.artifacts.ranges import (
     holds_tag,
 )
 from modelyard_registry.artifacts.records import ArtifactRecord, Kind, find_artifact, list_folder_files
-from modelyard_registry.http import Call, problems
 from modelyard_registry.models.visibility import is_artifact_visible
 
 log = structlog.get_logger()

@@ -12,14 +12,7 @@ from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from modelyard_registry.artifacts.documents import ArtifactDocument
-from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, Asked, get_record, stream
-from modelyard_registry.artifacts.handlers import create_folder
-from modelyard_registry.artifacts.http import DigestPath
-from modelyard_registry.artifacts.manifest import FILES_MAX, PATH_BYTES_MAX, Manifest, ManifestFile
-from modelyard_registry.artifacts.records import find_folder_file, list_folder_files
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Answer,
     Caller,
     Project,
@@ -28,7 +21,14 @@ from modelyard_registry.http import (
     problems,
     requires,
 )
-from modelyard_registry.paging import Page, Paging
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.paging import Page, Paging
+from modelyard_registry.artifacts.documents import ArtifactDocument
+from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, Asked, get_record, stream
+from modelyard_registry.artifacts.handlers import create_folder
+from modelyard_registry.artifacts.http import DigestPath
+from modelyard_registry.artifacts.manifest import FILES_MAX, PATH_BYTES_MAX, Manifest, ManifestFile
+from modelyard_registry.artifacts.records import find_folder_file, list_folder_files
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 

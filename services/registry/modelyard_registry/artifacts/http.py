@@ -7,6 +7,8 @@ from fastapi.responses import Response
 from modelyard_events.values import Digest
 from modelyard_runtime.permissions import Permission
 
+from modelyard_registry.api import NO_ETAG, Answer, Call, Caller, Project, json_response, problems, requires
+from modelyard_registry.api.bounded_route import BoundedRoute
 from modelyard_registry.artifact_inspection.findings import Inspection
 from modelyard_registry.artifact_stores.ports import IncomingArtifact
 from modelyard_registry.artifacts.documents import ArtifactDocument
@@ -14,8 +16,6 @@ from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, OCTETS, As
 from modelyard_registry.artifacts.formats import Claim, decide_format, refuse_contradicted
 from modelyard_registry.artifacts.handlers import record_file
 from modelyard_registry.artifacts.receiving import announced_bytes, body_chunks, refuse_other_bytes
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import NO_ETAG, Answer, Call, Caller, Project, json_response, problems, requires
 from modelyard_registry.metrics import ARTIFACT_BYTES
 
 router = APIRouter(tags=["artifacts"], route_class=BoundedRoute)

@@ -12,6 +12,7 @@ from fastapi.responses import Response
 from modelyard_runtime.problems import ConflictError, InvalidRequestError, NotFoundError, ProblemError
 from pydantic import BaseModel
 
+from modelyard_registry.api import Answer, Call, carry_out
 from modelyard_registry.artifact_stores.ports import (
     ArtifactStore,
     IncomingArtifact,
@@ -31,7 +32,6 @@ from modelyard_registry.artifacts.upload_records import (
     find_upload,
     insert_upload,
 )
-from modelyard_registry.http import Answer, Call, carry_out
 from modelyard_registry.metrics import ARTIFACT_BYTES
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction

@@ -10,6 +10,8 @@ from fastapi.responses import Response
 from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from modelyard_registry.api import NO_ETAG, Call, Caller, Project, Request, problems, requires
+from modelyard_registry.api.bounded_route import BoundedRoute
 from modelyard_registry.artifacts.documents import ArtifactDocument, uri_of
 from modelyard_registry.artifacts.download import OCTETS
 from modelyard_registry.artifacts.formats import Claim
@@ -24,8 +26,6 @@ from modelyard_registry.artifacts.uploads import (
     get_upload,
     take_part,
 )
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import NO_ETAG, Call, Caller, Project, Request, problems, requires
 
 router = APIRouter(tags=["artifacts"], route_class=BoundedRoute)
 

@@ -4,9 +4,9 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from modelyard_runtime.permissions import Permission
 
+from modelyard_registry.api import Caller, ModelName, Project, requires
+from modelyard_registry.api.bounded_route import BoundedRoute
 from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, Asked, download
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import Caller, ModelName, Project, requires
 from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.versions_http import VersionText
 from modelyard_registry.models.visibility import get_visible_version

@@ -10,14 +10,14 @@ from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict
 
+from modelyard_registry.api import Answer, Call, Caller, ModelName, Project, Request, carry_out, problems, requires
+from modelyard_registry.api.bounded_route import BoundedRoute
 from modelyard_registry.artifacts.documents import uri_of
 from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, Asked, download
 from modelyard_registry.artifacts.records import find_artifact
 from modelyard_registry.attachments.handlers import attach
 from modelyard_registry.attachments.store import Attachment, list_attachments
-from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.gates.signatures import SIGNATURE, SIGNATURE_FILE_BYTES_MAX
-from modelyard_registry.http import Answer, Call, Caller, ModelName, Project, Request, carry_out, problems, requires
 from modelyard_registry.models.changes import revision_of_version, subject_of_version
 from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.versions_http import VersionText

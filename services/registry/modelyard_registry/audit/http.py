@@ -12,16 +12,16 @@ from modelyard_events.values import Moment
 from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, Field
 
-from modelyard_registry.audit.search import AuditQuery, FoundEntry, list_entries, search_entries
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Call,
     Caller,
     Project,
     problems,
     requires,
 )
-from modelyard_registry.paging import Page, Paging
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.paging import Page, Paging
+from modelyard_registry.audit.search import AuditQuery, FoundEntry, list_entries, search_entries
 
 EXPORTED_AT_ONCE = 500
 JSON_LINES = "application/x-ndjson"

@@ -8,9 +8,7 @@ from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import InvalidRequestError, NotFoundError
 from pydantic import BaseModel, Field
 
-from modelyard_registry.audit.chain import Break, Verified, Walk, is_subject, verify
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Call,
     Caller,
     Project,
@@ -18,7 +16,9 @@ from modelyard_registry.http import (
     requires,
     requires_everywhere,
 )
-from modelyard_registry.paging import PageToken, decode_page_token, encode_page_token
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.paging import PageToken, decode_page_token, encode_page_token
+from modelyard_registry.audit.chain import Break, Verified, Walk, is_subject, verify
 
 router = APIRouter(tags=["audit"], route_class=BoundedRoute)
 whole_log_router = APIRouter(prefix="/api/v1", tags=["audit"], route_class=BoundedRoute)

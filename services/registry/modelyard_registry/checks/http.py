@@ -11,11 +11,7 @@ from modelyard_events.values import Digest
 from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, ConfigDict, Field
 
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.checks import store
-from modelyard_registry.checks.domain import Check, CheckKind, CheckOutcome
-from modelyard_registry.checks.handlers import RecordCheck, record_check
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Answer,
     Caller,
     ModelName,
@@ -25,10 +21,14 @@ from modelyard_registry.http import (
     problems,
     requires,
 )
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.paging import Page, Paging
+from modelyard_registry.checks import store
+from modelyard_registry.checks.domain import Check, CheckKind, CheckOutcome
+from modelyard_registry.checks.handlers import RecordCheck, record_check
 from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.store import get_version
 from modelyard_registry.models.versions_http import VersionText
-from modelyard_registry.paging import Page, Paging
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 

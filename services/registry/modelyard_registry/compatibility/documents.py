@@ -8,12 +8,12 @@ from modelyard_events.values import Slug, Stage
 from modelyard_runtime.permissions import Role
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from modelyard_registry.api import Request
+from modelyard_registry.api.paging import Page
 from modelyard_registry.approvals.domain import TransitionRequest
 from modelyard_registry.compatibility.store import FoundModel, FoundVersion, Summary
 from modelyard_registry.compatibility.vocabulary import WORD_OF, StageWord, spell_semver, tags_to
-from modelyard_registry.http import Request
 from modelyard_registry.models.documents import ShortText, Text
-from modelyard_registry.paging import Page
 
 Tags = Annotated[list[ShortText], Field(max_length=100, description="`urgent`, or with a value `team=risk`.")]
 Metrics = Annotated[dict[ShortText, float], Field(max_length=200)]

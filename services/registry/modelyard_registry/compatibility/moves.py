@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from modelyard_events.values import Stage
 
+from modelyard_registry.api import Call
 from modelyard_registry.approvals.domain import TransitionRequest
 from modelyard_registry.approvals.requesting import request_transition
-from modelyard_registry.http import Call
 from modelyard_registry.lifecycle.handlers import ApprovalRequiredError, TransitionModelVersion, transition_version
 from modelyard_registry.lifecycle.probing import NOT_ASKED, Probing, probe_before
 from modelyard_registry.models.domain import ModelVersion

@@ -15,13 +15,13 @@ from modelyard_events.values import Evidence, Scope
 from modelyard_runtime.problems import invalid_fields
 from pydantic import ValidationError
 
+from modelyard_registry.api import Call
 from modelyard_registry.artifact_inspection.findings import Inspection
 from modelyard_registry.artifact_stores.ports import ArtifactStore
 from modelyard_registry.artifacts.formats import METADATA
 from modelyard_registry.artifacts.handlers import record_file
 from modelyard_registry.compatibility.documents import NewModel
 from modelyard_registry.compatibility.vocabulary import tags_from
-from modelyard_registry.http import Call
 from modelyard_registry.models.domain import ModelVersion, RegisteredModel, SemanticVersion
 from modelyard_registry.registration.command import RegisterModelVersion
 from modelyard_registry.registration.handlers import register_version

@@ -15,8 +15,8 @@ from modelyard_runtime.permissions import Permission
 from modelyard_runtime.principals import Principal
 from modelyard_runtime.problems import InvalidRequestError
 
+from modelyard_registry.api import DEFAULT_PROJECT, Requirement, Services, authenticate_caller, refuse_unknown
 from modelyard_registry.compatibility.store import find_project_of
-from modelyard_registry.http import DEFAULT_PROJECT, Requirement, Services, authenticate_caller, refuse_unknown
 
 _SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 

@@ -12,17 +12,7 @@ from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.deployments.domain import (
-    ENVIRONMENT_SYNONYMS,
-    ENVIRONMENTS,
-    Deployment,
-    Health,
-    parse_environment,
-)
-from modelyard_registry.deployments.handlers import RecordDeployment, plan_deployment, record_deployment
-from modelyard_registry.deployments.store import find_deployment, list_deployments
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Answer,
     Caller,
     ModelName,
@@ -33,11 +23,21 @@ from modelyard_registry.http import (
     refuse_unless_outbound,
     requires,
 )
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.preconditions import etag_of
+from modelyard_registry.deployments.domain import (
+    ENVIRONMENT_SYNONYMS,
+    ENVIRONMENTS,
+    Deployment,
+    Health,
+    parse_environment,
+)
+from modelyard_registry.deployments.handlers import RecordDeployment, plan_deployment, record_deployment
+from modelyard_registry.deployments.store import find_deployment, list_deployments
 from modelyard_registry.models.changes import revision_of_version, subject_of_version
 from modelyard_registry.models.domain import ModelVersion, parse_reference
 from modelyard_registry.models.store import get_version
 from modelyard_registry.models.versions_http import VersionText
-from modelyard_registry.preconditions import etag_of
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 

@@ -11,12 +11,7 @@ from modelyard_events.values import Slug
 from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, ConfigDict, Field
 
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.experiments import store
-from modelyard_registry.experiments.domain import Experiment, ExperimentScope, StartExperiment
-from modelyard_registry.experiments.handlers import start_experiment, stop_experiment
-from modelyard_registry.experiments.shares import shares_in_words
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Answer,
     Caller,
     Project,
@@ -26,7 +21,12 @@ from modelyard_registry.http import (
     problems,
     requires,
 )
-from modelyard_registry.paging import Page, Paging
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.paging import Page, Paging
+from modelyard_registry.experiments import store
+from modelyard_registry.experiments.domain import Experiment, ExperimentScope, StartExperiment
+from modelyard_registry.experiments.handlers import start_experiment, stop_experiment
+from modelyard_registry.experiments.shares import shares_in_words
 from modelyard_registry.scoreboard.store import VariantCount, list_variant_counts
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction

@@ -11,8 +11,7 @@ from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.aliases.store import find_champion_at
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Answer,
     Caller,
     ModelName,
@@ -23,6 +22,7 @@ from modelyard_registry.http import (
     problems,
     requires,
 )
+from modelyard_registry.api.bounded_route import BoundedRoute
 from modelyard_registry.lifecycle.appointment import AppointChampion, appoint_champion
 from modelyard_registry.lifecycle.handlers import RollBackChampion, roll_back
 from modelyard_registry.models.changes import revision_of_model

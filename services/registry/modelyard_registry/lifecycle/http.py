@@ -12,8 +12,7 @@ from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Answer,
     Call,
     Caller,
@@ -25,6 +24,8 @@ from modelyard_registry.http import (
     problems,
     requires,
 )
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.paging import Page, Paging
 from modelyard_registry.lifecycle import store
 from modelyard_registry.lifecycle.domain import parse_stage
 from modelyard_registry.lifecycle.handlers import TransitionModelVersion, transition_version
@@ -35,7 +36,6 @@ from modelyard_registry.models.documents import ModelVersionDocument
 from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.store import get_version
 from modelyard_registry.models.versions_http import VersionText
-from modelyard_registry.paging import Page, Paging
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 

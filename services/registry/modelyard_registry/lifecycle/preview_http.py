@@ -5,8 +5,8 @@ from modelyard_events.values import Stage
 from modelyard_runtime.permissions import Permission, Role
 from pydantic import BaseModel
 
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import Caller, ModelName, Project, problems, requires
+from modelyard_registry.api import Caller, ModelName, Project, problems, requires
+from modelyard_registry.api.bounded_route import BoundedRoute
 from modelyard_registry.lifecycle.domain import TransitionRefusedError
 from modelyard_registry.lifecycle.handlers import preview_transition
 from modelyard_registry.lifecycle.http import VERSION_PATH, NewTransition, VerdictDocument, probed, transition_of

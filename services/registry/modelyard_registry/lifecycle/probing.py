@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from modelyard_events.values import Stage
 from modelyard_runtime.problems import NotFoundError
 
+from modelyard_registry.api import Services
 from modelyard_registry.deployments.domain import Deployment
 from modelyard_registry.deployments.probe import Probe, ask_endpoint, verdict_of
 from modelyard_registry.deployments.store import find_deployment
 from modelyard_registry.gates.domain import Verdict
-from modelyard_registry.http import Services
 from modelyard_registry.models.domain import Reference
 from modelyard_registry.models.store import get_version
 from modelyard_registry.policies.domain import EffectivePolicy

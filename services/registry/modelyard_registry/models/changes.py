@@ -12,6 +12,8 @@ from modelyard_events.model_changes import (
 )
 from modelyard_runtime.problems import ConflictError, NotFoundError
 
+from modelyard_registry.api.preconditions import ReadRevision
+from modelyard_registry.api.refused import FindSubject
 from modelyard_registry.models import changes_store
 from modelyard_registry.models.domain import Reference, RegisteredModel
 from modelyard_registry.models.facts import append_model_fact
@@ -25,8 +27,6 @@ from modelyard_registry.models.store import (
     lock_model,
     lock_model_type,
 )
-from modelyard_registry.preconditions import ReadRevision
-from modelyard_registry.refused import FindSubject
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction

@@ -9,8 +9,7 @@ from modelyard_events.values import Slug
 from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, ConfigDict
 
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Answer,
     Call,
     Caller,
@@ -22,6 +21,7 @@ from modelyard_registry.http import (
     problems,
     requires,
 )
+from modelyard_registry.api.bounded_route import BoundedRoute
 from modelyard_registry.models.changes import (
     delete_model,
     rename_model,

@@ -12,9 +12,9 @@ from modelyard_events.standard_metrics import is_higher_better
 from modelyard_events.values import ChangeType, Digest, Evidence, ModelCard, Scope, Slug, Stage
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from modelyard_registry.http import Request
+from modelyard_registry.api import Request
+from modelyard_registry.api.paging import Page
 from modelyard_registry.models.domain import ModelVersion, RegisteredModel
-from modelyard_registry.paging import Page
 
 Text = Annotated[str, StringConstraints(max_length=TEXT_CHARS_MAX)]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=NAME_CHARS_MAX)]

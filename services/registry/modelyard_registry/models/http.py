@@ -8,8 +8,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from modelyard_runtime.permissions import Permission
 
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Answer,
     Caller,
     ModelName,
@@ -18,6 +17,8 @@ from modelyard_registry.http import (
     problems,
     requires,
 )
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.preconditions import etag_of
 from modelyard_registry.models.documents import NewRegisteredModel, RegisteredModelDocument, RegisteredModelPage
 from modelyard_registry.models.domain import RegisteredModel
 from modelyard_registry.models.handlers import create_registered_model
@@ -25,7 +26,6 @@ from modelyard_registry.models.list_queries import ModelQuery
 from modelyard_registry.models.listing import decode_position, encode_position, model_position, parse_sort
 from modelyard_registry.models.listing_store import MODEL_SORTS, list_models, model_keys
 from modelyard_registry.models.visibility import get_visible_model, stage_seen_by, without_hidden_aliases
-from modelyard_registry.preconditions import etag_of
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 

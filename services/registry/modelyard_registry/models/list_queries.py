@@ -8,10 +8,10 @@ from modelyard_events.values import Moment, Scope, Slug, Stage
 from modelyard_runtime.problems import InvalidRequestError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from modelyard_registry.api.paging import PAGE_SIZE, PAGE_SIZE_MAX, PageRequest
 from modelyard_registry.models.documents import SemverText, ShortText
 from modelyard_registry.models.domain import RegisteredModel, SemanticVersion
 from modelyard_registry.models.listing_store import ModelFilter, VersionFilter
-from modelyard_registry.paging import PAGE_SIZE, PAGE_SIZE_MAX, PageRequest
 
 FILTERS_MAX = 20
 

@@ -13,8 +13,8 @@ from uuid import UUID
 from modelyard_events.limits import MOMENT_MAX, MOMENT_MIN
 from modelyard_runtime.problems import InvalidRequestError
 
+from modelyard_registry.api.paging import decode_page_token, encode_page_token
 from modelyard_registry.models.domain import ModelVersion, RegisteredModel, SemanticVersion
-from modelyard_registry.paging import decode_page_token, encode_page_token
 
 METRIC_PREFIX = "metric:"
 _INT_MAX = 2**31 - 1

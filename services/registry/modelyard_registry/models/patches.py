@@ -10,7 +10,7 @@ from modelyard_events.values import ModelCard
 from modelyard_runtime.problems import InvalidRequestError, invalid_fields
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from modelyard_registry.http import Request
+from modelyard_registry.api import Request
 from modelyard_registry.models.documents import ShortText, Text
 
 TAGS_MAX = 100

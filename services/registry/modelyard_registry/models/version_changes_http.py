@@ -8,8 +8,7 @@ from modelyard_events.model_changes import BuildStatus, ReviewStatus
 from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, ConfigDict
 
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Answer,
     Call,
     Caller,
@@ -21,6 +20,7 @@ from modelyard_registry.http import (
     problems,
     requires,
 )
+from modelyard_registry.api.bounded_route import BoundedRoute
 from modelyard_registry.models.changes import revision_of_version, subject_of_version
 from modelyard_registry.models.documents import ModelVersionDocument
 from modelyard_registry.models.domain import ModelVersion, parse_reference

@@ -8,14 +8,15 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 from modelyard_runtime.permissions import Permission
 
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Caller,
     ModelName,
     Project,
     problems,
     requires,
 )
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.preconditions import etag_of
 from modelyard_registry.models.documents import ModelVersionDocument, ModelVersionPage
 from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.list_queries import ProjectVersionQuery, VersionQuery
@@ -28,7 +29,6 @@ from modelyard_registry.models.listing_store import (
     version_keys,
 )
 from modelyard_registry.models.visibility import get_visible_model, get_visible_version, stage_seen_by
-from modelyard_registry.preconditions import etag_of
 from modelyard_registry.transactions.database import Connection
 
 VersionText = Annotated[

@@ -10,7 +10,7 @@ from uuid import UUID
 from modelyard_events.values import Stage
 from modelyard_runtime.permissions import Permission
 
-from modelyard_registry.http import Call
+from modelyard_registry.api import Call
 from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel
 from modelyard_registry.models.store import (
     RegisteredModelNotFoundError,

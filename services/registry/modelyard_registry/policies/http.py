@@ -7,8 +7,7 @@ from fastapi.responses import Response
 from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, ConfigDict
 
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Answer,
     Caller,
     ModelName,
@@ -18,11 +17,12 @@ from modelyard_registry.http import (
     problems,
     requires,
 )
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.preconditions import etag_of
 from modelyard_registry.models.store import get_model, lock_model
 from modelyard_registry.policies.domain import EffectivePolicy, Policy, PolicyRevision
 from modelyard_registry.policies.handlers import set_model_policy, set_project_policy
 from modelyard_registry.policies.store import find_project_policy, load_policy, lock_project_policy
-from modelyard_registry.preconditions import etag_of
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 

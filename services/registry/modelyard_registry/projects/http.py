@@ -9,8 +9,7 @@ from modelyard_events.values import Slug
 from modelyard_runtime.permissions import ALL_PROJECTS, Permission
 from pydantic import BaseModel, ConfigDict, Field
 
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Answer,
     Call,
     Caller,
@@ -22,7 +21,8 @@ from modelyard_registry.http import (
     requires_everywhere,
     requires_somewhere,
 )
-from modelyard_registry.paging import Page, Paging
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.paging import Page, Paging
 from modelyard_registry.projects import store
 from modelyard_registry.projects.domain import ProjectRecord
 from modelyard_registry.projects.handlers import create_project

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import asyncpg
 
-from modelyard_registry.http import DEFAULT_PROJECT
+from modelyard_registry.api import DEFAULT_PROJECT
 from modelyard_registry.projects.domain import COMPARED_NAMES_MAX, ProjectRecord
 from modelyard_registry.transactions.database import Connection
 

@@ -17,11 +17,11 @@ from modelyard_runtime.problems import InvalidRequestError, ProblemError, proble
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelyard_registry.http import Services, address_of, call_of, is_token
-from modelyard_registry.idempotency import KEY_CHARS_MAX
-from modelyard_registry.json_body import BODY_BYTES_MAX
+from modelyard_registry.api import Services, address_of, call_of, is_token
+from modelyard_registry.api.idempotency import KEY_CHARS_MAX
+from modelyard_registry.api.json_body import BODY_BYTES_MAX
+from modelyard_registry.api.preconditions import IF_MATCH_CHARS_MAX
 from modelyard_registry.models.documents import NewModelVersion
-from modelyard_registry.preconditions import IF_MATCH_CHARS_MAX
 from modelyard_registry.projects.known import KnownProjects
 from modelyard_registry.registration.http import headers_of, order_of
 from modelyard_registry.registration.registrar import Order, Registered, Registrar

@@ -6,12 +6,12 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from modelyard_runtime.permissions import Permission
 
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import Call, Caller, ModelName, Project, problems, requires
-from modelyard_registry.idempotency import Claim, digest_of_request
+from modelyard_registry.api import Call, Caller, ModelName, Project, problems, requires
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.idempotency import Claim, digest_of_request
+from modelyard_registry.api.preconditions import etag_of
 from modelyard_registry.models.documents import ModelVersionDocument, NewModelVersion
 from modelyard_registry.models.domain import SemanticVersion
-from modelyard_registry.preconditions import etag_of
 from modelyard_registry.registration.command import RegisterModelVersion
 from modelyard_registry.registration.registrar import Order, Registered, Registrar
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 from modelyard_runtime.problems import ConflictError, ProblemError, UnavailableError
 
-from modelyard_registry.idempotency import Claim, KeptAnswer, forget_expired, hold_keys
+from modelyard_registry.api.idempotency import Claim, KeptAnswer, forget_expired, hold_keys
+from modelyard_registry.api.preconditions import refuse_unless_accepted
+from modelyard_registry.api.refused import record_refusal
 from modelyard_registry.metrics import REFUSALS
 from modelyard_registry.models.documents import ModelVersionDocument
 from modelyard_registry.models.store import get_model
-from modelyard_registry.preconditions import refuse_unless_accepted
-from modelyard_registry.refused import record_refusal
 from modelyard_registry.registration import store
 from modelyard_registry.registration.batch import RegistrationBatch
 from modelyard_registry.registration.command import RegisterModelVersion

@@ -14,7 +14,7 @@ import asyncpg
 from modelyard_events.values import Evidence, Feature
 from pydantic import TypeAdapter
 
-from modelyard_registry.idempotency import Claim, KeptAnswer
+from modelyard_registry.api.idempotency import Claim, KeptAnswer
 from modelyard_registry.models.domain import ModelVersion, SemanticVersion
 from modelyard_registry.models.store import find_by_run, find_highest_before, find_version_ever_called
 from modelyard_registry.registration.command import RegisterModelVersion

@@ -12,8 +12,7 @@ from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Answer,
     Caller,
     Project,
@@ -23,7 +22,8 @@ from modelyard_registry.http import (
     refuse_unless_outbound,
     requires,
 )
-from modelyard_registry.paging import Page, Paging
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.paging import Page, Paging
 from modelyard_registry.routes import settings_rules as rules
 from modelyard_registry.routes import store
 from modelyard_registry.routes.domain import RouteSettings

@@ -7,14 +7,14 @@ from modelyard_events.values import Slug
 from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel
 
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Caller,
     Project,
     problems,
     requires,
 )
-from modelyard_registry.paging import Paging, decode_page_token, encode_page_token
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.paging import Paging, decode_page_token, encode_page_token
 from modelyard_registry.scoreboard.store import LedgerPair, list_ledger
 
 router = APIRouter(prefix="/shadow-ledger", tags=["shadow evaluation"], route_class=BoundedRoute)

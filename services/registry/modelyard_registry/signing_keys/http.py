@@ -15,8 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from modelyard_registry.access.handlers import audited_project, managed_projects
 from modelyard_registry.access.http import Actor
-from modelyard_registry.bounded_route import BoundedRoute
-from modelyard_registry.http import (
+from modelyard_registry.api import (
     Answer,
     Caller,
     Request,
@@ -24,7 +23,8 @@ from modelyard_registry.http import (
     problems,
     requires_somewhere,
 )
-from modelyard_registry.paging import Page, Paging
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.paging import Page, Paging
 from modelyard_registry.projects.known import refuse_unknown_project
 from modelyard_registry.signing_keys import store
 from modelyard_registry.signing_keys.domain import RegisterSigningKey, SigningKey

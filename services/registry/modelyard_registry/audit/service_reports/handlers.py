@@ -7,8 +7,8 @@ from modelyard_events.invalidations import EntityPurged
 from modelyard_events.refusals import AccessRefused
 from modelyard_runtime.consume import Batch
 
+from modelyard_registry.api import DEFAULT_PROJECT
 from modelyard_registry.audit.service_reports.domain import Entry, entry_of_purge, entry_of_refusal
-from modelyard_registry.http import DEFAULT_PROJECT
 from modelyard_registry.inbox.applied_once import applied_once
 from modelyard_registry.inbox.dedupe import add_to_inbox
 from modelyard_registry.inbox.new_facts import count_gaps

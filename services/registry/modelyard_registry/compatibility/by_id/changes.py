@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from fastapi.responses import Response
 from pydantic import BaseModel
 
+from modelyard_registry.api import Answer, Call, carry_out
 from modelyard_registry.approvals.domain import TransitionRequest
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.documents import (
@@ -14,7 +15,6 @@ from modelyard_registry.compatibility.documents import (
     WaitingVersionDocument,
 )
 from modelyard_registry.compatibility.registration import in_project
-from modelyard_registry.http import Answer, Call, carry_out
 from modelyard_registry.models.changes import revision_of_model, revision_of_version
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction

@@ -8,8 +8,9 @@ from fastapi.responses import Response
 from modelyard_events.values import Stage
 from modelyard_runtime.permissions import Permission
 
+from modelyard_registry.api import Caller, problems
+from modelyard_registry.api.bounded_route import BoundedRoute
 from modelyard_registry.approvals.domain import TransitionRequest
-from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.by_id.changes import change_model, change_version
 from modelyard_registry.compatibility.documents import (
@@ -23,7 +24,6 @@ from modelyard_registry.compatibility.documents import (
 from modelyard_registry.compatibility.moves import Moving, put_away
 from modelyard_registry.compatibility.request_project import Where, requires_there
 from modelyard_registry.compatibility.vocabulary import tags_instead
-from modelyard_registry.http import Caller, problems
 from modelyard_registry.models.changes import delete_model, update_model
 from modelyard_registry.models.patches import ModelVersionPatch, RegisteredModelPatch, patch_of
 from modelyard_registry.models.store import lock_model

@@ -7,7 +7,14 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from modelyard_runtime.permissions import Permission
 
-from modelyard_registry.bounded_route import BoundedRoute
+from modelyard_registry.api import (
+    Answer,
+    Caller,
+    carry_out,
+    problems,
+)
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.paging import Paging
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.documents import (
     ModelDocument,
@@ -19,14 +26,7 @@ from modelyard_registry.compatibility.documents import (
 )
 from modelyard_registry.compatibility.registration import in_project, new_model
 from modelyard_registry.compatibility.request_project import Where, requires_there
-from modelyard_registry.http import (
-    Answer,
-    Caller,
-    carry_out,
-    problems,
-)
 from modelyard_registry.models.handlers import create_registered_model
-from modelyard_registry.paging import Paging
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 

@@ -10,8 +10,15 @@ from modelyard_events.values import Stage
 from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import NotFoundError
 
+from modelyard_registry.api import (
+    Answer,
+    Caller,
+    carry_out,
+    problems,
+)
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.paging import Paging
 from modelyard_registry.approvals.domain import TransitionRequest
-from modelyard_registry.bounded_route import BoundedRoute
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.by_id.changes import change_version
 from modelyard_registry.compatibility.documents import (
@@ -29,15 +36,8 @@ from modelyard_registry.compatibility.moves import Moving, move, probed
 from modelyard_registry.compatibility.registration import Registering, evidence_of, in_project, keep_metadata, register
 from modelyard_registry.compatibility.request_project import Where, requires_there
 from modelyard_registry.compatibility.vocabulary import WORD_OF, parse_semver, stages_meant_by, tags_from
-from modelyard_registry.http import (
-    Answer,
-    Caller,
-    carry_out,
-    problems,
-)
 from modelyard_registry.lifecycle.domain import parse_stage
 from modelyard_registry.lifecycle.store import Transition, list_transitions
-from modelyard_registry.paging import Paging
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 

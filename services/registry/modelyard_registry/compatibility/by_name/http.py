@@ -12,7 +12,17 @@ from modelyard_events.values import Digest, Slug, Stage
 from modelyard_runtime.permissions import Permission
 from pydantic import BaseModel, ConfigDict, Field
 
-from modelyard_registry.bounded_route import BoundedRoute
+from modelyard_registry.api import (
+    Answer,
+    Call,
+    Caller,
+    ModelName,
+    Request,
+    carry_out,
+    problems,
+)
+from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.api.paging import Paging, encode_page_token
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.documents import WAITS, Metrics, NewModel, VersionWord, WaitingMove
 from modelyard_registry.compatibility.moves import Moving, move, probed
@@ -26,15 +36,6 @@ from modelyard_registry.compatibility.registration import (
 )
 from modelyard_registry.compatibility.request_project import Where, requires_there
 from modelyard_registry.compatibility.vocabulary import parse_semver, spell_semver
-from modelyard_registry.http import (
-    Answer,
-    Call,
-    Caller,
-    ModelName,
-    Request,
-    carry_out,
-    problems,
-)
 from modelyard_registry.lifecycle.domain import parse_stage
 from modelyard_registry.models.changes import revision_of_version
 from modelyard_registry.models.documents import ShortText, Text
@@ -42,7 +43,6 @@ from modelyard_registry.models.domain import ModelVersion
 from modelyard_registry.models.handlers import RegisteredModelExistsError, create_registered_model
 from modelyard_registry.models.store import RegisteredModelNotFoundError, get_model, get_version
 from modelyard_registry.models.visibility import get_visible_version, stage_seen_by
-from modelyard_registry.paging import Paging, encode_page_token
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 

@@ -12,9 +12,9 @@ from fastapi.dependencies.models import Dependant
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
-from modelyard_registry.http import Requirement
-from modelyard_registry.json_body import BODY_BYTES_MAX, read_json_body, refuse_any_body
-from modelyard_registry.parameters import declared_by
+from modelyard_registry.api.json_body import BODY_BYTES_MAX, read_json_body, refuse_any_body
+from modelyard_registry.api.parameters import declared_by
+from modelyard_registry.api.requirements import Requirement
 
 Handle = Callable[[Request], Awaitable[Response]]
 

@@ -11,8 +11,9 @@ from fastapi import FastAPI
 from modelyard_runtime.openapi_documents import Document, describe_properties, install_document, show_examples, words_of
 from modelyard_runtime.problems import documented
 
-from modelyard_registry.http import READING, problems
-from modelyard_registry.preconditions import IF_MATCH_PATTERN
+from modelyard_registry.api.error_answers import problems
+from modelyard_registry.api.inputs import READING
+from modelyard_registry.api.preconditions import IF_MATCH_PATTERN
 
 HERE = Path(__file__).parent
 WORDS = HERE / "openapi_words.txt"

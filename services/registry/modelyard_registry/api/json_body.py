@@ -7,8 +7,8 @@ from fastapi import Request
 from modelyard_events.strict_json import JsonRefusedError, read_json
 from modelyard_runtime.problems import InvalidRequestError, UnsupportedMediaTypeError
 
-from modelyard_registry.body_limit import too_large
-from modelyard_registry.http import READING
+from modelyard_registry.api.body_limit import too_large
+from modelyard_registry.api.inputs import READING
 
 BODY_BYTES_MAX = 1_500_000
 """A body becomes an event, which has a million bytes at most; JSON may write a character in six bytes."""
