@@ -56,7 +56,11 @@ def _grantee(
     request: HttpRequest,
     actor: Annotated[
         str,
-        Path(description="Whom an identity provider vouches for, percent-encoded.", examples=["corp:alice"]),
+        Path(
+            max_length=3 * ACTOR_CHARS_MAX,
+            description="Whom an identity provider vouches for, percent-encoded.",
+            examples=["corp:alice"],
+        ),
     ],
 ) -> str:
     """The actor that the path names. `actor` still holds the slashes that were encoded as `%2F`."""

@@ -100,6 +100,7 @@ def _file_path(
     path: Annotated[
         str,
         Path(
+            max_length=3 * PATH_BYTES_MAX,
             description="Exactly as in the manifest, percent-encoded: `%25` for a percent sign.",
             examples=["variables/variables.index"],
         ),
