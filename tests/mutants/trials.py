@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
+from itertools import zip_longest
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 
@@ -22,6 +23,9 @@ from tests.mutants.operators import Change, changes_of
 
 SECONDS_MAX = 20
 """A mutant that runs longer is stuck in a loop; that counts as killed."""
+
+TEST_FAILED, RUNNER_FAILED = 1, 2
+"""How a child process exits."""
 
 FunctionName = tuple[str, str]
 """The name of a module and the qualified name of a function in it."""
@@ -151,7 +155,7 @@ class _Failures:
 class _ExitAtFailure:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
-            os._exit(1)
+            os._exit(TEST_FAILED)
 
 
 def _run_with(function: FunctionType, code: CodeType, items: Sequence[pytest.Item]) -> None:
@@ -163,7 +167,7 @@ def _run_with(function: FunctionType, code: CodeType, items: Sequence[pytest.Ite
 
 
 def _with_following(items: Sequence[pytest.Item]) -> Iterator[tuple[pytest.Item, pytest.Item | None]]:
-    return zip(items, [*items[1:], None], strict=True)
+    return zip_longest(items, items[1:])
 
 
 def _in_parallel(attempts: Iterator[Attempt]) -> Iterator[Trial]:
@@ -179,6 +183,8 @@ def _in_parallel(attempts: Iterator[Attempt]) -> Iterator[Trial]:
 def _next_ended(running: dict[int, Attempt]) -> Trial:
     child, status = os.wait()
     attempt = running.pop(child)
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status) == RUNNER_FAILED:
+        raise RuntimeError(f"The runner itself failed with {attempt.module}, {attempt.change.name}.")
     return Trial(module=attempt.module, change=attempt.change, is_killed=status != 0)
 
 
@@ -194,7 +200,7 @@ def _child_that(run: Callable[[], None]) -> int:
     try:
         run()
     except BaseException:
-        os._exit(1)
+        os._exit(RUNNER_FAILED)
     os._exit(0)
 
 

@@ -60,6 +60,8 @@ def test_numbers_that_their_datatype_cannot_tell_apart_are_the_same(datatype: Da
         ),
         (a_tensor([None], datatype="BOOL"), a_tensor([False], datatype="BOOL")),
         (a_tensor([None]), a_tensor([0.0])),
+        (a_tensor([-0.0]), a_tensor([0.0])),
+        (a_tensor([1], name="aU", datatype="INT8"), a_tensor([1], name="a", datatype="UINT8")),
         (a_tensor([2**53], datatype="INT64"), a_tensor([2**53 + 1], datatype="INT64")),
     ],
 )
@@ -128,3 +130,11 @@ def test_parts_cannot_run_into_each_other() -> None:
 
 def test_a_field_is_short_enough_for_a_compact_hash() -> None:
     assert len(prediction_field(**IDENTITY)) <= 64
+
+
+def test_inputs_keep_their_name_from_release_to_release() -> None:
+    """Routers of two releases share a cache while one replaces the other."""
+    assert (
+        inputs_hash([a_tensor([1.0, 2.5]), a_tensor(["a"], name="purpose", datatype="BYTES")])
+        == "e98b8600f3573a8cfeb56018d7fbca683331b5ab22a46e58684a3eb56673c49c"
+    )

@@ -82,6 +82,27 @@ def test_an_overlap_with_a_running_experiment_is_refused_by_its_name() -> None:
     assert refusal.value.extra == {"experiment": "running-one"}
 
 
+def test_a_treatment_that_others_have_not_agreed_to_is_refused() -> None:
+    with pytest.raises(TreatmentNotRoutableError, match="before policy demanded that others agree") as refusal:
+        decide_variants(a_command(), document=a_route(), treatment=a_candidate(), running=(), is_agreed=False)
+
+    assert refusal.value.extra == {"stage": "canary"}
+
+
+def test_a_refused_stage_says_where_to_move_the_version() -> None:
+    staged = a_candidate().model_copy(update={"stage": Stage.STAGING})
+
+    with pytest.raises(TreatmentNotRoutableError) as refusal:
+        decide_variants(a_command(), document=a_route(), treatment=staged, running=())
+
+    assert "/api/v1/projects/bank/registered-models/candidate/versions/4/transitions" in refusal.value.fix
+
+
+def test_a_scope_is_told_in_words() -> None:
+    assert str(ExperimentScope(tenants=("ca", "ny"))) == "tenants ca, ny, all industries"
+    assert str(ExperimentScope(industries=("cars",))) == "all tenants, industries cars"
+
+
 @given(SCOPES, SCOPES)
 def test_scopes_meet_exactly_when_some_caller_is_in_both(one: ExperimentScope, other: ExperimentScope) -> None:
     callers = [(tenant, industry) for tenant in "abcx" for industry in "abcx"]

@@ -1,13 +1,16 @@
 """Every gate's verdict, with the evidence for it."""
 
+import base64
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from modelyard_events.values import Evidence, ModelCard
 from modelyard_registry.artifact_inspection.findings import Finding, Inspection
 from modelyard_registry.gates.domain import Champion, GateFacts, Verdict, judge
 from modelyard_registry.gates.rules import GateRule
+from modelyard_registry.gates.signatures import SignatureKey
 from pydantic import TypeAdapter
 
 RULE: TypeAdapter[GateRule] = TypeAdapter(GateRule)
@@ -19,6 +22,11 @@ def evidence(**said: Any) -> Evidence:
 
 A_PICKLE = Inspection(
     format="pickle", formats=frozenset({"pickle"}), findings=(Finding(path="", why="It is a pickle.", is_pickle=True),)
+)
+IN_A_FOLDER = Inspection(
+    format="zip",
+    formats=frozenset({"zip"}),
+    findings=(Finding(path="model/data.pkl", why="It is a pickle.", is_pickle=True),),
 )
 FACTS = GateFacts(
     evidence=evidence(),
@@ -180,3 +188,63 @@ def test_tests_have_passed_when_a_service_says_so(said: str | None, passed: bool
     checks = {} if said is None else {"tests": said}
 
     assert verdict({"gate": "tests_passed"}, replace(FACTS, checks=checks)).passed is passed
+
+
+@pytest.mark.parametrize(
+    ("rule", "changes", "words"),
+    [
+        ({"gate": "compliance"}, {"evidence": evidence(compliance_status="open")}, "The compliance status is 'open'."),
+        ({"gate": "compliance"}, {}, "has no compliance_status"),
+        ({"gate": "tests_passed"}, {"checks": {"tests": "failed"}}, "The newest tests failed."),
+        ({"gate": "tests_passed"}, {}, "No service has recorded tests"),
+        ({"gate": "review_approved"}, {"review_status": "rejected"}, "The review status is rejected."),
+        ({"gate": "review_approved"}, {}, "The review status is not set."),
+        (
+            {"gate": "security", "scan_passed": True},
+            {"checks": {"security_scan": "failed"}},
+            "The newest scan failed.",
+        ),
+        ({"gate": "security", "scan_passed": True}, {}, "No service has recorded a security_scan"),
+        ({"gate": "security"}, {}, "The digest is verified"),
+        ({"gate": "security"}, {"artifact": A_PICKLE}, "can run code when it is loaded: It is a pickle."),
+        ({"gate": "security"}, {"artifact": IN_A_FOLDER}, "can run code when it is loaded: model/data.pkl: It is"),
+        ({"gate": "security", "signed": True}, {}, "The policy names no `signature_keys` to verify with."),
+    ],
+)
+def test_a_verdict_says_why(rule: dict[str, Any], changes: dict[str, Any], words: str) -> None:
+    assert words in verdict(rule, replace(FACTS, **changes)).reason
+
+
+def test_the_way_of_a_standard_metric_is_known() -> None:
+    facts = replace(FACTS, evidence=evidence(metrics={"rmse": 0.3}), champion=champion(metrics={"rmse": 0.31}))
+
+    assert verdict({"gate": "no_worse_than_champion", "metric": "rmse"}, facts).passed
+    assert not verdict({"gate": "no_worse_than_champion", "metric": "rmse", "higher_is_better": True}, facts).passed
+
+
+def test_the_evidence_of_security_says_whether_bytes_are_stored() -> None:
+    assert verdict({"gate": "security"}).evidence["artifact_is_stored"] is True
+    assert verdict({"gate": "security"}, replace(FACTS, artifact=None)).evidence["artifact_is_stored"] is False
+
+
+def test_the_evidence_of_readiness_is_what_was_looked_at() -> None:
+    found = verdict({"gate": "operational_readiness"}, replace(FACTS, model_card=ModelCard()))
+
+    assert found.evidence == {
+        "endpoint": "healthy",
+        "model_card": True,
+        "owner": "risk-team",
+        "rollback_target": 1,
+    }
+
+
+def test_a_signed_version_passes_and_its_evidence_names_the_key() -> None:
+    private = Ed25519PrivateKey.generate()
+    key = SignatureKey(key_id="release", public_key=base64.b64encode(private.public_key().public_bytes_raw()).decode())
+    facts = replace(FACTS, signature=private.sign(FACTS.digest.encode()), signature_keys=(key,))
+
+    found = verdict({"gate": "security", "signed": True}, facts)
+
+    assert found.passed
+    assert found.evidence["signed_by"] == "release"
+    assert not verdict({"gate": "security", "signed": True}, replace(facts, signature=None)).passed

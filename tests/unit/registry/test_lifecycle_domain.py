@@ -13,6 +13,7 @@ from modelyard_registry.lifecycle.domain import (
     TransitionRefusedError,
     decide_transition,
     parse_stage,
+    transition_table,
 )
 from modelyard_registry.lifecycle.rollback import (
     ChampionChangedError,
@@ -22,6 +23,7 @@ from modelyard_registry.lifecycle.rollback import (
 )
 from modelyard_registry.routes.champion_history import AliasMove, Cause, previous_champions
 
+RETIREMENT = TRANSITIONS[(Stage.STAGING, Stage.ARCHIVED)]
 READY = Standing(
     model="risk",
     number=3,
@@ -177,3 +179,47 @@ def test_a_rollback_of_another_champion_is_a_conflict(champion: int | None) -> N
 def test_without_an_earlier_champion_there_is_nothing_to_restore() -> None:
     with pytest.raises(NothingToRestoreError):
         decide_rollback(model="risk", champion=5, replaces=5, former=[])
+
+
+@pytest.mark.parametrize(
+    ("move", "needs"),
+    [
+        ((Stage.DEVELOPMENT, Stage.PRODUCTION), TRANSITIONS[(Stage.STAGING, Stage.PRODUCTION)]),
+        ((Stage.DEVELOPMENT, Stage.CANARY), TRANSITIONS[(Stage.STAGING, Stage.CANARY)]),
+        ((Stage.ARCHIVED, Stage.STAGING), TRANSITIONS[(Stage.DEVELOPMENT, Stage.STAGING)]),
+        ((Stage.PRODUCTION, Stage.STAGING), (Need.NOT_CHAMPION, *RETIREMENT)),
+        ((Stage.PRODUCTION, Stage.CANARY), (Need.NOT_CHAMPION, *TRANSITIONS[(Stage.STAGING, Stage.CANARY)])),
+        ((Stage.PRODUCTION, Stage.ARCHIVED), (Need.NOT_CHAMPION, *RETIREMENT)),
+        ((Stage.CANARY, Stage.DEVELOPMENT), RETIREMENT),
+        ((Stage.DEPRECATED, Stage.DEVELOPMENT), RETIREMENT),
+        ((Stage.STAGING, Stage.DEPRECATED), ()),
+    ],
+)
+def test_a_move_that_only_a_policy_allows_needs_what_its_stages_need(
+    move: tuple[Stage, Stage], needs: tuple[Need, ...]
+) -> None:
+    assert transition_table({move}) == {move: needs}
+
+
+def test_a_move_to_a_stage_without_champions_replaces_nobody() -> None:
+    standing = replace(READY, slot_holder="old-risk")
+
+    with pytest.raises(TransitionRefusedError, match="not the other champion"):
+        decide_transition(standing, to_stage=Stage.CANARY, replaces="old-risk")
+
+
+def test_a_version_that_does_not_take_the_slot_replaces_nobody() -> None:
+    standing = replace(READY, slot_holder="old-risk")
+
+    move = decide_transition(standing, to_stage=Stage.PRODUCTION, replaces=None, takes_slot=False)
+
+    assert not move.becomes_champion
+    with pytest.raises(TransitionRefusedError, match="not the other champion"):
+        decide_transition(standing, to_stage=Stage.PRODUCTION, replaces="old-risk", takes_slot=False)
+
+
+def test_a_status_is_told_apart_from_a_word_that_is_no_stage() -> None:
+    with pytest.raises(StageUnknownError, match="'approved' is a build or review status"):
+        parse_stage("approved")
+    with pytest.raises(StageUnknownError, match="'productoin' is no stage"):
+        parse_stage("productoin")

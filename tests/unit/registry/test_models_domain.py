@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from modelyard_events.values import ChangeType, Evidence
 from modelyard_registry.models.domain import (
     SEMVER_PART_MAX,
+    AliasReference,
     Improvement,
     Latest,
     SemanticVersion,
@@ -147,3 +148,18 @@ def test_the_run_is_taken_from_wherever_it_is_given() -> None:
 def test_two_different_runs_are_refused() -> None:
     with pytest.raises(RunIdContradictionError):
         decide_run_id(a_command(run_id="a", evidence_run_id="b"))
+
+
+def test_the_last_number_that_a_part_can_hold_is_given() -> None:
+    highest = SemanticVersion(1, SEMVER_PART_MAX - 1, 0)
+
+    given = decide_semver(explicit=None, change_type=ChangeType.MINOR, highest=highest)
+
+    assert given == SemanticVersion(1, SEMVER_PART_MAX, 0)
+    with pytest.raises(SemverExhaustedError):
+        decide_semver(explicit=None, change_type=ChangeType.MINOR, highest=given)
+
+
+@pytest.mark.parametrize("text", ["champion", "@champion"])
+def test_an_alias_is_named_with_or_without_its_sign(text: str) -> None:
+    assert parse_reference(text) == AliasReference("champion")

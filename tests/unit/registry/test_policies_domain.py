@@ -1,8 +1,10 @@
 """Which rule holds when a project and a model say different things, and which table results."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from modelyard_events.model_changes import BuildStatus, ReviewStatus
 from modelyard_events.values import Evidence, Stage
 from modelyard_registry.lifecycle.domain import TRANSITIONS, Need, transition_table
 from modelyard_registry.lifecycle.succession import decide_succession
@@ -15,6 +17,7 @@ from modelyard_registry.policies.domain import (
     decide_policy,
 )
 from modelyard_runtime.permissions import Role
+from pydantic import ValidationError
 
 
 def revision(**said: Any) -> PolicyRevision:
@@ -109,3 +112,119 @@ def test_who_follows_the_champion(policy: str, challenger: float, champion: floa
     )
 
     assert succession.moves_champion is moves
+
+
+KEYS = [{"key_id": "release", "public_key": "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}]
+MOVES = [{"from_stage": "staging", "to_stage": "production"}]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"moves": [rule(1), rule(2)]}, "two rules for the same move"),
+        ({"protected_aliases": [{"alias": "stable"}, {"alias": "stable"}]}, "names an alias twice"),
+        ({"signature_keys": KEYS * 2}, "two keys of the same name"),
+        ({"allowed_moves": [{"from_stage": "staging", "to_stage": "staging"}]}, "are the same"),
+    ],
+)
+def test_a_policy_that_contradicts_itself_is_refused(said: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        Policy.model_validate(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("build_statuses", ["ready", "evaluating"]),
+        ("review_statuses", ["approved"]),
+        ("signature_keys", KEYS),
+        ("probe", False),
+        ("champion", "manual"),
+        ("allowed_moves", MOVES),
+    ],
+)
+def test_a_field_is_the_models_else_the_projects_else_the_default(name: str, given: Any) -> None:
+    said = revision(**{name: given})
+    of_the_model = getattr(EffectivePolicy(model=said), name)
+
+    assert getattr(EffectivePolicy(project=said), name) == of_the_model
+    assert getattr(EffectivePolicy(project=said, model=said), name) == of_the_model
+    assert getattr(EffectivePolicy(), name) != of_the_model
+
+
+def test_the_allowed_moves_are_pairs_of_stages() -> None:
+    policy = EffectivePolicy(model=revision(allowed_moves=MOVES))
+
+    assert policy.allowed_moves == frozenset({(Stage.STAGING, Stage.PRODUCTION)})
+
+
+def test_by_default_an_endpoint_is_probed_and_no_key_is_known() -> None:
+    assert EffectivePolicy().probe is True
+    assert EffectivePolicy().signature_keys == ()
+
+
+def test_a_models_own_setting_goes_before_its_projects() -> None:
+    project, model = revision(probe=False, signature_keys=KEYS), revision(probe=True, signature_keys=[])
+    policy = EffectivePolicy(project=project, model=model)
+
+    assert policy.probe is True
+    assert policy.signature_keys == ()
+
+
+def test_the_document_of_a_policy_is_what_holds() -> None:
+    policy = EffectivePolicy(project=revision(allowed_moves=MOVES, probe=False), model=revision(moves=[rule(1)]))
+
+    document = policy.document()
+
+    assert document.allowed_moves == policy.project.policy.allowed_moves
+    assert document.moves == policy.model.policy.moves
+    assert document.probe is False
+    assert EffectivePolicy(project=policy.model).document().moves == policy.model.policy.moves
+
+
+def test_the_rule_by_which_most_people_must_agree_guards_a_stage() -> None:
+    policy = EffectivePolicy(model=revision(moves=[rule(1), rule(3, from_stage="canary"), rule(5, "canary")]))
+    guard = policy.guard_of(Stage.PRODUCTION)
+
+    assert guard is not None
+    assert guard.approvals is not None
+    assert guard.approvals.count == 3
+    assert policy.guard_of(Stage.STAGING) is None
+
+
+@pytest.mark.parametrize(
+    ("arrivals", "was_agreed"),
+    [
+        ([], False),
+        ([(Stage.STAGING, False)], False),
+        ([(Stage.STAGING, True)], True),
+        ([(Stage.STAGING, False), (Stage.STAGING, True)], True),
+        ([(Stage.CANARY, False)], True),
+    ],
+)
+def test_a_version_was_agreed_to_when_one_of_its_arrivals_fits_the_policy(
+    arrivals: list[tuple[Stage, bool]], was_agreed: bool
+) -> None:
+    free = {"from_stage": "canary", "to_stage": "production"}
+    policy = EffectivePolicy(model=revision(moves=[rule(1), free]))
+
+    assert policy.was_agreed(Stage.PRODUCTION, arrivals) is was_agreed
+    assert policy.was_agreed(Stage.STAGING, arrivals)
+
+
+@pytest.mark.parametrize(
+    ("build_status", "review_status", "is_admitted"),
+    [("ready", "approved", True), ("failed", "approved", False), ("ready", "rejected", False)],
+)
+def test_a_version_is_admitted_by_both_of_its_statuses(
+    build_status: BuildStatus, review_status: ReviewStatus, is_admitted: bool
+) -> None:
+    admitted = EffectivePolicy().admits(build_status=build_status, review_status=review_status)
+
+    assert admitted is is_admitted
+
+
+def test_a_request_waits_as_long_as_its_rule_says() -> None:
+    policy = EffectivePolicy(model=revision(moves=[{"to_stage": "canary", "expiry_hours": 0.5}]))
+
+    assert policy.rule_for(Stage.STAGING, Stage.CANARY).expires_after == timedelta(minutes=30)

@@ -1,17 +1,19 @@
 """What a routing document says."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from modelyard_events.registry import ExperimentVariant
-from modelyard_events.routes import RoutableVersion, RouteChanged, RunningExperiment, SelectionPolicy
-from modelyard_events.values import Scope, Stage
+from modelyard_events.routes import KillSwitch, RoutableVersion, RouteChanged, RunningExperiment, SelectionPolicy
+from modelyard_events.values import Scope, Stage, VersionReference
 from modelyard_registry.routes.domain import (
     ChampionAlias,
+    FormerChampion,
     RouteSettings,
     RouteState,
     build_document,
+    choose_former,
     says_the_same,
     select_champion,
 )
@@ -133,8 +135,10 @@ def a_version(model: str, number: int, **facts: Any) -> RoutableVersion:
     )
 
 
-def a_champion(model: str, number: int, *, moved_at: datetime = EARLY) -> ChampionAlias:
-    return ChampionAlias(model=model, number=number, moved_at=moved_at)
+def a_champion(
+    model: str, number: int, *, moved_at: datetime = EARLY, former: tuple[str, int] | None = None
+) -> ChampionAlias:
+    return ChampionAlias(model=model, number=number, moved_at=moved_at, former=former)
 
 
 def an_experiment(control: tuple[str, int], treatment: tuple[str, int]) -> RunningExperiment:
@@ -156,3 +160,87 @@ def a_document(*versions: RoutableVersion) -> RouteChanged:
 
 def name_of(version: RoutableVersion | None) -> str | None:
     return version.model if version is not None else None
+
+
+def test_a_former_champion_is_in_the_document_as_long_as_its_version_is_known() -> None:
+    state = a_state(
+        versions=[a_version("m", 2), a_version("m", 1, stage=Stage.DEPRECATED)],
+        champions=[a_champion("m", 2, former=("m", 1))],
+    )
+
+    document = build_document(state, revision=1)
+
+    assert [each.number for each in document.versions] == [1, 2]
+    assert document.champions[0].former == VersionReference(model="m", number=1)
+
+
+@pytest.mark.parametrize("former", [None, ("m", 9)])
+def test_a_champion_without_a_known_former_one_has_none(former: tuple[str, int] | None) -> None:
+    state = a_state(versions=[a_version("m", 2)], champions=[a_champion("m", 2, former=former)])
+
+    (champion,) = build_document(state, revision=1).champions
+
+    assert champion.former is None
+
+
+def test_a_champion_that_is_not_routable_does_not_hide_the_others() -> None:
+    state = a_state(versions=[a_version("b", 1)], champions=[a_champion("a", 1), a_champion("b", 1)])
+
+    assert [each.model for each in build_document(state, revision=1).champions] == ["b"]
+
+
+def test_champions_and_kill_switches_are_in_the_order_of_whom_they_are_for() -> None:
+    def of(industry: str) -> RoutableVersion:
+        return a_version(industry, 1, scope=Scope.INDUSTRY, industry=industry)
+
+    def own(tenant: str) -> RoutableVersion:
+        return a_version(tenant, 1, scope=Scope.TENANT, tenant=tenant)
+
+    versions = [of("cars"), of("boats"), own("ny"), own("ca"), a_version("everyone", 1)]
+    champions = [
+        a_champion(each.model, 1, moved_at=EARLY + timedelta(hours=hour)) for hour, each in enumerate(versions)
+    ]
+    switches = (KillSwitch(tenant="ny"), KillSwitch(), KillSwitch(tenant="ca"))
+
+    document = build_document(
+        a_state(versions=versions, champions=champions, settings=RouteSettings(kill_switches=switches)), revision=1
+    )
+
+    assert [each.model for each in document.champions] == ["everyone", "boats", "cars", "ca", "ny"]
+    assert [each.tenant for each in document.kill_switches] == [None, "ca", "ny"]
+
+
+def test_an_unknown_caller_gets_the_global_champion() -> None:
+    document = a_document(a_version("everyone", 1), a_version("own", 1, scope=Scope.TENANT, tenant="ca"))
+
+    assert name_of(select_champion(document, tenant=None, industry=None)) == "everyone"
+
+
+@pytest.mark.parametrize(
+    ("facts", "may_serve"),
+    [
+        ({}, True),
+        ({"stage": Stage.DEPRECATED}, True),
+        ({"stage": Stage.ARCHIVED}, False),
+        ({"quarantined": True}, False),
+        ({"is_rejected": True}, False),
+    ],
+)
+def test_a_former_champion_may_serve_again(facts: dict[str, Any], may_serve: bool) -> None:
+    assert a_former(1, **facts).may_serve is may_serve
+
+
+def test_the_latest_former_champion_that_may_serve_answers_when_its_endpoint_was_agreed_to() -> None:
+    assert choose_former([a_former(3, quarantined=True), a_former(2), a_former(1)]) == ("m", 2)
+    assert choose_former([a_former(2, is_agreed=False), a_former(1)]) is None
+    assert choose_former([]) is None
+
+
+def a_former(number: int, **facts: Any) -> FormerChampion:
+    ordinary: dict[str, Any] = {
+        "stage": Stage.PRODUCTION,
+        "quarantined": False,
+        "is_rejected": False,
+        "is_agreed": True,
+    }
+    return FormerChampion(model="m", number=number, **{**ordinary, **facts})

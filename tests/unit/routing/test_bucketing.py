@@ -179,3 +179,8 @@ def test_a_unit_hash_differs_by_tenant_and_by_secret() -> None:
     acme, other = (unit_key(tenant=tenant, unit_id="user-1") for tenant in ("acme", "other"))
 
     assert len({unit_hash(acme), unit_hash(other), unit_hash(acme, secret=b"s")}) == 3
+
+
+@pytest.mark.parametrize("length", [0, 1, 511, 512, 513, 70_000])
+def test_a_part_begins_with_its_length(length: int) -> None:
+    assert part("a" * length) == length.to_bytes(4, "big") + b"a" * length

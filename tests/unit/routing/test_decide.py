@@ -297,3 +297,56 @@ def test_a_ramp_moves_units_only_towards_the_treatment(unit_ids: list[str], ramp
         }
         assert treated_before <= treated
         treated_before = treated
+
+
+def test_a_model_answers_only_for_its_own_model_type() -> None:
+    forecast = a_version("forecast")
+    table = table_of(a_document(GLOBAL), a_document(forecast, model_type="forecasting"))
+
+    refusal = decide(table, a_request(model_type="forecasting", model="everyone"))
+
+    assert isinstance(refusal, Refusal)
+    assert "everyone is of model type risk-scoring, not forecasting" in refusal.detail
+
+
+@pytest.mark.parametrize("covers", [{"tenants": ("other",)}, {"industries": ("cards",)}])
+def test_an_experiment_that_does_not_cover_the_caller_leaves_it_to_the_next_one(covers: dict[str, Any]) -> None:
+    first = an_experiment(GLOBAL, INDUSTRY, key="first", **covers)
+    second = an_experiment(GLOBAL, INDUSTRY, key="second", treatment_bp=10_000)
+    document = a_document(GLOBAL, INDUSTRY, experiments=(first, second))
+
+    decision = decide(table_of(document), a_request(unit_id="user-1", tenant="acme"))
+
+    assert isinstance(decision, Decision)
+    assert decision.experiment is not None
+    assert decision.experiment.key == "second"
+
+
+def test_a_version_goes_before_an_alias() -> None:
+    document = a_document(GLOBAL, versions=(GLOBAL, a_version("everyone", 2, aliases=("next",))))
+
+    got = served_by(document, a_request(model="everyone", version=1, alias="next"))
+
+    assert got == ("everyone-1", Reason.FORCED_VERSION)
+
+
+@pytest.mark.parametrize(("treatment_bp", "variant", "propensity"), [(10_000, "treatment", 1.0), (0, "control", 1.0)])
+def test_the_propensity_is_the_chance_of_the_variant_that_was_served(
+    treatment_bp: int, variant: str, propensity: float
+) -> None:
+    experiment = an_experiment(GLOBAL, INDUSTRY, treatment_bp=treatment_bp)
+
+    decision = decide(table_of(a_document(GLOBAL, INDUSTRY, experiments=(experiment,))), a_request(unit_id="user-1"))
+
+    assert isinstance(decision, Decision)
+    assert decision.variant is not None
+    assert (decision.variant.name, decision.propensity) == (variant, propensity)
+
+
+def test_the_chances_of_both_variants_add_up() -> None:
+    document = a_document(GLOBAL, INDUSTRY, experiments=(an_experiment(GLOBAL, INDUSTRY, treatment_bp=2_500),))
+    table = table_of(document)
+
+    decisions = [decide(table, a_request(unit_id=f"user-{number}")) for number in range(50)]
+
+    assert {each.propensity for each in decisions if isinstance(each, Decision)} == {0.25, 0.75}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from modelyard_events.routes import KillSwitch, RoutableVersion, RouteChanged
-from modelyard_events.values import Scope
+from modelyard_events.values import Scope, Stage
 from modelyard_routing.decide import decide
 from modelyard_routing.decision import Decision, Refusal, Request
 from modelyard_routing.routing_table import RoutingTable
@@ -108,3 +108,27 @@ def test_of_a_version_that_is_not_routable_only_what_is_known_is_said() -> None:
     assert isinstance(refusal, Refusal)
     assert "not known to the router as routable" in refusal.detail
     assert "there is no such version" in refusal.detail
+
+
+def test_under_a_kill_switch_the_champion_of_a_tenant_is_named_too() -> None:
+    document = a_document(GLOBAL, a_version("own", **TENANT), an_industry_version(), kill_switches=(KillSwitch(),))
+
+    assert [name for name, _ in passed(document, tenant="acme")] == ["own/1"]
+    assert [name for name, _ in passed(document, tenant="acme", industry="debt")] == ["own/1", "debt/1"]
+    assert passed(document, tenant="globex") == []
+
+
+def test_only_a_global_version_in_production_waits_for_its_appointment() -> None:
+    waiting = (GLOBAL, a_version("canary", stage=Stage.CANARY), an_industry_version())
+    refusal = answer_to(a_document(*waiting, champions=()))
+
+    assert [each.version for each in refusal.passed_over] == ["everyone/1"]
+
+
+def test_an_experiment_of_some_callers_that_steps_aside_is_not_named_to_the_others() -> None:
+    treatment = a_version("better", quarantined=True)
+    of_some: list[dict[str, Any]] = [{"tenants": ("acme",)}, {"industries": ("debt",)}]
+    for covers in of_some:
+        experiment = an_experiment(GLOBAL, treatment, **covers)
+
+        assert passed(a_document(GLOBAL, versions=(GLOBAL, treatment), experiments=(experiment,))) == []

@@ -9,7 +9,7 @@ from typing import Annotated
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from modelyard_events.values import Slug
-from modelyard_runtime.ed25519 import PUBLIC_KEY_BYTES, why_unusable
+from modelyard_runtime.ed25519 import why_unusable
 from pydantic import AfterValidator, StringConstraints
 
 from modelyard_registry.gates.rules import Part
@@ -23,11 +23,7 @@ SIGNATURE_FILE_BYTES_MAX = 1_000
 
 
 def _usable(public_key: str) -> str:
-    try:
-        raw = base64.b64decode(public_key, validate=True)
-    except ValueError:
-        raise ValueError(f"must be the {PUBLIC_KEY_BYTES} bytes of an Ed25519 public key in base64") from None
-    unusable = why_unusable(raw)
+    unusable = why_unusable(base64.b64decode(public_key))
     if unusable is not None:
         raise ValueError(f"{public_key} is {unusable}")
     return public_key
