@@ -13,7 +13,7 @@ from modelyard_events.registry import ExperimentVariant
 from modelyard_events.routes import Champion, RoutableVersion, RouteChanged, RunningExperiment
 from modelyard_events.values import Endpoint, Protocol, Scope, Stage
 from modelyard_routing.decide import decide
-from modelyard_routing.decision import Decision, Request
+from modelyard_routing.decision import RouteDecision, RouteRequest
 from modelyard_routing.receipt import receipt_of
 from modelyard_routing.routing_table import RoutingTable
 
@@ -34,12 +34,12 @@ def measure() -> list[Line]:
     units = cycle(UNITS)
 
     def decide_plainly() -> None:
-        decide(plain, Request("default", "risk_scoring", None, "CA", "debt", next(units)))
+        decide(plain, RouteRequest("default", "risk_scoring", None, "CA", "debt", next(units)))
 
     def decide_with_receipt() -> None:
-        request = Request("default", "risk_scoring", None, "CA", "debt", next(units))
+        request = RouteRequest("default", "risk_scoring", None, "CA", "debt", next(units))
         decision = decide(tested, request)
-        assert isinstance(decision, Decision)
+        assert isinstance(decision, RouteDecision)
         receipt_of(decision, request, request_id="r-1")
 
     features = {

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from aiokafka import AIOKafkaProducer
 
-from modelyard_examples.signing import SigningKey
+from modelyard_examples.signing import SenderKey
 
 TRAINING_RUNS = "training-runs.v1"
 ENTITY_CHANGES = "entity-changes.v1"
@@ -62,7 +62,7 @@ async def open_producer(bootstrap_servers: str) -> AsyncIterator[AIOKafkaProduce
 
 
 async def send(
-    producer: AIOKafkaProducer, event: CloudEvent, *, topic: str, signing_key: SigningKey | None = None
+    producer: AIOKafkaProducer, event: CloudEvent, *, topic: str, signing_key: SenderKey | None = None
 ) -> None:
     """Publish the event, with its sender's proof when there is a key, and wait until the broker has it.
 

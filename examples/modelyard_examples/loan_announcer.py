@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from aiokafka.errors import KafkaError
 
 from modelyard_examples.cloud_events import CloudEvent
-from modelyard_examples.loan_store import Change, LoanStore
+from modelyard_examples.loan_store import LoanChange, LoanStore
 
 SOURCE = "urn:lending:loan-book"
 ENTITY_TYPE = "loan"
@@ -68,7 +68,7 @@ class LoanAnnouncer:
                 self._locks[loan_id] = (lock, users - 1)
 
 
-def entity_changed(change: Change) -> CloudEvent:
+def entity_changed(change: LoanChange) -> CloudEvent:
     """The event about a change; its subject, and so its key, is tenant/entity type/entity."""
     return CloudEvent(
         id=change.event_id,

@@ -46,7 +46,7 @@ class Loan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class LoanChange:
     """A change that was stored and is to be announced, in the order of `position`."""
 
     position: int
@@ -143,7 +143,7 @@ class LoanStore:
             )
         return self.get_loan(loan_id)
 
-    def list_unannounced(self, *, loan_id: str | None = None, limit: int = LOANS_MAX) -> list[Change]:
+    def list_unannounced(self, *, loan_id: str | None = None, limit: int = LOANS_MAX) -> list[LoanChange]:
         """What is still to be announced, oldest first."""
         rows = self._db.execute(
             "select position, event_id, loan_id, state, version, changed_fields, changed_at"
@@ -152,7 +152,7 @@ class LoanStore:
         )
         return [_change(row) for row in rows]
 
-    def mark_announced(self, change: Change) -> None:
+    def mark_announced(self, change: LoanChange) -> None:
         """The broker has it: forget that it was to be announced."""
         with self._db:
             self._db.execute("delete from unannounced_changes where position = ?", (change.position,))
@@ -163,9 +163,9 @@ def _loan(row: tuple[Any, ...]) -> Loan:
     return Loan(id=loan_id, state=state, loan_purpose=loan_purpose, version=version, features=json.loads(fields))
 
 
-def _change(row: tuple[Any, ...]) -> Change:
+def _change(row: tuple[Any, ...]) -> LoanChange:
     position, event_id, loan_id, state, version, changed_fields, changed_at = row
-    return Change(
+    return LoanChange(
         position=position,
         event_id=event_id,
         loan_id=loan_id,

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from modelyard_examples.cloud_events import TRAINING_RUNS, CloudEvent, send
 from modelyard_examples.fitting import FittedModel, evidence_of
 from modelyard_examples.registry_client import Document, RegistryClient
-from modelyard_examples.signing import SigningKey
+from modelyard_examples.signing import SenderKey
 
 TRAINING_JOB_ID = "loans-nightly"
 SOURCE = "urn:lending:training"
@@ -56,7 +56,7 @@ async def publish_over_kafka(
     run_id: str,
     event_id: str,
     occurred_at: datetime,
-    signing_key: SigningKey | None = None,
+    signing_key: SenderKey | None = None,
     topic_prefix: str = "",
     change_type: str | None = None,
     parent: Mapping[str, object] | None = None,

@@ -1,4 +1,4 @@
-"""How a sender proves that an event is theirs, with nothing but the `cryptography` package: copy `SigningKey`.
+"""How a sender proves that an event is theirs, with nothing but the `cryptography` package: copy `SenderKey`.
 
     python -m modelyard_examples.signing training-key.json --topic training-runs.v1 --actor nightly-training \\
         --registry http://127.0.0.1:8080 --token …
@@ -31,7 +31,7 @@ Headers = Sequence[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SigningKey:
+class SenderKey:
     """A private key, and the id under which the registry knows its public half."""
 
     key_id: str
@@ -54,16 +54,16 @@ class SigningKey:
             json.dump({"key_id": self.key_id, "private_key": private}, opened)
 
 
-def read_signing_key(path: Path) -> SigningKey:
-    """The key in a file that `SigningKey.write` wrote."""
+def read_signing_key(path: Path) -> SenderKey:
+    """The key in a file that `SenderKey.write` wrote."""
     kept = json.loads(path.read_text())
     private = Ed25519PrivateKey.from_private_bytes(base64.b64decode(kept["private_key"]))
-    return SigningKey(key_id=kept["key_id"], private=private)
+    return SenderKey(key_id=kept["key_id"], private=private)
 
 
 async def register_signing_key(
     registry: RegistryClient, *, actor: str, project: str, topics: Sequence[str], expires_at: datetime
-) -> SigningKey:
+) -> SenderKey:
     """Make a key pair and have its public half registered; `project` may be `*` for all. Raises RegistryError."""
     private = Ed25519PrivateKey.generate()
     registered = await registry.register_signing_key(
@@ -75,7 +75,7 @@ async def register_signing_key(
             "expires_at": expires_at.isoformat(),
         }
     )
-    return SigningKey(key_id=registered["key_id"], private=private)
+    return SenderKey(key_id=registered["key_id"], private=private)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -91,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-async def _register(options: argparse.Namespace) -> SigningKey:
+async def _register(options: argparse.Namespace) -> SenderKey:
     async with RegistryClient(options.registry, token=options.token) as registry:
         return await register_signing_key(
             registry,

@@ -23,7 +23,7 @@ from tests.world.world import ENTITY_TYPE
 pytestmark = [pytest.mark.integration, pytest.mark.e2e]
 
 
-async def a_key(lending: Lending, file: Path, *, topic: str, project: str) -> signing.SigningKey:
+async def a_key(lending: Lending, file: Path, *, topic: str, project: str) -> signing.SenderKey:
     """A key as an outsider gets one: by the command line, with the token of whoever manages access."""
     system = lending.world.system
     exit_code = await asyncio.to_thread(

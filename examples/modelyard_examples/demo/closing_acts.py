@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from modelyard_examples.cloud_events import TRAINING_RUNS, CloudEvent, open_producer, send
 from modelyard_examples.demo.publishing_acts import router_serves
 from modelyard_examples.demo.screen import Screen
-from modelyard_examples.demo.topics import Record, records_of
+from modelyard_examples.demo.topics import TopicRecord, records_of
 from modelyard_examples.demo.traffic import Loan, predict_all
 from modelyard_examples.demo.waiting import until
 from modelyard_examples.demo.world import PROJECT, World
 from modelyard_examples.publishing import training_run_completed
 from modelyard_examples.registry_client import Document
-from modelyard_examples.signing import SigningKey, read_signing_key, register_signing_key
+from modelyard_examples.signing import SenderKey, read_signing_key, register_signing_key
 
 LAST_ENTRIES = 8
 MODEL = "risk-scoring"
@@ -61,7 +61,7 @@ async def refuse_a_bad_event(screen: Screen, world: World) -> None:
         for event in (lost, *forged):
             topic = world.system.topic_prefix + TRAINING_RUNS
             await send(producer, event, topic=topic, signing_key=sent[event.id])
-    parked: list[Record] = []
+    parked: list[TopicRecord] = []
 
     async def are_parked() -> bool:
         dead = await records_of(world, TRAINING_RUNS + ".dead-letter")
@@ -84,7 +84,7 @@ async def refuse_a_bad_event(screen: Screen, world: World) -> None:
     )
 
 
-async def _key_of_another_project(world: World) -> SigningKey:
+async def _key_of_another_project(world: World) -> SenderKey:
     await world.registry.create_project("elsewhere", description="somebody else's models")
     return await register_signing_key(
         world.registry,

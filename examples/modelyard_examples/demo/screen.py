@@ -22,7 +22,7 @@ WIDTH_MAX = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class CheckedClaim:
     """Something that the demo says of Modelyard, whether it held, and what was seen."""
 
     text: str
@@ -35,7 +35,7 @@ class Screen:
     """Tells the story on a console and keeps the list of claims."""
 
     console: Console = field(default_factory=lambda: Console(highlight=False))
-    claims: list[Claim] = field(default_factory=list)
+    claims: list[CheckedClaim] = field(default_factory=list)
     _acts: int = 0
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ class Screen:
 
     def claim(self, text: str, *, held: bool, seen: str) -> None:
         """Check a claim now; it stands in the list at the end."""
-        self.claims.append(Claim(text=text, held=held, seen=seen))
+        self.claims.append(CheckedClaim(text=text, held=held, seen=seen))
         self.console.print(Padding(f"{_mark(held)} {text}\n  [dim]{escape(seen)}[/]", (0, 0, 0, 2)))
 
     def finale(self, *, seconds: float, next_steps: str) -> bool:

@@ -10,7 +10,7 @@ from modelyard_examples.demo.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class TopicRecord:
     """An event as it stands on its topic: CloudEvents attributes without their `ce_`, and the data."""
 
     key: str
@@ -18,7 +18,7 @@ class Record:
     data: dict[str, Any]
 
 
-async def records_of(world: World, topic: str) -> list[Record]:
+async def records_of(world: World, topic: str) -> list[TopicRecord]:
     """Every event on a topic up to now, partition by partition, in order within each."""
     consumer = AIOKafkaConsumer(
         world.system.topic_prefix + topic,
@@ -29,7 +29,7 @@ async def records_of(world: World, topic: str) -> list[Record]:
     await consumer.start()
     try:
         ends = await consumer.end_offsets(consumer.assignment())
-        records: list[Record] = []
+        records: list[TopicRecord] = []
         while any([await consumer.position(partition) < end for partition, end in ends.items()]):
             for batch in (await consumer.getmany(timeout_ms=200)).values():
                 records += [_read(raw) for raw in batch if raw.value is not None]
@@ -38,6 +38,6 @@ async def records_of(world: World, topic: str) -> list[Record]:
         await consumer.stop()
 
 
-def _read(raw: Any) -> Record:
+def _read(raw: Any) -> TopicRecord:
     attributes = {name.removeprefix("ce_"): value.decode() for name, value in raw.headers}
-    return Record(key=raw.key.decode(), attributes=attributes, data=json.loads(raw.value))
+    return TopicRecord(key=raw.key.decode(), attributes=attributes, data=json.loads(raw.value))

@@ -6,7 +6,7 @@ never the other way, and lowering it again brings the same units back.
 
 from dataclasses import dataclass, field
 
-from modelyard_routing.bucketing import BUCKETS, Domain, draw, prefix, threshold_of
+from modelyard_routing.bucketing import BUCKETS, Domain, draw, prefix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +51,14 @@ def treatment(*, salt: str, share_bp: int) -> Share:
 def shadow_sample(*, salt: str, sample_bp: int) -> Share:
     """The requests that are copied to the shadow."""
     return Share(domain=Domain.SHADOW, salt=salt, share_bp=sample_bp)
+
+
+def threshold_of(share_bp: int) -> int:
+    """The draw below which a bucket is below `share_bp`: exactly `bucket_of(...) < share_bp`.
+
+    (H * 10_000) >> 64 < s  <=>  H * 10_000 < s * 2^64  <=>  H < ceil(s * 2^64 / 10_000); one comparison
+    for each request instead of a multiplication beyond 64 bits. Raises ValueError for no basis points.
+    """
+    if not 0 <= share_bp <= BUCKETS:
+        raise ValueError(f"a share is 0 to {BUCKETS} basis points, not {share_bp}")
+    return -((-share_bp << 64) // BUCKETS)

@@ -64,19 +64,8 @@ def bucket_of(drawn_from: bytes, *, unit: bytes) -> int:
 
 
 def draw(drawn_from: bytes, unit: bytes) -> int:
-    """The draw itself, 0 to 2^64 - 1; compare it with `threshold_of` a share."""
+    """The draw itself, 0 to 2^64 - 1; compare it with the threshold of a share (`allocation`)."""
     return xxh3_64_intdigest(drawn_from + unit)
-
-
-def threshold_of(share_bp: int) -> int:
-    """The draw below which a bucket is below `share_bp`: exactly `bucket_of(...) < share_bp`.
-
-    (H * 10_000) >> 64 < s  <=>  H * 10_000 < s * 2^64  <=>  H < ceil(s * 2^64 / 10_000); one comparison
-    for each request instead of a multiplication beyond 64 bits. Raises ValueError for no basis points.
-    """
-    if not 0 <= share_bp <= BUCKETS:
-        raise ValueError(f"a share is 0 to {BUCKETS} basis points, not {share_bp}")
-    return -((-share_bp << 64) // BUCKETS)
 
 
 def unit_hash(unit: bytes, *, secret: bytes = b"") -> str:

@@ -8,12 +8,12 @@
 """
 
 from modelyard_routing.bucketing import unit_key
-from modelyard_routing.decision import Decision, Refusal, RefusalCode, Request
+from modelyard_routing.decision import Refusal, RefusalCode, RouteDecision, RouteRequest
 from modelyard_routing.route import Answer, CompiledExperiment, Route, no_route
 from modelyard_routing.routing_table import RoutingTable
 
 
-def decide(table: RoutingTable, request: Request) -> Decision | Refusal:
+def decide(table: RoutingTable, request: RouteRequest) -> RouteDecision | Refusal:
     """The version that answers, or why none does."""
     # This runs for every request and is measured in nanoseconds, so it unpacks once and looks up little.
     project, model_type, model, tenant, industry, unit_id, unit_type, version, alias = request
@@ -44,7 +44,7 @@ def _assigned(
     industry: str | None,
     unit_id: str | None,
     unit_type: str,
-) -> Decision | None:
+) -> RouteDecision | None:
     unit: bytes | None = None
     for experiment in experiments:
         if experiment.tenants and tenant not in experiment.tenants:
@@ -61,7 +61,7 @@ def _assigned(
     return None
 
 
-def _route_of(table: RoutingTable, request: Request) -> Route | Refusal:
+def _route_of(table: RoutingTable, request: RouteRequest) -> Route | Refusal:
     model_type = request.model_type
     if request.model is not None:
         of_model = table.model_types.get((request.project, request.model))
@@ -78,7 +78,7 @@ def _route_of(table: RoutingTable, request: Request) -> Route | Refusal:
     return route
 
 
-def _explicit(route: Route, request: Request) -> Answer:
+def _explicit(route: Route, request: RouteRequest) -> Answer:
     model, version, alias = request.model, request.version, request.alias
     if model is None:
         return Refusal(

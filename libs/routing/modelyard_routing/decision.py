@@ -48,7 +48,7 @@ class Refusal:
     passed_over: tuple[PassedOver, ...] = ()
 
 
-class Request(NamedTuple):
+class RouteRequest(NamedTuple):
     """What a caller says about itself and about the version that it wants.
 
     `project` with `model_type`, or with `model`, names the route. `version` (a number or a semantic
@@ -96,7 +96,7 @@ class RouteFacts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Decision:
+class RouteDecision:
     """The version that answers, and all that is known about it before the request is looked at.
 
     Compiled once: requests that are answered alike get the same object, so that identity is equality

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from modelyard_routing.bucketing import part, unit_hash, unit_key
-from modelyard_routing.decision import Decision, Reason, Request, ServableVersion
+from modelyard_routing.decision import Reason, RouteDecision, RouteRequest, ServableVersion
 from modelyard_routing.passed_over import PassedOver
 
 
@@ -33,7 +33,7 @@ class Receipt(NamedTuple):
     passed_over: tuple[PassedOver, ...] = ()
 
 
-def receipt_of(decision: Decision, request: Request, *, request_id: str, secret: bytes = b"") -> Receipt:
+def receipt_of(decision: RouteDecision, request: RouteRequest, *, request_id: str, secret: bytes = b"") -> Receipt:
     """The receipt of a decision for one request.
 
     `request_id` decides, together with the route's sampling, whether the shadow gets a copy; `secret`
@@ -48,7 +48,7 @@ def receipt_of(decision: Decision, request: Request, *, request_id: str, secret:
     )
 
 
-def hash_of_unit(request: Request, *, secret: bytes = b"") -> str | None:
+def hash_of_unit(request: RouteRequest, *, secret: bytes = b"") -> str | None:
     """The hash that stands for the request's unit, or None when it names none."""
     if not request.unit_id:
         return None
@@ -56,7 +56,7 @@ def hash_of_unit(request: Request, *, secret: bytes = b"") -> str | None:
     return unit_hash(unit, secret=secret)
 
 
-def shadow_of(decision: Decision, *, request_id: str) -> ServableVersion | None:
+def shadow_of(decision: RouteDecision, *, request_id: str) -> ServableVersion | None:
     """The version that gets a copy of this request, if any: the same one however often it is asked."""
     sample = decision.shadow_sample
     if decision.shadow is None or not (sample.is_whole or sample.takes(part(request_id))):

@@ -15,7 +15,7 @@ from modelyard_events.routes import (
 from modelyard_events.values import Datatype, Scope, Stage
 
 from modelyard_routing.allocation import Share, shadow_sample, traffic, treatment
-from modelyard_routing.decision import Decision, Reason, Refusal, RefusalCode, RouteFacts, ServableVersion
+from modelyard_routing.decision import Reason, Refusal, RefusalCode, RouteDecision, RouteFacts, ServableVersion
 from modelyard_routing.passed_over import (
     KILLED,
     NOT_APPOINTED,
@@ -23,12 +23,12 @@ from modelyard_routing.passed_over import (
     QUARANTINED,
     PassedOver,
     passed_over,
-    why_not_worth_it,
 )
+from modelyard_routing.selection_policy import why_not_worth_it
 
 ROUTABLE_STAGES = frozenset({Stage.CANARY, Stage.PRODUCTION})
 
-Answer = Decision | Refusal
+Answer = RouteDecision | Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +39,9 @@ class CompiledExperiment:
     industries: frozenset[str]
     traffic: Share
     treated: Share
-    treatment: Decision
-    control: Decision
-    without_unit: Decision
+    treatment: RouteDecision
+    control: RouteDecision
+    without_unit: RouteDecision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ class Route:
             None if tenant is None else self.tenant_champions[tenant],
             None if industry is None else self.industry_champions[industry],
         )
-        served = [each.served.version for each in champions if isinstance(each, Decision)]
+        served = [each.served.version for each in champions if isinstance(each, RouteDecision)]
         special = [version for version in served if version.scope is not Scope.GLOBAL]
         return _with(self.killed, *(passed_over(each.model, each.number, KILLED) for each in special))
 
@@ -231,11 +231,11 @@ class _Compiler:
         servable = self.servable[version.model, version.number]
         return servable if isinstance(servable, Refusal) else self._decision(servable, reason)
 
-    def _decision(self, served: ServableVersion, reason: Reason) -> Decision:
+    def _decision(self, served: ServableVersion, reason: Reason) -> RouteDecision:
         champion = self._servable_global()
         other = champion if champion is not None and champion is not served else None
         is_shadowed = other is not None and served.version.scope is Scope.INDUSTRY
-        return Decision(
+        return RouteDecision(
             route=self.facts,
             served=served,
             reason=reason,
@@ -282,7 +282,7 @@ class _Compiler:
         treatments = [variant for variant in experiment.variants if variant.role == "treatment"]
         if len(controls) != 1 or len(treatments) != 1:
             return "does not have one control and one treatment"
-        arms: list[Decision] = []
+        arms: list[RouteDecision] = []
         for variant in (controls[0], treatments[0]):
             servable = self.servable.get((variant.model, variant.number))
             if servable is None:
@@ -361,7 +361,7 @@ def _with(answer: Answer, *passed: PassedOver) -> Answer:
     if not passed:
         return answer
     known = (*passed, *answer.passed_over)
-    if isinstance(answer, Decision):
+    if isinstance(answer, RouteDecision):
         return replace(answer, passed_over=known)
     named = "; ".join(f"{each.version} {each.why}" for each in known)
     return replace(answer, passed_over=known, fix=f"{answer.fix} Passed over: {named}.")

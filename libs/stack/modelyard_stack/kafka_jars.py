@@ -57,7 +57,7 @@ def recorded_jars() -> list[Jar]:
     return [Jar(coordinate=coordinate, sha256=sha256) for sha256, coordinate in rows]
 
 
-def cache_directory() -> Path:
+def downloads_directory() -> Path:
     """The user's cache directory of this product."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "modelyard"

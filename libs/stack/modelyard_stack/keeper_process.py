@@ -47,7 +47,7 @@ class Child:
 
 
 @dataclass(slots=True)
-class Keeper:
+class ProcessKeeper:
     """Starts, signals and reaps processes; knows each by the name it was started under."""
 
     children: dict[str, Child] = field(default_factory=dict)
@@ -164,7 +164,7 @@ class Keeper:
 WHOLE_FAMILY = {signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT}
 
 
-def serve(keeper: Keeper, *, parent: int, wakeup: int) -> None:
+def serve(keeper: ProcessKeeper, *, parent: int, wakeup: int) -> None:
     """Answer requests until the input ends, the parent is gone or a signal asks to stop."""
     buffer = b""
     while os.getppid() == parent:
@@ -205,7 +205,7 @@ def main() -> None:
     arguments = parser.parse_args()
     wakeup = _listen_to_signals()
     _adopt_orphans()
-    keeper = Keeper()
+    keeper = ProcessKeeper()
     try:
         with open(arguments.lock, "a+", encoding="ascii") as lock:
             if not _locked(lock):

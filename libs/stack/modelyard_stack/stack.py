@@ -15,7 +15,7 @@ from modelyard_stack.kafka import KafkaProgram
 from modelyard_stack.kafka_jars import (
     KAFKA_VERSION,
     Report,
-    cache_directory,
+    downloads_directory,
     ensure_jars,
     fetch_with_jgo,
     recorded_jars,
@@ -88,7 +88,7 @@ def fetch(*, report: Report = report_to_terminal) -> list[Path]:
     """Have every jar of Kafka in the user's cache directory, verified; the answer is their paths."""
     return ensure_jars(
         recorded_jars(),
-        directory=cache_directory() / f"kafka-{KAFKA_VERSION}",
+        directory=downloads_directory() / f"kafka-{KAFKA_VERSION}",
         fetch=fetch_with_jgo,
         report=report,
     )
@@ -111,7 +111,7 @@ async def _embedded(
             port=state.kafka_port,
             controller_port=state.kafka_controller_port,
             jars=jars,
-            formatted=cache_directory() / f"kafka-{KAFKA_VERSION}-formatted",
+            formatted=downloads_directory() / f"kafka-{KAFKA_VERSION}-formatted",
             keeps_data=keeps_data,
         )
         postgres = PostgresProgram(

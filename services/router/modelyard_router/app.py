@@ -45,7 +45,7 @@ from modelyard_router.operations.predict import PredictOperation
 from modelyard_router.operations.route import RouteOperation
 from modelyard_router.prediction.predictor import Predictor
 from modelyard_router.settings import Settings
-from modelyard_router.state import RouteState
+from modelyard_router.state import RoutingState
 
 log = structlog.get_logger()
 
@@ -60,7 +60,7 @@ def build_app(
     settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new_uuid7, seconds: Seconds = time.monotonic
 ) -> HotPath:
     """The router as an ASGI application; what it needs is opened by its lifespan, and closed in reverse."""
-    state = RouteState(
+    state = RoutingState(
         kafka=settings.kafka,
         topic=f"{settings.topic_prefix}{ROUTES.name}",
         keys=settings.trusted_state_keys,
@@ -143,7 +143,7 @@ def build_app(
     )
 
 
-def _add_routes_dump(app: FastAPI, *, state: RouteState, authentication: Authentication) -> None:
+def _add_routes_dump(app: FastAPI, *, state: RoutingState, authentication: Authentication) -> None:
     known = authenticated(authentication, permission=Permission.MODELS_READ)
 
     @app.get(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from modelyard_routing.decide import decide
-from modelyard_routing.decision import Decision, Reason, Refusal, RefusalCode, Request
+from modelyard_routing.decision import Reason, Refusal, RefusalCode, RouteDecision, RouteRequest
 from modelyard_routing.receipt import Receipt, receipt_of
 from modelyard_runtime.permissions import Permission
 from modelyard_runtime.principals import Principal, lacking
@@ -12,7 +12,7 @@ from prometheus_client import Counter
 
 from modelyard_router.metrics import DECISIONS
 from modelyard_router.problems import RoutesUnknownError, problem_of
-from modelyard_router.state import RouteState
+from modelyard_router.state import RoutingState
 
 
 def refuse_unless_may_predict(caller: Principal) -> None:
@@ -25,10 +25,10 @@ def refuse_unless_may_predict(caller: Principal) -> None:
 class Decider:
     """Decides, and says why. `secret` keys the hashes that stand for units."""
 
-    state: RouteState
+    state: RoutingState
     secret: bytes
 
-    def decide(self, request: Request, *, caller: Principal) -> Decision:
+    def decide(self, request: RouteRequest, *, caller: Principal) -> RouteDecision:
         """Return the decision for a request, and count it.
 
         Raises ForbiddenError when the caller may not predict in the request's project, RoutesUnknownError until the
@@ -46,7 +46,7 @@ class Decider:
         _count(decision.reason)
         return decision
 
-    def receipt(self, decision: Decision, request: Request, *, request_id: str) -> Receipt:
+    def receipt(self, decision: RouteDecision, request: RouteRequest, *, request_id: str) -> Receipt:
         """Return the receipt of a decision for one request."""
         return receipt_of(decision, request, request_id=request_id, secret=self.secret)
 

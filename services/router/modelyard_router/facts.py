@@ -4,7 +4,7 @@ from hashlib import blake2b
 
 from modelyard_events.inferences import ExposureRecorded, InferenceCompleted, ServedVersion, ShadowTarget
 from modelyard_events.topics import INFERENCES
-from modelyard_routing.decision import Decision, Request, ServableVersion
+from modelyard_routing.decision import RouteDecision, RouteRequest, ServableVersion
 from modelyard_routing.receipt import Receipt
 from modelyard_runtime.fact_queue import FactQueue
 from modelyard_runtime.ids import NewId
@@ -28,7 +28,7 @@ class Facts:
         self._queue = queue
         self._new_id = new_id
 
-    def record_exposure(self, decision: Decision, receipt: Receipt, request: Request) -> None:
+    def record_exposure(self, decision: RouteDecision, receipt: Receipt, request: RouteRequest) -> None:
         """Say that a unit was served a variant, if an experiment assigned one.
 
         Offered also when the prediction then fails: leaving failures out would flatter the variant

@@ -19,8 +19,8 @@ from modelyard_runtime.problems import MEDIA_TYPE, ForbiddenError, ProblemError
 from modelyard_runtime.refusals import RefusalFacts
 from modelyard_runtime.request_ids import REQUEST_ID, RequestIdInvalidError, RequestNames, names_of, naming
 
-from modelyard_router.problems import BodyTooLargeError, MethodNotAllowedError, encoded_body, malformed_length
-from modelyard_router.state import RouteState
+from modelyard_router.problems import PostOnlyError, RequestTooLargeError, encoded_body, malformed_length
+from modelyard_router.state import RoutingState
 
 log = structlog.get_logger()
 
@@ -63,7 +63,7 @@ class HotPath:
         at_once: frozenset[str],
         authentication: Authentication,
         refusals: RefusalFacts,
-        state: RouteState,
+        state: RoutingState,
         body_bytes_max: int,
         new_id: NewId,
         access_log: AccessLog,
@@ -181,7 +181,7 @@ class HotPath:
     def _token(self, call: _Call) -> str | None:
         """What proves who sends this POST, before anything of its body is read. Raises ProblemError."""
         if call.method != "POST":
-            raise MethodNotAllowedError(
+            raise PostOnlyError(
                 f"{call.path} does not take {call.method}.",
                 fix=f"Send a POST with a JSON object as its body, such as {EXAMPLE}; /docs shows every member.",
             )
@@ -224,8 +224,8 @@ class HotPath:
             if not message.get("more_body", False):
                 return b"".join(chunks)
 
-    def _too_large(self) -> BodyTooLargeError:
-        return BodyTooLargeError(
+    def _too_large(self) -> RequestTooLargeError:
+        return RequestTooLargeError(
             f"The body has more than {self._body_bytes_max} bytes.", fix="Send fewer rows in one request."
         )
 

@@ -34,7 +34,7 @@ class DuplicateKeyError(InvalidRequestError):
     fix = "Give each member once."
 
 
-class BodyTooLargeError(ProblemError):
+class RequestTooLargeError(ProblemError):
     """The body is larger than the router reads."""
 
     code = "body-too-large"
@@ -52,7 +52,7 @@ class EncodedBodyError(ProblemError):
     fix = "Send the JSON as it is, without compressing it and without the header content-encoding."
 
 
-class MethodNotAllowedError(ProblemError):
+class PostOnlyError(ProblemError):
     """The operation takes another method."""
 
     code = "method-not-allowed"

@@ -15,7 +15,7 @@ from modelyard_router.metrics import ROUTE_AGE, ROUTE_RECORDS, ROUTES
 log = structlog.get_logger()
 
 
-class RouteState(StateTail):
+class RoutingState(StateTail):
     """The newest routing table that this process knows."""
 
     name = "routes"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import modelyard_stack
 import pytest
-from modelyard_stack.kafka_jars import KAFKA_VERSION, cache_directory
+from modelyard_stack.kafka_jars import KAFKA_VERSION, downloads_directory
 
 from tests.integration.stack.processes import keeper_of, processes_of, wait_until_gone
 
@@ -146,7 +146,7 @@ def _home_of_nobody() -> Iterator[Path]:
     """A directory of the user nobody with Kafka's jars in its cache: below one that everybody can pass."""
     with tempfile.TemporaryDirectory(prefix="modelyard-home-") as home:
         jars = Path(home, ".cache", "modelyard", f"kafka-{KAFKA_VERSION}")
-        shutil.copytree(cache_directory() / jars.name, jars)
+        shutil.copytree(downloads_directory() / jars.name, jars)
         for path in [Path(home), *Path(home).rglob("*")]:
             os.chown(path, NOBODY, NOBODY)
         yield Path(home)

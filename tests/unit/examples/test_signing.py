@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from modelyard_examples.signing import SigningKey, read_signing_key
+from modelyard_examples.signing import SenderKey, read_signing_key
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "signing.json").read_text())
-KEY = SigningKey(key_id="key-1", private=Ed25519PrivateKey.from_private_bytes(base64.b64decode(VECTORS["private_key"])))
+KEY = SenderKey(key_id="key-1", private=Ed25519PrivateKey.from_private_bytes(base64.b64decode(VECTORS["private_key"])))
 
 
 @pytest.mark.parametrize("vector", VECTORS["records"], ids=lambda vector: vector["name"])

@@ -6,7 +6,7 @@ import pytest
 from modelyard_router.domain.attributes import attributes_of
 from modelyard_router.domain.prediction_request import prediction_request_of
 from modelyard_router.operations.json_request import json_of
-from modelyard_routing.decision import Request
+from modelyard_routing.decision import RouteRequest
 from modelyard_runtime.problems import InvalidRequestError, ProblemError
 
 TENSOR: dict[str, Any] = {"name": "income", "datatype": "FP32", "shape": [1, 1], "data": [1.0]}
@@ -74,7 +74,7 @@ def test_a_malformed_prediction_request_is_refused_by_name(change: dict[str, Any
 def test_what_is_null_counts_as_absent() -> None:
     members = {"model_type": "risk-scoring", "unit_id": None, "project": None, "unit_type": None}
 
-    assert attributes_of(members).request == Request("default", "risk-scoring")
+    assert attributes_of(members).request == RouteRequest("default", "risk-scoring")
 
 
 @pytest.mark.parametrize(("written", "means"), [(3, 3), ("3", 3), ("1.2.0", "1.2.0"), ("v1.2.0", "1.2.0")])

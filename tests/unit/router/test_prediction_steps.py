@@ -21,7 +21,7 @@ from modelyard_router.domain.breaker import Breakers
 from modelyard_router.domain.prediction_protocol import InferenceAnswer, PredictionProtocol
 from modelyard_router.domain.prediction_request import PredictionRequest, prediction_request_of
 from modelyard_router.facts import Facts
-from modelyard_router.prediction.predictor import Prediction, Predictor
+from modelyard_router.prediction.predictor import PredictionResult, Predictor
 from modelyard_router.problems import FeatureSourceFailureError, InputsMissingError
 from modelyard_routing.routing_table import RoutingTable
 from modelyard_runtime.fetch import Fetched
@@ -102,7 +102,7 @@ class World:
         if isinstance(fact, InferenceCompleted):
             self.facts.append(fact)
 
-    async def predict(self, request: PredictionRequest) -> Prediction:
+    async def predict(self, request: PredictionRequest) -> PredictionResult:
         return await self.predictor.predict(request, caller=CALLER)
 
     async def fail(self, request: PredictionRequest) -> ProblemError:

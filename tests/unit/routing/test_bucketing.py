@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelyard_routing.allocation import traffic, treatment
+from modelyard_routing.allocation import threshold_of, traffic, treatment
 from modelyard_routing.bucketing import (
     BUCKETS,
     Domain,
@@ -20,7 +20,6 @@ from modelyard_routing.bucketing import (
     draw,
     part,
     prefix,
-    threshold_of,
     unit_hash,
     unit_key,
 )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from modelyard_events.routes import KillSwitch, RouteChanged, SelectionPolicy
 from modelyard_events.values import Scope, Stage
 from modelyard_routing.decide import decide
-from modelyard_routing.decision import Decision, Reason, Refusal, RefusalCode, Request
+from modelyard_routing.decision import Reason, Refusal, RefusalCode, RouteDecision, RouteRequest
 from modelyard_routing.routing_table import RoutingTable
 
 from tests.routing_builders import (
@@ -27,17 +27,17 @@ def table_of(*documents: RouteChanged) -> RoutingTable:
     return RoutingTable().apply_all(((1, 1), document) for document in documents)
 
 
-def a_request(**changes: object) -> Request:
-    return Request(**{"project": "default", "model_type": "risk-scoring", **changes})  # type: ignore[arg-type]  # The names are the test's.
+def a_request(**changes: object) -> RouteRequest:
+    return RouteRequest(**{"project": "default", "model_type": "risk-scoring", **changes})  # type: ignore[arg-type]  # The names are the test's.
 
 
-def served_by(document: RouteChanged, request: Request) -> tuple[str, Reason]:
+def served_by(document: RouteChanged, request: RouteRequest) -> tuple[str, Reason]:
     decision = decide(table_of(document), request)
-    assert isinstance(decision, Decision), decision
+    assert isinstance(decision, RouteDecision), decision
     return decision.served.version.version_id, decision.reason
 
 
-def refusal_of(document: RouteChanged, request: Request) -> RefusalCode:
+def refusal_of(document: RouteChanged, request: RouteRequest) -> RefusalCode:
     refusal = decide(table_of(document), request)
     assert isinstance(refusal, Refusal), refusal
     assert refusal.detail.endswith(".")
@@ -200,7 +200,7 @@ def test_an_experiment_takes_only_the_callers_that_it_covers(
 
     decision = decide(table_of(document), a_request(unit_id="user-1", **caller))
 
-    assert isinstance(decision, Decision)
+    assert isinstance(decision, RouteDecision)
     assert (decision.variant is not None and decision.variant.name == "treatment") is is_in
 
 
@@ -209,7 +209,7 @@ def test_a_missing_unit_gets_the_control_and_is_left_out_of_the_analysis() -> No
 
     for unit_id in (None, ""):
         decision = decide(table_of(document), a_request(unit_id=unit_id))
-        assert isinstance(decision, Decision)
+        assert isinstance(decision, RouteDecision)
         assert decision.reason is Reason.NO_UNIT
         assert decision.served.version.version_id == "everyone-1"
         assert (decision.variant, decision.propensity) == (None, None)
@@ -284,7 +284,7 @@ def test_an_empty_document_means_no_route() -> None:
 def test_a_ramp_moves_units_only_towards_the_treatment(unit_ids: list[str], ramp: st.DataObject) -> None:
     shares = sorted(ramp.draw(st.lists(st.integers(0, 10_000), min_size=2, max_size=4)))
     requests = [a_request(unit_id=unit_id.encode("utf-8", "replace").decode()) for unit_id in unit_ids]
-    treated_before: set[Request] = set()
+    treated_before: set[RouteRequest] = set()
 
     for share_bp in shares:
         experiment = an_experiment(GLOBAL, INDUSTRY, treatment_bp=share_bp)
@@ -293,7 +293,9 @@ def test_a_ramp_moves_units_only_towards_the_treatment(unit_ids: list[str], ramp
         treated = {
             request
             for request, decision in decisions.items()
-            if isinstance(decision, Decision) and decision.variant is not None and decision.variant.role == "treatment"
+            if isinstance(decision, RouteDecision)
+            and decision.variant is not None
+            and decision.variant.role == "treatment"
         }
         assert treated_before <= treated
         treated_before = treated
@@ -317,7 +319,7 @@ def test_an_experiment_that_does_not_cover_the_caller_leaves_it_to_the_next_one(
 
     decision = decide(table_of(document), a_request(unit_id="user-1", tenant="acme"))
 
-    assert isinstance(decision, Decision)
+    assert isinstance(decision, RouteDecision)
     assert decision.experiment is not None
     assert decision.experiment.key == "second"
 
@@ -338,7 +340,7 @@ def test_the_propensity_is_the_chance_of_the_variant_that_was_served(
 
     decision = decide(table_of(a_document(GLOBAL, INDUSTRY, experiments=(experiment,))), a_request(unit_id="user-1"))
 
-    assert isinstance(decision, Decision)
+    assert isinstance(decision, RouteDecision)
     assert decision.variant is not None
     assert (decision.variant.name, decision.propensity) == (variant, propensity)
 
@@ -349,4 +351,4 @@ def test_the_chances_of_both_variants_add_up() -> None:
 
     decisions = [decide(table, a_request(unit_id=f"user-{number}")) for number in range(50)]
 
-    assert {each.propensity for each in decisions if isinstance(each, Decision)} == {0.25, 0.75}
+    assert {each.propensity for each in decisions if isinstance(each, RouteDecision)} == {0.25, 0.75}

@@ -6,7 +6,7 @@ import pytest
 from modelyard_events.routes import KillSwitch, RoutableVersion, RouteChanged
 from modelyard_events.values import Scope, Stage
 from modelyard_routing.decide import decide
-from modelyard_routing.decision import Decision, Refusal, Request
+from modelyard_routing.decision import Refusal, RouteDecision, RouteRequest
 from modelyard_routing.routing_table import RoutingTable
 
 from tests.routing_builders import a_document, a_version, an_experiment, an_industry_version
@@ -15,8 +15,8 @@ GLOBAL = a_version("everyone")
 TENANT: dict[str, Any] = {"scope": Scope.TENANT, "tenant": "acme"}
 
 
-def answer_to(document: RouteChanged, **attributes: Any) -> Decision | Refusal:
-    return decide(RoutingTable().apply(document, order=(1, 1)), Request("default", "risk-scoring", **attributes))
+def answer_to(document: RouteChanged, **attributes: Any) -> RouteDecision | Refusal:
+    return decide(RoutingTable().apply(document, order=(1, 1)), RouteRequest("default", "risk-scoring", **attributes))
 
 
 def passed(document: RouteChanged, **attributes: Any) -> list[tuple[str, str]]:
@@ -94,7 +94,7 @@ def test_requests_that_are_answered_alike_get_the_same_object() -> None:
     table = RoutingTable().apply(
         a_document(GLOBAL, a_version("acme", quarantined=True, **TENANT), an_industry_version()), order=(1, 1)
     )
-    requests = [Request("default", "risk-scoring", tenant="acme", industry=each) for each in ("debt", "a", "b")]
+    requests = [RouteRequest("default", "risk-scoring", tenant="acme", industry=each) for each in ("debt", "a", "b")]
 
     decisions = [[decide(table, request) for request in requests] for _ in range(2)]
 

@@ -6,7 +6,7 @@ import pytest
 from modelyard_events.routes import RouteChanged
 from modelyard_events.values import Stage
 from modelyard_routing.decide import decide
-from modelyard_routing.decision import Decision, Reason, Refusal, RefusalCode, Request
+from modelyard_routing.decision import Reason, Refusal, RefusalCode, RouteDecision, RouteRequest
 from modelyard_routing.receipt import Receipt, receipt_of, shadow_of
 from modelyard_routing.routing_table import RoutingTable
 
@@ -16,10 +16,10 @@ GLOBAL = a_version("everyone")
 INDUSTRY = an_industry_version("debt")
 
 
-def decision_of(document: RouteChanged, **caller: str) -> tuple[Decision, Request]:
-    request = Request("default", "risk-scoring", **caller)
+def decision_of(document: RouteChanged, **caller: str) -> tuple[RouteDecision, RouteRequest]:
+    request = RouteRequest("default", "risk-scoring", **caller)
     decision = decide(RoutingTable().apply(document, order=(3, 7)), request)
-    assert isinstance(decision, Decision)
+    assert isinstance(decision, RouteDecision)
     return decision, request
 
 
@@ -115,7 +115,7 @@ def test_a_deprecated_former_champion_is_not_served_to_whoever_names_it() -> Non
     document = a_document(versions=(GLOBAL, before), champions=(a_champion_of(GLOBAL, former=before),))
     table = RoutingTable().apply(document, order=(3, 7))
 
-    answer = decide(table, Request(project=document.project, model="everyone", version=7))
+    answer = decide(table, RouteRequest(project=document.project, model="everyone", version=7))
 
     assert isinstance(answer, Refusal)
     assert answer.code is RefusalCode.VERSION_NOT_ROUTABLE

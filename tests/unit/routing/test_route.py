@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from modelyard_events.routes import RoutableVersion, RouteChanged
 from modelyard_events.values import Feature, Scope
-from modelyard_routing.decision import Decision
+from modelyard_routing.decision import RouteDecision
 from modelyard_routing.route import Route, compile_route
 
 from tests.routing_builders import a_document, a_version, an_endpoint, an_experiment, an_industry_version
@@ -27,7 +27,7 @@ def test_the_datatypes_of_an_input_are_those_of_all_versions() -> None:
 
     answer = compiled(document).global_champion
 
-    assert isinstance(answer, Decision)
+    assert isinstance(answer, RouteDecision)
     declared: Any = answer.route.declared
     assert declared == {"amount": {"FP32", "FP64"}, "term": {"INT64"}}
 
@@ -35,7 +35,7 @@ def test_the_datatypes_of_an_input_are_those_of_all_versions() -> None:
 def test_a_version_that_declares_no_inputs_takes_whatever_there_is() -> None:
     answer = compiled(a_document(taking("a", amount="FP32"), GLOBAL)).global_champion
 
-    assert isinstance(answer, Decision)
+    assert isinstance(answer, RouteDecision)
     assert answer.route.declared is None
 
 
@@ -44,7 +44,7 @@ def test_a_version_without_an_endpoint_declares_nothing() -> None:
 
     answer = compiled(a_document(taking("a", amount="FP32"), versions=(silent, taking("a", amount="FP32"))))
 
-    assert isinstance(answer.global_champion, Decision)
+    assert isinstance(answer.global_champion, RouteDecision)
     declared: Any = answer.global_champion.route.declared
     assert declared == {"amount": {"FP32"}}
 

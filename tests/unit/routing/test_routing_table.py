@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelyard_events.routes import RouteChanged
 from modelyard_routing.decide import decide
-from modelyard_routing.decision import Decision, Request
+from modelyard_routing.decision import RouteDecision, RouteRequest
 from modelyard_routing.routing_table import RoutingTable
 
 from tests.routing_builders import a_document, a_version
 
-REQUEST = Request("default", "risk-scoring")
+REQUEST = RouteRequest("default", "risk-scoring")
 
 
 def a_revision(number: int) -> RouteChanged:
@@ -20,7 +20,7 @@ def a_revision(number: int) -> RouteChanged:
 
 def number_served(table: RoutingTable) -> int:
     decision = decide(table, REQUEST)
-    assert isinstance(decision, Decision)
+    assert isinstance(decision, RouteDecision)
     return decision.served.version.number
 
 

@@ -11,7 +11,7 @@ from modelyard_stack.kafka_jars import (
     ATTEMPTS_MAX,
     Jar,
     Progress,
-    cache_directory,
+    downloads_directory,
     ensure_jars,
     recorded_jars,
 )
@@ -157,9 +157,9 @@ def test_the_progress_is_told_jar_by_jar(tmp_path: Path) -> None:
 def test_the_cache_is_where_the_user_wants_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    by_default = cache_directory()
+    by_default = downloads_directory()
 
     monkeypatch.setenv("XDG_CACHE_HOME", "/caches")
 
     assert by_default == Path("/home/ada/.cache/modelyard")
-    assert cache_directory() == Path("/caches/modelyard")
+    assert downloads_directory() == Path("/caches/modelyard")

@@ -77,7 +77,7 @@ class LedgerEntry(BaseModel):
         )
 
 
-class ShadowLedger(BaseModel):
+class ShadowLedgerPage(BaseModel):
     """A page of the ledger. `adds_up` is true when every entry of the page does."""
 
     adds_up: bool
@@ -96,7 +96,7 @@ async def get_shadow_ledger(
     paging: Paging,
     project: Project,
     model_type: Annotated[Slug | None, Query(description="Only of this model type.")] = None,
-) -> ShadowLedger:
+) -> ShadowLedgerPage:
     """Each terminal fact is counted once, however often it is delivered."""
     start = decode_page_token(paging.token, shape=(str, str, str)) or ["", "", ""]
     async with call.services.database.reading() as connection:
@@ -109,7 +109,7 @@ async def get_shadow_ledger(
         )
     page, token = paging.cut(found, token=_token_after)
     entries = [LedgerEntry.about(each) for each in page]
-    return ShadowLedger(adds_up=all(each.adds_up for each in entries), items=entries, next_page_token=token)
+    return ShadowLedgerPage(adds_up=all(each.adds_up for each in entries), items=entries, next_page_token=token)
 
 
 def _token_after(pair: LedgerPair) -> str:

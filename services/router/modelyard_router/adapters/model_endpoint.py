@@ -53,7 +53,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class EndpointRequest:
     """What an endpoint is asked for, and on whose behalf: a project's tenant."""
 
     inference_id: str
@@ -78,19 +78,21 @@ class ModelEndpoints:
         self._breakers = breakers
         self._seconds = seconds
 
-    async def ask(self, version: ServableVersion, tensors: Sequence[Tensor], *, asked: Asked) -> InferenceAnswer:
+    async def ask(
+        self, version: ServableVersion, tensors: Sequence[Tensor], *, request: EndpointRequest
+    ) -> InferenceAnswer:
         """The version's answer.
 
         Raises EndpointRefusedInputsError when the caller must act, TooManyRequestsError, else an EndpointFailureError.
         """
-        key, share = (version.version.version_id, version.endpoint.revision), (asked.project, asked.tenant)
+        key, share = (version.version.version_id, version.endpoint.revision), (request.project, request.tenant)
         if not self._breakers.permits(key, share=share, now_s=self._seconds()):
             raise EndpointPausedError(
                 f"{_name(version)} failed repeatedly and is not asked at the moment.",
                 fix="Try again in a few seconds; the operators find the cause in the model server's log.",
             )
         try:
-            answer = await self._ask(version, tensors, asked)
+            answer = await self._ask(version, tensors, request)
         except EndpointFailureError as failure:
             self._breakers.failed(key, share=share, blame=failure.blame, now_s=self._seconds())
             raise
@@ -100,13 +102,15 @@ class ModelEndpoints:
         self._breakers.succeeded(key, share=share)
         return answer
 
-    async def _ask(self, version: ServableVersion, tensors: Sequence[Tensor], asked: Asked) -> InferenceAnswer:
+    async def _ask(
+        self, version: ServableVersion, tensors: Sequence[Tensor], request: EndpointRequest
+    ) -> InferenceAnswer:
         protocol = self._protocols[version.endpoint.protocol]
-        body = protocol.request_body(tensors, outputs=asked.outputs, inference_id=asked.inference_id)
+        body = protocol.request_body(tensors, outputs=request.outputs, inference_id=request.inference_id)
         try:
-            fetched = await self._fetch(version, body, owner=asked.project)
+            fetched = await self._fetch(version, body, owner=request.project)
         except ShareUsedUpError as error:
-            raise used_up("endpoint", asked.project) from error
+            raise used_up("endpoint", request.project) from error
         except FetchTimeoutError as error:
             raise EndpointTimeoutError(
                 f"{_name(version)} did not answer within {version.endpoint.timeout_s:g} s.",
@@ -117,7 +121,7 @@ class ModelEndpoints:
         except (FetchFailedError, PermanentError) as error:
             raise _not_asked(version, error) from error
         if fetched.status != 200:
-            raise _refusal(version, fetched, asked)
+            raise _refusal(version, fetched, request)
         try:
             return protocol.answer_of(fetched.body)
         except InvalidAnswerError as error:
@@ -166,29 +170,29 @@ def _invalid(version: ServableVersion, protocol: PredictionProtocol, why: str) -
     )
 
 
-def _refusal(version: ServableVersion, fetched: Fetched, asked: Asked) -> ProblemError:
+def _refusal(version: ServableVersion, fetched: Fetched, request: EndpointRequest) -> ProblemError:
     """The problem for another status than 200. What the endpoint wrote is for the operators' log, not for callers."""
     log.warning(
         "endpoint_refused",
         model=version.version.model,
         number=version.version.number,
         status=fetched.status,
-        inference_id=asked.inference_id,
+        inference_id=request.inference_id,
         body=fetched.body[: EXCERPT_CHARACTERS_MAX * 4].decode(errors="replace")[:EXCERPT_CHARACTERS_MAX],
     )
-    where = f"what it wrote is in the router's log under inference_id {asked.inference_id}"
+    where = f"what it wrote is in the router's log under inference_id {request.inference_id}"
     if fetched.status in REFUSED_INPUTS:
         return EndpointRefusedInputsError(
             f"{_name(version)} refused the inputs with {fetched.status}; {where}.",
             fix="Send the inputs that the version declares, in their datatypes and shapes.",
-            inference_id=asked.inference_id,
+            inference_id=request.inference_id,
         )
     failed = fetched.status >= 500 or fetched.status in FAILED
     kind = EndpointFailureError if failed else EndpointUnusableError
     return kind(
         f"{_name(version)} answered {fetched.status}; {where}.",
         fix="Look into the model server's log; the recorded deployment may name the wrong path.",
-        inference_id=asked.inference_id,
+        inference_id=request.inference_id,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from modelyard_events.identifiers import normalised_id
 from modelyard_events.shown import shown
 from modelyard_routing.bucketing import UNIT_TYPE_DEFAULT
-from modelyard_routing.decision import Request
+from modelyard_routing.decision import RouteRequest
 from modelyard_runtime.problems import InvalidRequestError
 
 PROJECT_DEFAULT = "default"
@@ -24,7 +24,7 @@ _NUMBER_MAX = 2**31 - 1
 class Attributes(NamedTuple):
     """The request as the decision sees it, and the entity that a prediction is about, if there is one."""
 
-    request: Request
+    request: RouteRequest
     entity_type: str | None
     entity_id: str | None
 
@@ -51,7 +51,7 @@ def attributes_of(members: object) -> Attributes:
     get = given.get
     _refuse_contradictions(given)
     return Attributes(
-        Request(
+        RouteRequest(
             get("project", PROJECT_DEFAULT),
             get("model_type"),
             get("model"),

@@ -1,16 +1,16 @@
 """Reads the JSON body of a request."""
 
 from modelyard_router.domain.json_body import DuplicateMemberError, TooManyValuesError, json_in
-from modelyard_router.problems import BodyTooLargeError, DuplicateKeyError, MalformedBodyError
+from modelyard_router.problems import DuplicateKeyError, MalformedBodyError, RequestTooLargeError
 
 
 def json_of(body: bytes) -> object:
-    """Return the JSON value in a request's body. Raises MalformedBodyError, DuplicateKeyError or BodyTooLargeError."""
+    """Return the JSON value in a body. Raises MalformedBodyError, DuplicateKeyError or RequestTooLargeError."""
     try:
         return json_in(body)
     except DuplicateMemberError as error:
         raise DuplicateKeyError(f"In the body {error}.", fix="Give each member once.") from error
     except TooManyValuesError as error:
-        raise BodyTooLargeError(f"The body is too large: {error}.", fix="Send fewer rows in one request.") from error
+        raise RequestTooLargeError(f"The body is too large: {error}.", fix="Send fewer rows in one request.") from error
     except ValueError as error:
         raise MalformedBodyError(f"The body is not JSON: {error}.", fix="Send a JSON object as UTF-8.") from error

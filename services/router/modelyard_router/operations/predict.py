@@ -12,7 +12,7 @@ from modelyard_router.decider import refuse_unless_may_predict
 from modelyard_router.domain.prediction_request import prediction_request_of
 from modelyard_router.operations.json_request import json_of
 from modelyard_router.prediction.inference import name_of
-from modelyard_router.prediction.predictor import Prediction, Predictor, give_way
+from modelyard_router.prediction.predictor import PredictionResult, Predictor, give_way
 
 SMALL_BODY_BYTES = 64 * 1024
 """Reading a larger body takes longer than about a millisecond: other requests get a turn after it."""
@@ -35,7 +35,7 @@ class PredictOperation:
         return _rendered(await self.predictor.predict(asked, caller=caller))
 
 
-def _rendered(prediction: Prediction) -> bytes:
+def _rendered(prediction: PredictionResult) -> bytes:
     inference, outcome = prediction.inference, prediction.outcome
     version = outcome.served.version
     has_fallen_back = outcome.outcome == "fell_back"

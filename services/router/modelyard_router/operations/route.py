@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import orjson
-from modelyard_routing.decision import Decision
+from modelyard_routing.decision import RouteDecision
 from modelyard_routing.receipt import Receipt
 from modelyard_routing.routing_table import RoutingTable
 from modelyard_runtime.ids import NewId
@@ -23,7 +23,7 @@ class RouteOperation:
     facts: Facts
     new_id: NewId
     _rendered_from: RoutingTable | None = field(default=None, init=False)
-    _rendered: dict[Decision, bytes] = field(default_factory=dict, init=False)
+    _rendered: dict[RouteDecision, bytes] = field(default_factory=dict, init=False)
 
     def answer(self, body: bytes, caller: Principal) -> bytes:
         """Return the decision with its receipt as JSON. Raises ProblemError."""
@@ -39,7 +39,7 @@ class RouteOperation:
             orjson.dumps(receipt.unit_hash),
         )
 
-    def _shared(self, decision: Decision) -> bytes:
+    def _shared(self, decision: RouteDecision) -> bytes:
         """Return the part of the answer that all requests with this decision share; it is rendered once."""
         table = self.decider.state.table
         if self._rendered_from is not table:
@@ -51,7 +51,7 @@ class RouteOperation:
         return rendered
 
 
-def _render(decision: Decision) -> bytes:
+def _render(decision: RouteDecision) -> bytes:
     version, endpoint = decision.served.version, decision.served.endpoint
     document = {
         "model": version.model,

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from modelyard_prediction_cache import Entity
-from modelyard_routing.decision import Decision, ServableVersion
+from modelyard_routing.decision import RouteDecision, ServableVersion
 from modelyard_routing.receipt import Receipt
 
-from modelyard_router.adapters.model_endpoint import Asked
+from modelyard_router.adapters.model_endpoint import EndpointRequest
 from modelyard_router.domain.attributes import Attributes
 from modelyard_router.domain.features import needs_features
 from modelyard_router.domain.prediction_request import PredictionRequest
@@ -22,7 +22,7 @@ class Inference:
 
     id: str
     asked: PredictionRequest
-    decision: Decision
+    decision: RouteDecision
     receipt: Receipt
     entity: Entity | None
     reads_source: bool
@@ -33,13 +33,17 @@ class Inference:
         return self.decision.served
 
     @property
-    def question(self) -> Asked:
+    def endpoint_request(self) -> EndpointRequest:
         """What endpoints are asked for, and on whose behalf."""
         tenant = self.asked.attributes.request.tenant
-        return Asked(inference_id=self.id, project=self.receipt.project, tenant=tenant, outputs=self.asked.outputs)
+        return EndpointRequest(
+            inference_id=self.id, project=self.receipt.project, tenant=tenant, outputs=self.asked.outputs
+        )
 
 
-def inference_of(asked: PredictionRequest, decision: Decision, receipt: Receipt, *, inference_id: str) -> Inference:
+def inference_of(
+    asked: PredictionRequest, decision: RouteDecision, receipt: Receipt, *, inference_id: str
+) -> Inference:
     """Return the request with its decision, ready for the steps of a prediction."""
     entity = _entity_of(asked.attributes)
     return Inference(

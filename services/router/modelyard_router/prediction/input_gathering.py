@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modelyard_events.values import Feature, Tensor
-from modelyard_routing.decision import Decision
+from modelyard_routing.decision import RouteDecision
 
 from modelyard_router.adapters.feature_source import EntityFeatures, FeatureSources
 from modelyard_router.domain.features import FeatureMismatchError, merged, missing_inputs, tensors_of
@@ -56,7 +56,7 @@ def refuse_missing(inference: Inference, gathered: GatheredInputs) -> None:
         )
 
 
-def _all_declared(decision: Decision) -> Sequence[Feature]:
+def _all_declared(decision: RouteDecision) -> Sequence[Feature]:
     """What the decided version declares, and what others declare that may be asked with the same features."""
     served, others = decision.served, (decision.shadow, *reversed(decision.fallbacks))
     by_name = {feature.name: feature for other in others if other for feature in other.endpoint.inputs}

@@ -28,7 +28,8 @@ from modelyard_router.prediction.cache_lookup import (
     look_up,
     status_of,
 )
-from modelyard_router.prediction.endpoint_call import ask_decided, ask_fallbacks
+from modelyard_router.prediction.endpoint_call import ask_decided
+from modelyard_router.prediction.fallback import ask_fallbacks
 from modelyard_router.prediction.inference import Inference, inference_of
 from modelyard_router.prediction.input_gathering import GatheredInputs, gather, refuse_missing
 from modelyard_router.problems import EndpointFailureError, used_up
@@ -41,7 +42,7 @@ SMALL_ELEMENTS = 5_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
+class PredictionResult:
     """An answered prediction request."""
 
     inference: Inference
@@ -61,7 +62,7 @@ class Predictor:
     seconds: Seconds
     in_progress: Shares = field(default_factory=lambda: Shares(places=IN_PROGRESS_MAX))
 
-    async def predict(self, asked: PredictionRequest, *, caller: Principal) -> Prediction:
+    async def predict(self, asked: PredictionRequest, *, caller: Principal) -> PredictionResult:
         """Return the answer, and record how the request ended. Raises ProblemError."""
         project = asked.attributes.request.project
         try:
@@ -70,7 +71,7 @@ class Predictor:
         except ShareUsedUpError as error:
             raise used_up("predictions", project) from error
 
-    async def _predict(self, asked: PredictionRequest, *, caller: Principal) -> Prediction:
+    async def _predict(self, asked: PredictionRequest, *, caller: Principal) -> PredictionResult:
         started_s = self.seconds()
         inference = self._decided(asked, caller=caller)
         self.facts.record_exposure(inference.decision, inference.receipt, asked.attributes.request)
@@ -80,7 +81,7 @@ class Predictor:
             raise outcome.problem
         await give_way(asked)
         self._record(inference, outcome, started_s=started_s)
-        return Prediction(inference=inference, outcome=outcome)
+        return PredictionResult(inference=inference, outcome=outcome)
 
     def _decided(self, asked: PredictionRequest, *, caller: Principal) -> Inference:
         request = asked.attributes.request
