@@ -18,8 +18,8 @@ class Settings(IngestSettings):
     When the registry starts and nobody could manage access, an admin's token for one week is written to
     `bootstrap_token_file`, for its owner only.
 
-    With `probe_endpoints` an endpoint must answer before its version moves to canary or production, unless a policy
-    waives it.
+    With `probe_endpoints` an endpoint must answer before its version moves to canary or production, or a rollback or
+    another endpoint sends traffic there, unless a policy waives it.
 
     `state_key_file` holds the private key that signs routing and access documents, the same one for all registries of
     a system. Without it the registry does not start, unless `state_unsigned` is `allow`: then documents are not signed.

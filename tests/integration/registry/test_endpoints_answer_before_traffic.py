@@ -11,6 +11,7 @@ from aiohttp import web
 
 from tests.integration.registry.approvals_world import Guarded
 from tests.integration.registry.door import Document, Door, open_door, versions
+from tests.world.http_client import Reply
 
 pytestmark = pytest.mark.integration
 
@@ -217,3 +218,145 @@ async def test_whoever_changes_the_endpoint_while_it_is_asked_gains_nothing(aski
 
     assert (refused.status, refused.document["type"]) == (409, "/problems/gates-failed")
     assert "changed while it was asked" in refused.document["fix"]
+
+
+NEVER_LISTENS = "http://127.0.0.1:1/v2/models/risk/infer"
+REFUSED = (409, "/problems/endpoint-does-not-answer")
+
+
+async def two_champions(asking: Door, server: Server) -> tuple[int, int]:
+    """Two versions that were champion one after the other; both answer at the server."""
+    await asking.create()
+    numbers = []
+    for _ in range(2):
+        numbers.append(await staged(asking, server.url))
+        (await asking.move(numbers[-1], "production")).expect(200)
+    server.asked.clear()
+    return numbers[0], numbers[1]
+
+
+async def roll_back(asking: Door, replaces: int, **facts: object) -> Reply:
+    return await asking.call("POST", "/registered-models/risk/rollback", {"replaces": replaces, **facts})
+
+
+async def last_entry(asking: Door, action: str) -> Document:
+    return [entry for entry in await asking.audit() if entry["action"] == action][-1]
+
+
+async def test_a_rollback_asks_the_version_that_it_restores(asking: Door, server: Server) -> None:
+    first, second = await two_champions(asking, server)
+
+    rolled_back = await roll_back(asking, second)
+
+    entry = await last_entry(asking, "model_version.rolled_back")
+    assert rolled_back.expect(200)["restored"] == first
+    assert [path for path, _ in server.asked] == ["/v2/models/risk/infer"]
+    assert entry["after"] == {"champion": first, "endpoint_answers": "It answered 200 to zeros for its 2 inputs."}
+
+
+async def test_a_rollback_to_a_silent_version_needs_a_reason_which_is_kept(asking: Door, server: Server) -> None:
+    first, second = await two_champions(asking, server)
+    server.how = "failing"
+
+    refused = await roll_back(asking, second, reason="errs")
+    without_words = await roll_back(asking, second, skip_probe_reason="")
+    assert await asking.champion() == second
+    server.asked.clear()
+    forced = await roll_back(asking, second, skip_probe_reason="the network to the cluster is down")
+
+    entry = await last_entry(asking, "model_version.rolled_back")
+    assert (refused.status, refused.document["type"]) == REFUSED
+    assert "skip_probe_reason" in refused.document["fix"]
+    assert SECRET.encode() not in refused.body
+    assert without_words.status == 422
+    assert forced.expect(200)["restored"] == first
+    assert server.asked == []
+    assert entry["after"] == {"champion": first, "skip_probe_reason": "the network to the cluster is down"}
+
+
+async def test_a_policy_waives_it_for_rollbacks_and_changes_of_endpoints(asking: Door, server: Server) -> None:
+    first, second = await two_champions(asking, server)
+    (await asking.call("PUT", "/policies", {"probe": False})).expect(200)
+    path = f"{versions()}/{second}/deployments/production"
+
+    (await asking.call("PUT", path, {"url": NEVER_LISTENS})).expect(200)
+
+    server.how = "failing"
+    assert (await roll_back(asking, second)).expect(200)["restored"] == first
+    assert server.asked == []
+
+
+async def test_the_new_endpoint_of_a_served_version_is_asked(asking: Door, server: Server) -> None:
+    _, number = await two_champions(asking, server)
+    path = f"{versions()}/{number}/deployments/production"
+    async with a_server() as other:
+        elsewhere = {"url": other.url, "inputs": INPUTS}
+        other.how = "failing"
+        refused = await asking.call("PUT", path, elsewhere)
+        before = (await asking.call("GET", path)).expect(200)
+        other.how = "well"
+        moved = await asking.call("PUT", path, elsewhere)
+        asked = len(other.asked)
+        same = await asking.call("PUT", path, elsewhere)
+
+    entry = await last_entry(asking, "deployment.recorded")
+    assert (refused.status, refused.document["type"]) == REFUSED
+    assert before["endpoint"]["url"] == server.url
+    assert moved.expect(200)["endpoint"]["url"] == other.url
+    assert entry["after"]["endpoint_answers"] == "It answered 200 to zeros for its 2 inputs."
+    assert same.document == moved.document
+    assert len(other.asked) == asked, "what is recorded already is not asked again"
+
+
+async def test_a_silent_endpoint_of_a_served_version_is_recorded_with_a_reason(asking: Door, server: Server) -> None:
+    _, number = await two_champions(asking, server)
+    body = {"url": NEVER_LISTENS, "inputs": INPUTS, "skip_probe_reason": "it starts when traffic comes"}
+
+    (await asking.call("PUT", f"{versions()}/{number}/deployments/production", body)).expect(200)
+
+    assert (await last_entry(asking, "deployment.recorded"))["after"]["skip_probe_reason"] == body["skip_probe_reason"]
+
+
+async def test_an_endpoint_without_traffic_is_not_asked(asking: Door) -> None:
+    await asking.create()
+    number = int((await asking.register())["number"])
+
+    for environment in ("production", "staging"):
+        path = f"{versions()}/{number}/deployments/{environment}"
+        (await asking.call("PUT", path, {"url": NEVER_LISTENS})).expect(200)
+
+
+async def test_the_endpoint_that_others_agreed_to_is_asked_when_it_is_recorded(asking: Door, server: Server) -> None:
+    _, number = await two_champions(asking, server)
+    guarded = Guarded(door=asking)
+    await guarded.demand(1)
+    path = f"{versions()}/{number}/deployments/production/requests"
+    async with a_server() as other:
+        wanted = {"url": other.url, "inputs": INPUTS}
+        other.how = "failing"
+        not_asked_for = await asking.call("POST", path, wanted)
+        other.how = "well"
+        request_id = (await asking.call("POST", path, wanted)).expect(201)["request_id"]
+        other.how = "failing"
+        refused = await guarded.say("approve", request_id, actor="cem")
+        other.how = "well"
+        agreed = await guarded.say("approve", request_id, actor="cem")
+
+    assert [(each.status, each.document["type"]) for each in (not_asked_for, refused)] == [REFUSED] * 2
+    assert (agreed.status, agreed.document["state"]) == (200, "applied")
+
+
+async def test_people_see_that_a_requested_endpoint_is_not_asked_and_why(asking: Door, server: Server) -> None:
+    _, number = await two_champions(asking, server)
+    guarded = Guarded(door=asking)
+    await guarded.demand(1)
+    wanted = {"url": NEVER_LISTENS, "inputs": INPUTS, "skip_probe_reason": "it starts when traffic comes"}
+    path = f"{versions()}/{number}/deployments/production/requests"
+
+    request = (await asking.call("POST", path, wanted)).expect(201)
+    agreed = await guarded.say("approve", request["request_id"], actor="cem")
+
+    assert request["deployment"]["skip_probe_reason"] == wanted["skip_probe_reason"]
+    assert (agreed.status, agreed.document["state"]) == (200, "applied")
+    entry = await last_entry(asking, "deployment.recorded")
+    assert entry["after"]["skip_probe_reason"] == wanted["skip_probe_reason"]

@@ -1,6 +1,7 @@
 """Which endpoints are accepted, and when an endpoint's revision rises."""
 
 import pytest
+from modelyard_events.reported import ReportedFeature
 from modelyard_events.values import Endpoint, Feature, Protocol
 from modelyard_registry.deployments.domain import EndpointUrlInvalidError, decide_endpoint, refuse_bad_url
 
@@ -26,6 +27,12 @@ def test_a_first_endpoint_has_revision_1() -> None:
 
 def test_the_same_endpoint_again_is_equal() -> None:
     assert an_endpoint(before=an_endpoint()) == an_endpoint()
+
+
+def test_the_same_inputs_as_a_request_has_them_are_equal() -> None:
+    first = an_endpoint()
+
+    assert an_endpoint(inputs=(ReportedFeature(name=INCOME.name, datatype=INCOME.datatype),), before=first) == first
 
 
 def test_another_address_or_other_inputs_raise_the_revision() -> None:

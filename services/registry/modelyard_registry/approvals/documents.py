@@ -66,6 +66,9 @@ class ProposedDeploymentDocument(BaseModel):
 
     endpoint: Endpoint
     health: Health
+    skip_probe_reason: str | None = Field(
+        default=None, description="Why the endpoint is not asked for an answer before it is recorded."
+    )
 
 
 class TransitionRequestDocument(BaseModel):
@@ -144,7 +147,11 @@ class TransitionRequestDocument(BaseModel):
 
 def _proposed(request: TransitionRequest) -> ProposedDeploymentDocument | None:
     proposed = request.deployment
-    return None if proposed is None else ProposedDeploymentDocument(endpoint=proposed.endpoint, health=proposed.health)
+    if proposed is None:
+        return None
+    return ProposedDeploymentDocument(
+        endpoint=proposed.endpoint, health=proposed.health, skip_probe_reason=proposed.skip_probe_reason
+    )
 
 
 class TransitionRequestPage(Page[TransitionRequestDocument]):

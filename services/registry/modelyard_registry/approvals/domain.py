@@ -111,14 +111,19 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposedDeployment:
-    """Where a version that is served is to answer, once others have agreed."""
+    """Where a version that is served is to answer, once others have agreed.
+
+    `skip_probe_reason` is why the endpoint is not asked for an answer then; None when it is.
+    """
 
     endpoint: Endpoint
     health: Health
+    skip_probe_reason: str | None = None
 
     def document(self) -> dict[str, Any]:
         """It as JSON has it."""
-        return {"endpoint": self.endpoint.model_dump(mode="json"), "health": self.health}
+        endpoint = self.endpoint.model_dump(mode="json")
+        return {"endpoint": endpoint, "health": self.health, "skip_probe_reason": self.skip_probe_reason}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,8 @@ from modelyard_registry.approvals.domain import (
 from modelyard_registry.approvals.endings import end_request
 from modelyard_registry.approvals.requesting import apply_endpoint
 from modelyard_registry.approvals.roles import RolesOf, lapsed_approvers
+from modelyard_registry.deployments.probing import NOT_ASKED as ENDPOINT_NOT_ASKED
+from modelyard_registry.deployments.probing import EndpointProbe
 from modelyard_registry.lifecycle.handlers import make_move
 from modelyard_registry.lifecycle.probing import NOT_ASKED, Probing
 from modelyard_registry.lifecycle.situation import Situation, load_situation, plan_move, refuse_failed_gates
@@ -42,6 +44,7 @@ class Judge:
     comment: str | None
     roles_of: RolesOf
     probing: Probing = NOT_ASKED
+    endpoint_probe: EndpointProbe = ENDPOINT_NOT_ASKED
 
 
 def revision_of_request(project: str, request_id: UUID) -> ReadRevision:
@@ -75,7 +78,7 @@ async def approve(tx: Transaction, command: Judge) -> TransitionRequest:
 
     approved = await _record_approval(tx, request, state, comment=command.comment)
     if state is RequestState.APPROVED and request.apply is Apply.AUTOMATICALLY:
-        await _apply(tx, approved, situation, lapsed=lapsed, probing=command.probing)
+        await _apply(tx, approved, situation, lapsed=lapsed, command=command)
     return await store.get_request(tx.connection, project=request.project, request_id=request.id)
 
 
@@ -114,7 +117,7 @@ async def apply(tx: Transaction, command: Judge) -> TransitionRequest:
     """
     request, situation = await _load(tx, command)
     lapsed = await lapsed_approvers(tx, request, command.roles_of)
-    return await _apply(tx, request, situation, lapsed=lapsed, probing=command.probing, comment=command.comment)
+    return await _apply(tx, request, situation, lapsed=lapsed, command=command, comment=command.comment)
 
 
 async def _load(tx: Transaction, command: Judge) -> tuple[TransitionRequest, Situation]:
@@ -131,7 +134,7 @@ async def _apply(
     situation: Situation,
     *,
     lapsed: frozenset[str],
-    probing: Probing,
+    command: Judge,
     comment: str | None = None,
 ) -> TransitionRequest:
     state = decide_application(request, lapsed=lapsed, now=tx.now)
@@ -146,9 +149,11 @@ async def _apply(
         ),
     )
     if request.deployment is not None:
-        await apply_endpoint(tx, request.deployment, situation, agreement=agreement)
+        await apply_endpoint(tx, request.deployment, situation, agreement=agreement, probing=command.endpoint_probe)
     else:
-        plan = await plan_move(tx, situation, to_stage=request.to_stage, replaces=request.replaces, probing=probing)
+        plan = await plan_move(
+            tx, situation, to_stage=request.to_stage, replaces=request.replaces, probing=command.probing
+        )
         refuse_failed_gates(situation, plan)
         await make_move(tx, situation, plan, reason=request.reason, agreement=agreement)
     return await end_request(tx, request, state, comment=comment)

@@ -1,7 +1,7 @@
 """The HTTP door to transition requests: ask, look, decide, apply."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, TypedDict
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Query
@@ -31,7 +31,8 @@ from modelyard_registry.approvals.binding import changes_since
 from modelyard_registry.approvals.documents import TransitionRequestDocument, TransitionRequestPage
 from modelyard_registry.approvals.domain import RequestState, TransitionRequest
 from modelyard_registry.approvals.roles import roles_seen_by
-from modelyard_registry.deployments.http import DEPLOYMENTS_PATH, NewDeployment, command_of
+from modelyard_registry.deployments.http import DEPLOYMENTS_PATH, NewDeployment, command_of, probe_deployment
+from modelyard_registry.deployments.probing import EndpointProbe, probe_endpoint
 from modelyard_registry.lifecycle.http import VERSION_PATH, NewTransition, probed, transition_of
 from modelyard_registry.lifecycle.probing import Probing, probe_before
 from modelyard_registry.models.changes import revision_of_version, subject_of_version
@@ -43,6 +44,14 @@ from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 
 router = APIRouter(tags=["approvals"], route_class=BoundedRoute)
+
+
+class _Probed(TypedDict, total=False):
+    """What an endpoint said before a decision, as the command takes it."""
+
+    probing: Probing
+    endpoint_probe: EndpointProbe
+
 
 Judging = Callable[[Transaction, handlers.Judge], Awaitable[TransitionRequest]]
 RequestId = Annotated[UUID, Path(description="The request's id, as its creation answered it.")]
@@ -108,7 +117,8 @@ async def post_endpoint_request(
     The request is decided about like one for a move; `from_stage` and `to_stage` are the stage that it stays in.
     """
     deployment = command_of(body, project=project, name=name, reference=reference, environment=ROUTED_ENVIRONMENT)
-    command = requesting.RequestEndpoint(deployment=deployment, reason=body.reason)
+    probing = await probe_deployment(call, deployment, skip_reason=body.skip_probe_reason)
+    command = requesting.RequestEndpoint(deployment=deployment, reason=body.reason, probing=probing)
 
     async def work(tx: Transaction) -> Answer:
         request = await requesting.request_endpoint(tx, command)
@@ -251,7 +261,7 @@ async def _judge(
         request_id=request_id,
         comment=body.comment,
         roles_of=roles_seen_by(call),
-        probing=await _probe(call, known, judge=judge),
+        **await _probe(call, known, judge=judge),
     )
 
     async def work(tx: Transaction) -> Answer:
@@ -278,11 +288,17 @@ async def _find(call: Call, *, project: str, request_id: UUID) -> TransitionRequ
             return None
 
 
-async def _probe(call: Call, known: TransitionRequest | None, *, judge: Judging) -> Probing:
-    """What the endpoint says, when this decision may make the move that was asked for."""
-    makes_move = judge is handlers.apply or (judge is handlers.approve and known and known.apply is Apply.AUTOMATICALLY)
-    if known is None or known.deployment is not None or not makes_move:
-        return Probing()
-    return await probe_before(
-        call.services, project=known.project, model=known.model, reference=known.number, to_stage=known.to_stage
-    )
+async def _probe(call: Call, known: TransitionRequest | None, *, judge: Judging) -> _Probed:
+    """What the endpoint says, when this decision may do what was asked for."""
+    does_it = judge is handlers.apply or (judge is handlers.approve and known and known.apply is Apply.AUTOMATICALLY)
+    if known is None or not does_it:
+        return {}
+    if known.deployment is None:
+        move = await probe_before(
+            call.services, project=known.project, model=known.model, reference=known.number, to_stage=known.to_stage
+        )
+        return {"probing": move}
+    if known.deployment.skip_probe_reason is not None:
+        return {"endpoint_probe": EndpointProbe(skip_reason=known.deployment.skip_probe_reason)}
+    endpoint = known.deployment.endpoint
+    return {"endpoint_probe": await probe_endpoint(call.services, endpoint, owner=known.project)}

@@ -14,6 +14,7 @@ from modelyard_registry.approvals.domain import ProposedDeployment, RequestState
 from modelyard_registry.approvals.endings import end_request
 from modelyard_registry.deployments.domain import Deployment
 from modelyard_registry.deployments.handlers import DeploymentChange, RecordDeployment, plan_deployment, save_change
+from modelyard_registry.deployments.probing import EndpointProbe
 from modelyard_registry.deployments.traffic import guarding_stage
 from modelyard_registry.gates.domain import Verdict
 from modelyard_registry.lifecycle.handlers import TransitionModelVersion
@@ -50,6 +51,7 @@ class RequestEndpoint:
 
     deployment: RecordDeployment
     reason: str | None
+    probing: EndpointProbe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,20 +106,33 @@ async def request_endpoint(tx: Transaction, command: RequestEndpoint) -> Transit
             " none, or answers there already.",
             fix="Record it with PUT …/deployments/{environment}.",
         )
+    command.probing.judge(change.after.endpoint, policy=situation.policy)
     asked = _Asked(
         to_stage=situation.version.stage,
         rule=guard,
         approvals=guard.approvals,
         reason=command.reason,
-        deployment=ProposedDeployment(endpoint=change.after.endpoint, health=change.after.health),
+        deployment=ProposedDeployment(
+            endpoint=change.after.endpoint,
+            health=change.after.health,
+            skip_probe_reason=command.probing.skip_reason,
+        ),
     )
     return await _ask(tx, situation, asked)
 
 
 async def apply_endpoint(
-    tx: Transaction, proposed: ProposedDeployment, situation: Situation, *, agreement: Agreement
+    tx: Transaction,
+    proposed: ProposedDeployment,
+    situation: Situation,
+    *,
+    agreement: Agreement,
+    probing: EndpointProbe,
 ) -> None:
-    """Record the deployment that enough people agreed to; the caller has seen that nothing else has changed."""
+    """Record the deployment that enough people agreed to; the caller has seen that nothing else has changed.
+
+    Raises EndpointDoesNotAnswerError.
+    """
     after = Deployment(
         environment=ROUTED_ENVIRONMENT,
         endpoint=proposed.endpoint,
@@ -132,7 +147,7 @@ async def apply_endpoint(
         after=after,
         guarding_stage=guarding_stage(situation.version.stage, is_compared=situation.is_compared),
     )
-    await save_change(tx, change, agreement=agreement)
+    await save_change(tx, change, agreement=agreement, probing=probing)
 
 
 async def _ask(tx: Transaction, situation: Situation, asked: _Asked) -> TransitionRequest:

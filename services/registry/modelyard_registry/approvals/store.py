@@ -211,6 +211,8 @@ def _request_of(row: asyncpg.Record, *, decisions: tuple[Decision, ...]) -> Tran
     values["requester"] = _identity_of(values["requester"])
     proposed = values["deployment"]
     values["deployment"] = proposed and ProposedDeployment(
-        endpoint=Endpoint.model_validate(proposed["endpoint"]), health=proposed["health"]
+        endpoint=Endpoint.model_validate(proposed["endpoint"]),
+        health=proposed["health"],
+        skip_probe_reason=proposed.get("skip_probe_reason"),
     )
     return TransitionRequest(**values, decisions=decisions)

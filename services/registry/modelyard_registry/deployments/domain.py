@@ -78,6 +78,8 @@ def decide_endpoint(
     Raises EndpointUrlInvalidError.
     """
     refuse_bad_url(url)
+    # As they are stored: a feature of a request's type never equals a stored one, and the revision would rise.
+    inputs = tuple(Feature(name=each.name, datatype=each.datatype) for each in inputs)
     return Endpoint(
         url=url,
         protocol=protocol,

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from modelyard_registry.api import (
     Answer,
+    Call,
     Caller,
     ModelName,
     Project,
@@ -29,15 +30,23 @@ from modelyard_registry.deployments.domain import (
     ENVIRONMENT_SYNONYMS,
     ENVIRONMENTS,
     Deployment,
+    EndpointUrlInvalidError,
     Health,
     parse_environment,
 )
-from modelyard_registry.deployments.handlers import RecordDeployment, plan_deployment, record_deployment
+from modelyard_registry.deployments.handlers import (
+    RecordDeployment,
+    foresee_deployment,
+    plan_deployment,
+    record_deployment,
+)
+from modelyard_registry.deployments.probing import NOT_ASKED, EndpointProbe, SkipProbeReason, probe_endpoint
 from modelyard_registry.deployments.store import find_deployment, list_deployments
 from modelyard_registry.models.changes import revision_of_version, subject_of_version
 from modelyard_registry.models.domain import ModelVersion, parse_reference
 from modelyard_registry.models.store import get_version
 from modelyard_registry.models.versions_http import VersionText
+from modelyard_registry.policies.store import load_policy
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 
@@ -87,6 +96,7 @@ class NewDeployment(Request):
     inputs: Features | None = None
     timeout_s: Annotated[float, Field(ge=TIMEOUT_S_MIN, le=60)] = 2.0
     health: Health = "unknown"
+    skip_probe_reason: SkipProbeReason = None
 
 
 class DeploymentDocument(BaseModel):
@@ -146,17 +156,18 @@ async def put_deployment(
 
     Moving the endpoint of a version that can get traffic (in canary or production, deprecated, or in a running
     experiment) takes the permission to move versions, too; where policy demands approvals it is refused, and `fix`
-    says where to ask.
+    says where to ask. The new endpoint must answer, unless policy waives it or `skip_probe_reason` says why not.
     """
     environment = parse_environment(environment)
     command = command_of(body, project=project, name=name, reference=reference, environment=environment)
+    probing = await probe_deployment(call, command, skip_reason=body.skip_probe_reason)
 
     async def work(tx: Transaction) -> Answer:
         change = await plan_deployment(tx, command)
         refuse_unless_outbound(call, body.url)
         if change.moves_traffic:
             call.principal.refuse_unless_may(Permission.VERSIONS_TRANSITION, project)
-        deployment = await record_deployment(tx, change)
+        deployment = await record_deployment(tx, change, probing=probing)
         version = await get_version(tx.connection, project=project, model=name, reference=change.version.number)
         return Answer(status=200, body=DeploymentDocument.of(deployment, project=project, version=version))
 
@@ -169,6 +180,22 @@ async def put_deployment(
         subject=subject_of_version(project, name, parse_reference(reference), below=f"/deployments/{environment}"),
         revision=revision_of_version(project, name, parse_reference(reference)),
     )
+
+
+async def probe_deployment(call: Call, command: RecordDeployment, *, skip_reason: str | None) -> EndpointProbe:
+    """Ask the endpoint if the command would send traffic there. What is not there now is refused under the lock."""
+    services = call.services
+    if skip_reason is not None or not services.probes_endpoints:
+        return EndpointProbe(is_on=services.probes_endpoints, skip_reason=skip_reason)
+    try:
+        async with services.database.reading() as connection:
+            change = await foresee_deployment(connection, command, now=services.clock(), actor=call.context.actor)
+            policy = await load_policy(connection, project=command.project, registered_model_id=change.model.id)
+    except (NotFoundError, EndpointUrlInvalidError):
+        return NOT_ASKED
+    if not change.moves_traffic or not policy.probe:
+        return NOT_ASKED
+    return await probe_endpoint(services, change.after.endpoint, owner=command.project)
 
 
 def command_of(body: NewDeployment, *, project: str, name: str, reference: str, environment: str) -> RecordDeployment:

@@ -23,8 +23,11 @@ from modelyard_registry.api import (
     requires,
 )
 from modelyard_registry.api.bounded_route import BoundedRoute
+from modelyard_registry.deployments.probing import SkipProbeReason
 from modelyard_registry.lifecycle.appointment import AppointChampion, appoint_champion
-from modelyard_registry.lifecycle.handlers import RollBackChampion, roll_back
+from modelyard_registry.lifecycle.handlers import roll_back
+from modelyard_registry.lifecycle.rollback import RollBackChampion
+from modelyard_registry.lifecycle.rollback_plan import probe_rollback
 from modelyard_registry.models.changes import revision_of_model
 from modelyard_registry.models.documents import ModelVersionDocument
 from modelyard_registry.models.store import get_model, get_version
@@ -50,6 +53,7 @@ class NewRollback(Request):
 
     replaces: Annotated[int, Field(ge=1, lt=2**31, examples=[2])]
     reason: Reason | None = None
+    skip_probe_reason: SkipProbeReason = None
 
 
 class NewChampion(Request):
@@ -91,11 +95,15 @@ class ChampionDocument(BaseModel):
     dependencies=[requires(Permission.VERSIONS_TRANSITION)],
 )
 async def post_rollback(project: Project, name: ModelName, body: NewRollback, call: Caller) -> Response:
-    """Restores the previous champion, deprecates the one that is taken back, and stops the experiments it is in."""
+    """Restores the previous champion, deprecates the one that is taken back, and stops the experiments it is in.
+
+    The restored version's endpoint must answer, unless policy waives it or `skip_probe_reason` says why not.
+    """
     command = RollBackChampion(project=project, model=name, replaces=body.replaces, reason=body.reason)
+    probing = await probe_rollback(call.services, command, skip_reason=body.skip_probe_reason)
 
     async def work(tx: Transaction) -> Answer:
-        rollback = await roll_back(tx, command)
+        rollback = await roll_back(tx, command, probing=probing)
         restored = rollback.restored.number
         version = await get_version(tx.connection, project=project, model=name, reference=restored)
         document = RollbackDocument(

@@ -1,18 +1,20 @@
 """Transitions and the champion: load under the lock, decide, save, and say so, in the caller's transaction."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from modelyard_events.registry import ModelVersionRolledBack
 from modelyard_events.values import Stage
 from modelyard_runtime.problems import ConflictError
 
 from modelyard_registry.aliases.moves import move_alias
-from modelyard_registry.aliases.store import list_champion_moves
+from modelyard_registry.deployments.probing import EndpointProbe
 from modelyard_registry.experiments.handlers import stop_experiments_touching
-from modelyard_registry.lifecycle import store
 from modelyard_registry.lifecycle.domain import Move
 from modelyard_registry.lifecycle.probing import NOT_ASKED, Probing
-from modelyard_registry.lifecycle.rollback import Rollback, decide_rollback
+from modelyard_registry.lifecycle.rollback import Rollback, RollBackChampion
+from modelyard_registry.lifecycle.rollback_plan import plan_rollback
 from modelyard_registry.lifecycle.situation import (
     Foresight,
     Plan,
@@ -28,7 +30,7 @@ from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.models.store import get_version, lock_model_type
 from modelyard_registry.policies.agreement import Agreement
 from modelyard_registry.policies.store import load_policy
-from modelyard_registry.routes.champion_history import CHAMPION, Cause, previous_champions
+from modelyard_registry.routes.champion_history import CHAMPION, Cause
 from modelyard_registry.routes.domain import ROUTED_STAGES
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.routes.store import is_routed
@@ -55,16 +57,6 @@ class TransitionModelVersion:
     reason: str | None
     replaces: str | None
     probing: Probing = NOT_ASKED
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RollBackChampion:
-    """The command: take the champion `replaces` back, and restore the one before it."""
-
-    project: str
-    model: str
-    replaces: int
-    reason: str | None
 
 
 async def transition_version(tx: Transaction, command: TransitionModelVersion) -> ModelVersion:
@@ -124,22 +116,17 @@ async def make_move(
     return await get_version(tx.connection, project=situation.project, model=model.name, reference=version.number)
 
 
-async def roll_back(tx: Transaction, command: RollBackChampion) -> Rollback:
+async def roll_back(tx: Transaction, command: RollBackChampion, *, probing: EndpointProbe) -> Rollback:
     """Restore the champion before `replaces`, deprecate that one and stop the experiments that it is part of.
 
-    Raises RegisteredModelNotFoundError, ChampionChangedError or NothingToRestoreError.
+    Raises RegisteredModelNotFoundError, ChampionChangedError, NothingToRestoreError or EndpointDoesNotAnswerError.
     """
     model = await lock_model_type(tx.connection, project=command.project, name=command.model)
-    history = await list_champion_moves(tx.connection, registered_model_id=model.id)
     policy = await load_policy(tx.connection, project=command.project, registered_model_id=model.id, shared=True)
-    former = await store.list_former_champions(
-        tx.connection, registered_model_id=model.id, numbers=previous_champions(history), policy=policy
-    )
-    rollback = decide_rollback(
-        model=model.name, champion=model.aliases.get(CHAMPION), replaces=command.replaces, former=former
-    )
+    rollback = await plan_rollback(tx.connection, command, model, policy=policy)
+    asked = probing.judge(rollback.restored.endpoint, policy=policy)
 
-    await _apply_rollback(tx, rollback, model=model, reason=command.reason)
+    await _apply_rollback(tx, rollback, model=model, reason=command.reason, asked=asked)
     await stop_experiments_touching(
         tx,
         project=command.project,
@@ -151,7 +138,9 @@ async def roll_back(tx: Transaction, command: RollBackChampion) -> Rollback:
     return rollback
 
 
-async def _apply_rollback(tx: Transaction, rollback: Rollback, *, model: RegisteredModel, reason: str | None) -> None:
+async def _apply_rollback(
+    tx: Transaction, rollback: Rollback, *, model: RegisteredModel, reason: str | None, asked: Mapping[str, Any]
+) -> None:
     restored = await get_version(
         tx.connection, project=model.project, model=model.name, reference=rollback.restored.number
     )
@@ -173,7 +162,7 @@ async def _apply_rollback(tx: Transaction, rollback: Rollback, *, model: Registe
         action=AuditAction.MODEL_VERSION_ROLLED_BACK,
         subject=replaced.subject,
         before={CHAMPION: replaced.number},
-        after={CHAMPION: restored.number},
+        after={CHAMPION: restored.number, **asked},
         reason=reason,
         digest=restored.digest,
     )

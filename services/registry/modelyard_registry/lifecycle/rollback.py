@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modelyard_events.values import Stage
+from modelyard_events.values import Endpoint, Stage
 from modelyard_runtime.problems import ConflictError
 
 
@@ -35,6 +35,16 @@ class EndpointNotAgreedError(ConflictError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RollBackChampion:
+    """The command: take the champion `replaces` back, and restore the one before it."""
+
+    project: str
+    model: str
+    replaces: int
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FormerChampion:
     """A version that was champion once, as it stands now."""
 
@@ -45,6 +55,8 @@ class FormerChampion:
     """Whether policy lets a version with its build and review status be served."""
     endpoint_changes: tuple[str, ...] = ()
     """What is different about its endpoint since people agreed to it for production, in words."""
+    endpoint: Endpoint | None = None
+    """Where it answers; None without a deployment."""
 
     @property
     def may_be_restored(self) -> bool:

@@ -127,6 +127,7 @@ async def list_former_champions(
             quarantined=row["quarantined"],
             is_admitted=policy.admits(build_status=row["build_status"], review_status=row["review_status"]),
             endpoint_changes=endpoint_changes(_endpoint(row["agreed_endpoint"]), _endpoint(row["endpoint"])),
+            endpoint=_endpoint(row["endpoint"]),
         )
         for row in rows
     }
