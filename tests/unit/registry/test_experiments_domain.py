@@ -1,5 +1,6 @@
 """By which rules an experiment starts."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -162,3 +163,14 @@ def an_experiment(scope: ExperimentScope) -> Experiment:
         started_at=datetime(2026, 1, 1, tzinfo=UTC),
         started_by="ada",
     )
+
+
+def test_an_experiment_names_the_versions_of_its_variants() -> None:
+    variants = decide_variants(a_command(), document=a_route(), treatment=a_candidate(), running=())
+    experiment = replace(an_experiment(ExperimentScope()), variants=variants[::-1])
+
+    assert experiment.names(model="candidate", number=4)
+    assert experiment.names(model="everyone", number=1)
+    assert not experiment.names(model="candidate", number=1)
+    assert experiment.control.model == "everyone"
+    assert experiment.subject == "experiments/running-one"

@@ -118,3 +118,10 @@ def test_a_refusal_shows_the_difference_and_the_smallest_honest_version() -> Non
     assert "2.0.0 or above" in body["fix"]
     assert body["against"] == {"number": 1, "semver": "1.2.3"}
     assert body["difference"]["demands"] == "major"
+
+
+def test_where_features_are_not_declared_every_step_is_large_enough() -> None:
+    lower = a_lower(SemanticVersion(1, 0, 0), features(a="FP32"))
+
+    assert is_large_enough(SemanticVersion(1, 0, 1), lower=lower, features=())
+    assert is_large_enough(SemanticVersion(1, 0, 1), lower=None, features=features(a="FP32"))

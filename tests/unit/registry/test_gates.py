@@ -248,3 +248,12 @@ def test_a_signed_version_passes_and_its_evidence_names_the_key() -> None:
     assert found.passed
     assert found.evidence["signed_by"] == "release"
     assert not verdict({"gate": "security", "signed": True}, replace(facts, signature=None)).passed
+
+
+def test_a_verdict_is_json() -> None:
+    assert verdict({"gate": "review_approved"}).document() == {
+        "gate": "review_approved",
+        "passed": False,
+        "reason": "The review status is not set.",
+        "evidence": {"review_status": None},
+    }

@@ -11,9 +11,11 @@ from modelyard_registry.models.domain import (
     Latest,
     SemanticVersion,
     SemverExhaustedError,
+    SemverInvalidError,
     VersionReferenceInvalidError,
     decide_improvement,
     decide_semver,
+    describe_reference,
     parse_reference,
 )
 from modelyard_registry.registration.command import RegisterModelVersion, RunIdContradictionError, decide_run_id
@@ -163,3 +165,19 @@ def test_the_last_number_that_a_part_can_hold_is_given() -> None:
 @pytest.mark.parametrize("text", ["champion", "@champion"])
 def test_an_alias_is_named_with_or_without_its_sign(text: str) -> None:
     assert parse_reference(text) == AliasReference("champion")
+
+
+@pytest.mark.parametrize("text", ["1.2.3", "v1.2.3"])
+def test_a_semantic_version_is_read_with_or_without_its_letter(text: str) -> None:
+    assert SemanticVersion.of(text) == SemanticVersion(1, 2, 3)
+
+
+@pytest.mark.parametrize("text", ["1.2", "one", "", "1.2.3-rc1"])
+def test_what_spells_no_semantic_version_is_refused(text: str) -> None:
+    with pytest.raises(SemverInvalidError, match="is no semantic version"):
+        SemanticVersion.of(text)
+
+
+@pytest.mark.parametrize("text", ["3", "1.2.0", "latest", "@champion"])
+def test_a_reference_is_told_as_people_write_it(text: str) -> None:
+    assert describe_reference(parse_reference(text)) == text

@@ -5,6 +5,7 @@ import base64
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from modelyard_registry.gates.signatures import SIGNATURE_BYTES, SignatureKey, find_signer
+from pydantic import ValidationError
 
 DIGEST = "sha256:" + "9f" * 32
 RELEASE, OTHER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
@@ -48,6 +49,11 @@ def test_what_none_of_the_keys_signed_is_signed_by_nobody(attached: bytes | None
 
 def test_without_keys_nobody_has_signed() -> None:
     assert find_signer(SIGNED, digest=DIGEST, keys=()).signed_by is None
+
+
+def test_a_key_that_anyone_can_sign_for_is_refused() -> None:
+    with pytest.raises(ValidationError, match="AAAA= is"):
+        SignatureKey(key_id="release", public_key=base64.b64encode(bytes(32)).decode())
 
 
 def test_a_key_is_kept_as_it_was_given() -> None:
