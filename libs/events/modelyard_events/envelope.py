@@ -1,7 +1,10 @@
-"""The frame around a fact: CloudEvents 1.0 attributes, with the extensions Modelyard uses."""
+"""The frame around an event: CloudEvents 1.0 attributes, with the extensions Modelyard uses."""
 
 from dataclasses import dataclass
 from datetime import datetime
+
+RecordOrder = tuple[int, int]
+"""(`generation`, `sequence`) of an envelope: of two records of one topic and key, the greater one is newer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +30,8 @@ class Envelope:
     actor: str | None = None
 
     @property
-    def order(self) -> tuple[int, int]:
-        """(`generation`, `sequence`), comparable between envelopes of one topic and key.
+    def order(self) -> RecordOrder:
+        """How new this record is among those of its topic and key.
 
         A missing generation counts as 1 and a missing sequence as 0, so an unordered event is never newer than an
         ordered one.

@@ -3,12 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from modelyard_events.envelope import RecordOrder
 from modelyard_events.routes import RouteChanged
 
 from modelyard_routing.route import Route, compile_route
-
-Order = tuple[int, int]
-"""(`generation`, `sequence`) of the envelope that brought a document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +16,11 @@ class RoutingTable:
     routes: Mapping[tuple[str, str], Route] = field(default_factory=dict)
     model_types: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
-    def apply(self, document: RouteChanged, *, order: Order) -> "RoutingTable":
+    def apply(self, document: RouteChanged, *, order: RecordOrder) -> "RoutingTable":
         """The picture with this document in it, or this very picture when it already has a newer one."""
         return self.apply_all([(order, document)])
 
-    def apply_all(self, arrivals: Iterable[tuple[Order, RouteChanged]]) -> "RoutingTable":
+    def apply_all(self, arrivals: Iterable[tuple[RecordOrder, RouteChanged]]) -> "RoutingTable":
         """The picture after several documents, in the order given. One copy for all of them."""
         routes: dict[tuple[str, str], Route] = {}
         for order, document in arrivals:

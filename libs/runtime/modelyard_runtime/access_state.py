@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from modelyard_events.access import ApiTokenChanged, RolesGranted, SigningKeyChanged
 from modelyard_events.codec import Poison, Received, Record, decode
+from modelyard_events.envelope import RecordOrder
 from modelyard_events.topics import ACCESS
 
 from modelyard_runtime.clock import Clock
@@ -27,14 +28,13 @@ from modelyard_runtime.state_tail import Seconds, StateTail
 
 log = structlog.get_logger()
 
-Order = tuple[int, int]
 
 NO_ROLES: RolesByProject = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    order: Order
+    order: RecordOrder
     token_hash: bytes
     principal: Principal
     expires_at: datetime
@@ -43,7 +43,7 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Granted:
-    order: Order
+    order: RecordOrder
     roles: frozenset[Role]
 
 
@@ -121,7 +121,7 @@ class AccessState(StateTail):
                 case _:
                     pass
 
-    def _take_in(self, document: ApiTokenChanged, *, order: Order) -> None:
+    def _take_in(self, document: ApiTokenChanged, *, order: RecordOrder) -> None:
         before = self._by_id.get(document.token_id)
         if before is not None and order <= before.order:
             return
@@ -137,7 +137,7 @@ class AccessState(StateTail):
         self._by_id[document.token_id] = known
         self._by_hash[known.token_hash] = known
 
-    def _take_in_grant(self, grant: RolesGranted, *, order: Order) -> None:
+    def _take_in_grant(self, grant: RolesGranted, *, order: RecordOrder) -> None:
         granted = self._grants.get(grant.actor, {})
         before = granted.get(grant.project)
         if before is not None and order <= before.order:

@@ -1,20 +1,19 @@
 """The signing keys that a process knows from the access topic: the newest document of each, revoked for good."""
 
 from modelyard_events.access import SigningKeyChanged
-
-Order = tuple[int, int]
+from modelyard_events.envelope import RecordOrder
 
 
 class SigningKeys:
     """Keys by id. A revoked key never works again: no document, however new, brings it back."""
 
     def __init__(self) -> None:
-        self._by_id: dict[str, tuple[Order, SigningKeyChanged]] = {}
+        self._by_id: dict[str, tuple[RecordOrder, SigningKeyChanged]] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def take_in(self, document: SigningKeyChanged, *, order: Order) -> None:
+    def take_in(self, document: SigningKeyChanged, *, order: RecordOrder) -> None:
         """Apply a document unless a newer one of its key is known; `order` is (generation, sequence)."""
         before = self._by_id.get(document.key_id)
         if before is not None and order <= before[0]:

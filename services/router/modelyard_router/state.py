@@ -4,8 +4,9 @@ from typing import Any
 
 import structlog
 from modelyard_events.codec import Poison, Received, Record, Tombstone, decode
+from modelyard_events.envelope import RecordOrder
 from modelyard_events.routes import RouteChanged
-from modelyard_routing.routing_table import Order, RoutingTable
+from modelyard_routing.routing_table import RoutingTable
 from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.state_keys import StateKeys
 from modelyard_runtime.state_tail import Seconds, StateTail
@@ -43,7 +44,7 @@ class RoutingState(StateTail):
         for order, document in arrivals:
             self._tell(before, order, document)
 
-    def _tell(self, before: RoutingTable, order: Order, document: RouteChanged) -> None:
+    def _tell(self, before: RoutingTable, order: RecordOrder, document: RouteChanged) -> None:
         key = (document.project, document.model_type)
         route, known = self.table.routes[key], before.routes.get(key)
         is_new = route.order == order and route is not known
@@ -54,7 +55,7 @@ class RoutingState(StateTail):
             log.warning("route_part_skipped", project=key[0], model_type=key[1], reason=line)
 
 
-def _arrival(record: Any) -> tuple[Order, RouteChanged] | None:
+def _arrival(record: Any) -> tuple[RecordOrder, RouteChanged] | None:
     """What a record brings, if it is a routing document; anything else is counted and passed over."""
     decoded = decode(Record(key=record.key, value=record.value, headers=tuple(record.headers)))
     match decoded:

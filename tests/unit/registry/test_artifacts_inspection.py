@@ -19,7 +19,7 @@ from modelyard_registry.artifact_inspection.stored import Inspector
 from modelyard_registry.artifact_stores.memory import MemoryArtifactStore
 from modelyard_registry.artifacts.formats import Claim, FormatContradictedError, decide_format
 from modelyard_registry.artifacts.manifest import Manifest, inspect_folder
-from modelyard_registry.gates.domain import GateFacts, judge
+from modelyard_registry.gates.domain import GateInputs, judge
 from modelyard_registry.gates.rules import SecurityGate
 
 from tests.unit.registry.artifact_samples import (
@@ -47,7 +47,7 @@ def look_at_folder(files: dict[str, bytes]) -> Inspection:
 
 
 def passes(inspection: Inspection, **rule: object) -> bool:
-    facts = GateFacts(
+    inputs = GateInputs(
         evidence=Evidence(),
         checks={},
         model_card=None,
@@ -63,7 +63,7 @@ def passes(inspection: Inspection, **rule: object) -> bool:
         had_champion=False,
         rollback_target=None,
     )
-    [verdict] = judge([SecurityGate.model_validate({"gate": "security", **rule})], facts)
+    [verdict] = judge([SecurityGate.model_validate({"gate": "security", **rule})], inputs)
     return verdict.passed
 
 

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from modelyard_events.values import Evidence, ModelCard
 from modelyard_registry.artifact_inspection.findings import Finding, Inspection
-from modelyard_registry.gates.domain import Champion, GateFacts, Verdict, judge
+from modelyard_registry.gates.domain import Champion, GateInputs, Verdict, judge
 from modelyard_registry.gates.rules import GateRule
 from modelyard_registry.gates.signatures import SignatureKey
 from pydantic import TypeAdapter
@@ -28,7 +28,7 @@ IN_A_FOLDER = Inspection(
     formats=frozenset({"zip"}),
     findings=(Finding(path="model/data.pkl", why="It is a pickle.", is_pickle=True),),
 )
-FACTS = GateFacts(
+INPUTS = GateInputs(
     evidence=evidence(),
     checks={},
     model_card=None,
@@ -46,8 +46,8 @@ FACTS = GateFacts(
 )
 
 
-def verdict(rule: dict[str, Any], facts: GateFacts = FACTS) -> Verdict:
-    [found] = judge([RULE.validate_python(rule)], facts)
+def verdict(rule: dict[str, Any], inputs: GateInputs = INPUTS) -> Verdict:
+    [found] = judge([RULE.validate_python(rule)], inputs)
     return found
 
 
@@ -88,9 +88,9 @@ def test_a_metric_that_nobody_measured_does_not_pass() -> None:
 def test_no_worse_than_the_champion_knows_which_way_is_better(
     higher_is_better: bool, champions: float, margin: float, passed: bool
 ) -> None:
-    facts = replace(FACTS, champion=champion(metrics={"auc": champions}), higher_is_better=higher_is_better)
+    inputs = replace(INPUTS, champion=champion(metrics={"auc": champions}), higher_is_better=higher_is_better)
 
-    found = verdict({"gate": "no_worse_than_champion", "margin": margin}, facts)
+    found = verdict({"gate": "no_worse_than_champion", "margin": margin}, inputs)
 
     assert found.passed is passed
     assert (found.evidence["value"], found.evidence["champion_value"]) == (0.9, champions)
@@ -107,17 +107,19 @@ def test_no_worse_than_the_champion_knows_which_way_is_better(
     ],
 )
 def test_what_cannot_be_compared_does_not_pass_and_says_why(changes: dict[str, Any], words: str) -> None:
-    found = verdict({"gate": "no_worse_than_champion"}, replace(FACTS, **changes))
+    found = verdict({"gate": "no_worse_than_champion"}, replace(INPUTS, **changes))
 
     assert not found.passed
     assert words in found.reason
 
 
 def test_another_metric_is_compared_only_in_a_direction_that_was_given() -> None:
-    facts = replace(FACTS, evidence=evidence(metrics={"surprise": 0.3}), champion=champion(metrics={"surprise": 0.31}))
+    inputs = replace(
+        INPUTS, evidence=evidence(metrics={"surprise": 0.3}), champion=champion(metrics={"surprise": 0.31})
+    )
 
-    without = verdict({"gate": "no_worse_than_champion", "metric": "surprise"}, facts)
-    lower = verdict({"gate": "no_worse_than_champion", "metric": "surprise", "higher_is_better": False}, facts)
+    without = verdict({"gate": "no_worse_than_champion", "metric": "surprise"}, inputs)
+    lower = verdict({"gate": "no_worse_than_champion", "metric": "surprise", "higher_is_better": False}, inputs)
 
     assert (without.passed, lower.passed) == (False, True)
 
@@ -130,9 +132,9 @@ def test_without_a_champion_there_is_nothing_to_be_worse_than() -> None:
     ("status", "passed"), [("compliant", True), ("COMPLIANT", True), ("open", False), (None, False)]
 )
 def test_compliance_is_what_the_policy_allows(status: str | None, passed: bool) -> None:
-    facts = replace(FACTS, evidence=evidence(compliance_status=status))
+    inputs = replace(INPUTS, evidence=evidence(compliance_status=status))
 
-    assert verdict({"gate": "compliance", "allowed": ["Compliant", "waived"]}, facts).passed is passed
+    assert verdict({"gate": "compliance", "allowed": ["Compliant", "waived"]}, inputs).passed is passed
 
 
 @pytest.mark.parametrize(
@@ -158,20 +160,20 @@ def test_compliance_is_what_the_policy_allows(status: str | None, passed: bool) 
 def test_security_wants_verified_bytes_of_an_allowed_format(
     rule: dict[str, Any], changes: dict[str, Any], passed: bool
 ) -> None:
-    assert verdict({"gate": "security", **rule}, replace(FACTS, **changes)).passed is passed
+    assert verdict({"gate": "security", **rule}, replace(INPUTS, **changes)).passed is passed
 
 
 def test_readiness_names_everything_that_is_missing() -> None:
-    facts = replace(FACTS, endpoint_health="unknown", owner=None, rollback_target=None)
+    inputs = replace(INPUTS, endpoint_health="unknown", owner=None, rollback_target=None)
 
-    found = verdict({"gate": "operational_readiness"}, facts)
+    found = verdict({"gate": "operational_readiness"}, inputs)
 
     assert not found.passed
     assert all(word in found.reason for word in ("endpoint", "model card", "owner", "rollback"))
 
 
 def test_readiness_passes_when_all_is_there_and_for_a_models_first_champion() -> None:
-    ready = replace(FACTS, model_card=ModelCard())
+    ready = replace(INPUTS, model_card=ModelCard())
     first = replace(ready, rollback_target=None, had_champion=False)
 
     assert verdict({"gate": "operational_readiness"}, ready).passed
@@ -180,14 +182,14 @@ def test_readiness_passes_when_all_is_there_and_for_a_models_first_champion() ->
 
 @pytest.mark.parametrize(("status", "passed"), [("approved", True), ("pending_review", False), (None, False)])
 def test_a_review_is_approved_or_not(status: str | None, passed: bool) -> None:
-    assert verdict({"gate": "review_approved"}, replace(FACTS, review_status=status)).passed is passed
+    assert verdict({"gate": "review_approved"}, replace(INPUTS, review_status=status)).passed is passed
 
 
 @pytest.mark.parametrize(("said", "passed"), [("passed", True), ("failed", False), (None, False)])
 def test_tests_have_passed_when_a_service_says_so(said: str | None, passed: bool) -> None:
     checks = {} if said is None else {"tests": said}
 
-    assert verdict({"gate": "tests_passed"}, replace(FACTS, checks=checks)).passed is passed
+    assert verdict({"gate": "tests_passed"}, replace(INPUTS, checks=checks)).passed is passed
 
 
 @pytest.mark.parametrize(
@@ -212,23 +214,23 @@ def test_tests_have_passed_when_a_service_says_so(said: str | None, passed: bool
     ],
 )
 def test_a_verdict_says_why(rule: dict[str, Any], changes: dict[str, Any], words: str) -> None:
-    assert words in verdict(rule, replace(FACTS, **changes)).reason
+    assert words in verdict(rule, replace(INPUTS, **changes)).reason
 
 
 def test_the_way_of_a_standard_metric_is_known() -> None:
-    facts = replace(FACTS, evidence=evidence(metrics={"rmse": 0.3}), champion=champion(metrics={"rmse": 0.31}))
+    inputs = replace(INPUTS, evidence=evidence(metrics={"rmse": 0.3}), champion=champion(metrics={"rmse": 0.31}))
 
-    assert verdict({"gate": "no_worse_than_champion", "metric": "rmse"}, facts).passed
-    assert not verdict({"gate": "no_worse_than_champion", "metric": "rmse", "higher_is_better": True}, facts).passed
+    assert verdict({"gate": "no_worse_than_champion", "metric": "rmse"}, inputs).passed
+    assert not verdict({"gate": "no_worse_than_champion", "metric": "rmse", "higher_is_better": True}, inputs).passed
 
 
 def test_the_evidence_of_security_says_whether_bytes_are_stored() -> None:
     assert verdict({"gate": "security"}).evidence["artifact_is_stored"] is True
-    assert verdict({"gate": "security"}, replace(FACTS, artifact=None)).evidence["artifact_is_stored"] is False
+    assert verdict({"gate": "security"}, replace(INPUTS, artifact=None)).evidence["artifact_is_stored"] is False
 
 
 def test_the_evidence_of_readiness_is_what_was_looked_at() -> None:
-    found = verdict({"gate": "operational_readiness"}, replace(FACTS, model_card=ModelCard()))
+    found = verdict({"gate": "operational_readiness"}, replace(INPUTS, model_card=ModelCard()))
 
     assert found.evidence == {
         "endpoint": "healthy",
@@ -241,13 +243,13 @@ def test_the_evidence_of_readiness_is_what_was_looked_at() -> None:
 def test_a_signed_version_passes_and_its_evidence_names_the_key() -> None:
     private = Ed25519PrivateKey.generate()
     key = SignatureKey(key_id="release", public_key=base64.b64encode(private.public_key().public_bytes_raw()).decode())
-    facts = replace(FACTS, signature=private.sign(FACTS.digest.encode()), signature_keys=(key,))
+    inputs = replace(INPUTS, signature=private.sign(INPUTS.digest.encode()), signature_keys=(key,))
 
-    found = verdict({"gate": "security", "signed": True}, facts)
+    found = verdict({"gate": "security", "signed": True}, inputs)
 
     assert found.passed
     assert found.evidence["signed_by"] == "release"
-    assert not verdict({"gate": "security", "signed": True}, replace(facts, signature=None)).passed
+    assert not verdict({"gate": "security", "signed": True}, replace(inputs, signature=None)).passed
 
 
 def test_a_verdict_is_json() -> None:

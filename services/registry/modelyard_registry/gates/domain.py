@@ -54,14 +54,14 @@ class Champion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GateFacts:
-    """Everything that gates look at: what was measured as registered, what people say as it is at this moment.
+class GateInputs:
+    """Everything that gates look at: the evidence of the registration, and what is known about the version now.
 
-    `champion` is the version that the move would be measured against, if there is one. `had_champion` says
-    whether the registered model ever had one, `rollback_target` which version a rollback of this move could
-    restore. `signature` is what is attached as one, which `signature_keys` may have made. `checks` are the
-    outcomes of the newest checks by kind. `artifact` says what the
-    stored artifact consists of, None when none is stored; `attached` likewise, by name, of the further artifacts.
+    `champion` is the version that the transition is measured against, if there is one. `had_champion` says
+    whether the registered model ever had a champion, `rollback_target` which version a rollback could restore.
+    `signature` is what is attached under that name; one of `signature_keys` may have made it. `checks` are the
+    outcomes of the newest checks by kind. `artifact` says what the stored artifact consists of, None when none
+    is stored; `attached` says the same of the further artifacts, by name.
     """
 
     evidence: Evidence
@@ -97,35 +97,35 @@ class Verdict:
         return asdict(self)
 
 
-def judge(rules: Iterable[GateRule], facts: GateFacts) -> tuple[Verdict, ...]:
+def judge(rules: Iterable[GateRule], inputs: GateInputs) -> tuple[Verdict, ...]:
     """The verdict of every gate, in the order of the policy."""
-    return tuple(_verdict(rule, facts) for rule in rules)
+    return tuple(_verdict(rule, inputs) for rule in rules)
 
 
-def _verdict(rule: GateRule, facts: GateFacts) -> Verdict:
+def _verdict(rule: GateRule, inputs: GateInputs) -> Verdict:
     match rule:
         case PerformanceGate():
-            return _performance(rule, facts)
+            return _performance(rule, inputs)
         case ChampionGate():
-            return _no_worse_than_champion(rule, facts)
+            return _no_worse_than_champion(rule, inputs)
         case ComplianceGate():
-            return _compliance(rule, facts)
+            return _compliance(rule, inputs)
         case SecurityGate():
-            return _security(rule, facts)
+            return _security(rule, inputs)
         case ReadinessGate():
-            return _readiness(rule, facts)
+            return _readiness(rule, inputs)
         case ReviewGate():
-            status = facts.review_status
+            status = inputs.review_status
             reason = f"The review status is {status or 'not set'}."
             return _say(rule, passed=status == "approved", reason=reason, review_status=status)
         case TestsGate():
-            tests = facts.checks.get(TESTS)
+            tests = inputs.checks.get(TESTS)
             reason = f"The newest tests {tests}." if tests else f"No service has recorded {TESTS}: {_RECORD}"
             return _say(rule, passed=tests == PASSED, reason=reason, tests=tests)
 
 
-def _performance(rule: PerformanceGate, facts: GateFacts) -> Verdict:
-    value = facts.evidence.metrics.get(rule.metric)
+def _performance(rule: PerformanceGate, inputs: GateInputs) -> Verdict:
+    value = inputs.evidence.metrics.get(rule.metric)
     seen = {"metric": rule.metric, "value": value, "min": rule.min, "max": rule.max}
     if value is None or not math.isfinite(value):
         return _say(rule, passed=False, reason=f"The evidence has no metric {rule.metric!r}.", **seen)
@@ -136,20 +136,20 @@ def _performance(rule: PerformanceGate, facts: GateFacts) -> Verdict:
     return _say(rule, passed=True, reason=f"{rule.metric} is {value:g}, within its limits.", **seen)
 
 
-def _no_worse_than_champion(rule: ChampionGate, facts: GateFacts) -> Verdict:
-    champion = facts.champion
+def _no_worse_than_champion(rule: ChampionGate, inputs: GateInputs) -> Verdict:
+    champion = inputs.champion
     if champion is None:
         return _say(rule, passed=True, reason="There is no champion to be worse than.")
-    metric = rule.metric or facts.primary_metric
-    higher_is_better = _direction(rule, facts)
+    metric = rule.metric or inputs.primary_metric
+    higher_is_better = _direction(rule, inputs)
     seen = {"champion": f"{champion.model}/{champion.number}", "metric": metric, "margin": rule.margin}
     if metric is None or higher_is_better is None:
         reason = "The registered model has no primary metric." if metric is None else f"Is more {metric} better?"
         return _say(rule, passed=False, reason=f"{reason} It cannot be compared.", **seen)
-    obstacle = why_incomparable(facts.evidence, champion.evidence, metric=metric)
+    obstacle = why_incomparable(inputs.evidence, champion.evidence, metric=metric)
     if obstacle is not None:
         return _say(rule, passed=False, reason=obstacle, **seen)
-    ours, theirs = facts.evidence.metrics[metric], champion.evidence.metrics[metric]
+    ours, theirs = inputs.evidence.metrics[metric], champion.evidence.metrics[metric]
     worse_by = (theirs - ours) if higher_is_better else (ours - theirs)
     allowed = rule.margin * abs(theirs)
     passed = worse_by <= allowed
@@ -157,11 +157,11 @@ def _no_worse_than_champion(rule: ChampionGate, facts: GateFacts) -> Verdict:
     return _say(rule, passed=passed, reason=words, value=ours, champion_value=theirs, worse_by=worse_by, **seen)
 
 
-def _direction(rule: ChampionGate, facts: GateFacts) -> bool | None:
+def _direction(rule: ChampionGate, inputs: GateInputs) -> bool | None:
     if rule.higher_is_better is not None:
         return rule.higher_is_better
-    if rule.metric in (None, facts.primary_metric):
-        return facts.higher_is_better
+    if rule.metric in (None, inputs.primary_metric):
+        return inputs.higher_is_better
     return is_higher_better(rule.metric)
 
 
@@ -180,42 +180,42 @@ def why_incomparable(ours: Evidence, theirs: Evidence, *, metric: str) -> str | 
     return None
 
 
-def _compliance(rule: ComplianceGate, facts: GateFacts) -> Verdict:
-    status = facts.evidence.compliance_status
+def _compliance(rule: ComplianceGate, inputs: GateInputs) -> Verdict:
+    status = inputs.evidence.compliance_status
     passed = status is not None and status.lower() in {word.lower() for word in rule.allowed}
     said = f"The compliance status is {status!r}." if status else "The evidence has no compliance_status."
     return _say(rule, passed=passed, reason=said, compliance_status=status, allowed=list(rule.allowed))
 
 
-def _security(rule: SecurityGate, facts: GateFacts) -> Verdict:
-    scan = facts.checks.get(SCAN)
-    faults = _artifact_faults(rule, facts)
+def _security(rule: SecurityGate, inputs: GateInputs) -> Verdict:
+    scan = inputs.checks.get(SCAN)
+    faults = _artifact_faults(rule, inputs)
     if rule.scan_passed and scan != PASSED:
         faults.append(f"The newest scan {scan}." if scan else f"No service has recorded a {SCAN}: {_RECORD}")
     seen: dict[str, Any] = {
-        "digest": facts.digest,
-        "artifact_is_stored": facts.artifact is not None,
-        "format": facts.format,
-        "formats": [] if facts.artifact is None else sorted(facts.artifact.formats),
+        "digest": inputs.digest,
+        "artifact_is_stored": inputs.artifact is not None,
+        "format": inputs.format,
+        "formats": [] if inputs.artifact is None else sorted(inputs.artifact.formats),
     }
     if rule.signed:
-        finding = find_signer(facts.signature, digest=facts.digest, keys=facts.signature_keys)
+        finding = find_signer(inputs.signature, digest=inputs.digest, keys=inputs.signature_keys)
         seen["signed_by"] = finding.signed_by
         faults += [] if finding.signed_by else [finding.reason]
     reason = " ".join(faults) or "The digest is verified, and every part of the artifact is allowed."
     return _say(rule, passed=not faults, reason=reason, security_scan=scan, **seen)
 
 
-def _artifact_faults(rule: SecurityGate, facts: GateFacts) -> list[str]:
-    if facts.artifact is None:
+def _artifact_faults(rule: SecurityGate, inputs: GateInputs) -> list[str]:
+    if inputs.artifact is None:
         return ["No stored artifact has this digest."]
     known = FORMATS_WITHOUT_CODE | CONTAINERS | (FORMATS_WITH_CODE if rule.allow_pickle else frozenset())
     faults = []
-    is_code = facts.format in FORMATS_WITH_CODE and not rule.allow_pickle
-    if is_code or facts.format not in (known if rule.formats is None else rule.formats):
-        faults.append(f"The format {facts.format} is not allowed.")
-    faults += _part_faults(rule, facts.artifact, known=known | {facts.format}, whose="The artifact")
-    for name, attached in facts.attached.items():
+    is_code = inputs.format in FORMATS_WITH_CODE and not rule.allow_pickle
+    if is_code or inputs.format not in (known if rule.formats is None else rule.formats):
+        faults.append(f"The format {inputs.format} is not allowed.")
+    faults += _part_faults(rule, inputs.artifact, known=known | {inputs.format}, whose="The artifact")
+    for name, attached in inputs.attached.items():
         if name != SIGNATURE:
             faults += _part_faults(rule, attached, known=known, whose=f"What is attached as {name}")
     return faults
@@ -234,14 +234,14 @@ def _told(finding: Finding) -> str:
     return f"{finding.path}: {finding.why}" if finding.path else finding.why
 
 
-def _readiness(rule: ReadinessGate, facts: GateFacts) -> Verdict:
+def _readiness(rule: ReadinessGate, inputs: GateInputs) -> Verdict:
     seen: dict[Readiness, Any] = {
-        "endpoint": facts.endpoint_health,
-        "model_card": facts.model_card is not None,
-        "owner": facts.owner,
-        "rollback_target": facts.rollback_target,
+        "endpoint": inputs.endpoint_health,
+        "model_card": inputs.model_card is not None,
+        "owner": inputs.owner,
+        "rollback_target": inputs.rollback_target,
     }
-    faults = [_FAULTS[need] for need in rule.needs if not _is_ready(need, facts)]
+    faults = [_FAULTS[need] for need in rule.needs if not _is_ready(need, inputs)]
     reason = " ".join(faults) or "Everything that operators need is there."
     return _say(rule, passed=not faults, reason=reason, **{need: seen[need] for need in rule.needs})
 
@@ -254,17 +254,17 @@ _FAULTS: dict[Readiness, str] = {
 }
 
 
-def _is_ready(need: Readiness, facts: GateFacts) -> bool:
+def _is_ready(need: Readiness, inputs: GateInputs) -> bool:
     match need:
         case "endpoint":
-            return facts.endpoint_health == "healthy"
+            return inputs.endpoint_health == "healthy"
         case "model_card":
-            return facts.model_card is not None
+            return inputs.model_card is not None
         case "owner":
-            return facts.owner is not None
+            return inputs.owner is not None
         case "rollback_target":
             # The first champion of a model has nothing behind it, and takes no one's place.
-            return facts.rollback_target is not None or not facts.had_champion
+            return inputs.rollback_target is not None or not inputs.had_champion
 
 
 def _say(rule: GateRule, *, passed: bool, reason: str, **evidence: Any) -> Verdict:

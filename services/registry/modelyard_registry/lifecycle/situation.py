@@ -13,7 +13,7 @@ from modelyard_registry.checks.store import newest_checks
 from modelyard_registry.deployments.domain import Deployment
 from modelyard_registry.deployments.store import find_deployment
 from modelyard_registry.experiments.store import list_touching
-from modelyard_registry.gates.domain import Champion, GateFacts, Verdict, judge
+from modelyard_registry.gates.domain import Champion, GateInputs, Verdict, judge
 from modelyard_registry.lifecycle import store
 from modelyard_registry.lifecycle.domain import (
     Move,
@@ -171,7 +171,7 @@ async def foresee_move(
         move=_decide(situation, succession, to_stage=to_stage, replaces=replaces),
         rule=rule,
         verdicts=(
-            *(judge(rule.gates, await _facts(tx, situation)) if rule.gates else ()),
+            *(judge(rule.gates, await _gate_inputs(tx, situation)) if rule.gates else ()),
             *probing.verdicts(to_stage=to_stage, deployment=situation.deployment, policy=situation.policy),
         ),
         succession=succession,
@@ -205,11 +205,11 @@ def refuse_failed_gates(situation: Situation, plan: Plan) -> None:
         )
 
 
-async def _facts(tx: Transaction, situation: Situation) -> GateFacts:
+async def _gate_inputs(tx: Transaction, situation: Situation) -> GateInputs:
     model, version, champion = situation.model, situation.version, situation.champion
     artifact = await find_artifact(tx.connection, project=situation.project, digest=version.digest)
     history = await list_champion_moves(tx.connection, registered_model_id=model.id)
-    return GateFacts(
+    return GateInputs(
         evidence=version.evidence,
         checks={
             kind: check.outcome.value

@@ -14,6 +14,7 @@ from itertools import islice
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
+from modelyard_events.envelope import RecordOrder
 from modelyard_events.topics import ACCESS, ROUTES, Topic
 from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.state_keys import StateKeys
@@ -23,7 +24,6 @@ from modelyard_registry.outbox.rows import StateDocument
 
 log = structlog.get_logger()
 
-Order = tuple[int, int]
 
 STATE_TOPICS: tuple[Topic, ...] = (ROUTES, ACCESS)
 """The topics whose newest documents the database has, in the view `state_documents`."""
@@ -42,12 +42,12 @@ class LastRecords:
     """What the log of one topic holds per key: the highest order that was seen, and whether the last record has it."""
 
     def __init__(self) -> None:
-        self._highest: dict[str, Order] = {}
+        self._highest: dict[str, RecordOrder] = {}
         self._overtaken: set[str] = set()
-        self._own: dict[str, Order] = {}
+        self._own: dict[str, RecordOrder] = {}
         self._ahead: set[str] = set()
 
-    def see(self, key: str, *, order: Order) -> None:
+    def see(self, key: str, *, order: RecordOrder) -> None:
         """The next record of the log, in the log's order, signed by a registry."""
         highest = self._highest.get(key)
         if highest is not None and order < highest:
@@ -62,7 +62,7 @@ class LastRecords:
         """The next record of the log, which no registry signed: it covers whatever the key had before."""
         self._overtaken.add(key)
 
-    def say(self, key: str, *, order: Order) -> None:
+    def say(self, key: str, *, order: RecordOrder) -> None:
         """This registry is about to publish a document of that order, straight from its database."""
         self._own[key] = max(order, self._own.get(key, order))
         if order >= self._highest.get(key, order):
@@ -180,7 +180,7 @@ def _key_of(record: ConsumerRecord) -> str:
     return (record.key or b"").decode(errors="replace")
 
 
-def _order_of(record: ConsumerRecord) -> Order:
+def _order_of(record: ConsumerRecord) -> RecordOrder:
     """(generation, sequence) from the headers; a record without them, or a tombstone, is older than any."""
     if record.value is None:
         return (0, 0)

@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import structlog
+from modelyard_events.envelope import RecordOrder
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.ids import NewId
 from modelyard_runtime.state_keys import StateSigner
 
 from modelyard_registry.outbox import metrics
-from modelyard_registry.outbox.repair import STATE_TOPICS, LastRecords, Order, StateTopicsTail
+from modelyard_registry.outbox.repair import STATE_TOPICS, LastRecords, StateTopicsTail
 from modelyard_registry.outbox.rows import Outgoing, StateDocument, outgoing_document, outgoing_tombstone
 from modelyard_registry.outbox.table import OutboxTable
 
@@ -49,7 +50,7 @@ class StateDocuments:
         self._new_id = new_id
         self._is_compared = False
 
-    def leaving(self, outgoing: Outgoing, *, key: str, order: Order) -> Outgoing:
+    def leaving(self, outgoing: Outgoing, *, key: str, order: RecordOrder) -> Outgoing:
         """The record as it leaves: signed when it is a document, and known to be this registry's own."""
         if outgoing.topic not in STATE_TOPIC_NAMES:
             return outgoing
