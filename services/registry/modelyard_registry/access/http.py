@@ -32,6 +32,7 @@ from modelyard_registry.api import (
     Caller,
     Project,
     Request,
+    Subject,
     carry_out,
     problems,
     requires,
@@ -194,14 +195,8 @@ async def post_token(body: NewApiToken, call: Caller) -> Response:
             kept=IssuedApiTokenDocument(**facts, token=None),
         )
 
-    return await carry_out(
-        call,
-        body,
-        work,
-        project=audited_project(body.project),
-        action=AuditAction.API_TOKEN_ISSUED,
-        subject="access/tokens",
-    )
+    subject = Subject(project=audited_project(body.project), path="access/tokens")
+    return await carry_out(call, body, work, action=AuditAction.API_TOKEN_ISSUED, subject=subject)
 
 
 @tokens_router.get(
@@ -255,14 +250,8 @@ async def delete_token(token_id: TokenId, call: Caller, request: HttpRequest) ->
     async def work(tx: Transaction) -> Answer:
         return Answer(status=200, body=_document(await revoke_token(tx, token_id, manager=call.principal)))
 
-    answer = await carry_out(
-        call,
-        None,
-        work,
-        project=audited_project(token.project),
-        action=AuditAction.API_TOKEN_REVOKED,
-        subject=f"access/tokens/{token_id}",
-    )
+    subject = Subject(project=audited_project(token.project), path=f"access/tokens/{token_id}")
+    answer = await carry_out(call, None, work, action=AuditAction.API_TOKEN_REVOKED, subject=subject)
     authentication: Authentication = request.app.state.authentication
     authentication.forget(token.token_hash)
     return answer
@@ -295,8 +284,8 @@ async def put_grant(project: Project, actor: Grantee, body: NewGrant, call: Call
         grant = await set_grant(tx, project=project, actor=actor, roles=frozenset(body.roles), giver=call.principal)
         return Answer(status=200, body=_grant_document(grant))
 
-    subject = f"access/grants/{actor}"
-    return await carry_out(call, body, work, project=project, action=AuditAction.ROLES_GRANTED, subject=subject)
+    subject = Subject(project=project, path=f"access/grants/{actor}")
+    return await carry_out(call, body, work, action=AuditAction.ROLES_GRANTED, subject=subject)
 
 
 def _document(token: ApiToken) -> ApiTokenDocument:

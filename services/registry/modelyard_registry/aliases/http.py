@@ -19,6 +19,7 @@ from modelyard_registry.api import (
     Project,
     Reason,
     Request,
+    Subject,
     carry_out,
     problems,
     requires,
@@ -143,8 +144,8 @@ async def put_alias(project: Project, name: ModelName, alias: AliasName, body: N
         await set_alias(tx, command)
         return Answer(status=200, body=await _document(tx.connection, project=project, name=name, alias=alias))
 
-    subject = f"registered-models/{name}/aliases/{alias}"
-    return await carry_out(call, body, work, project=project, action=AuditAction.ALIAS_MOVED, subject=subject)
+    subject = Subject(project=project, path=f"registered-models/{name}/aliases/{alias}")
+    return await carry_out(call, body, work, action=AuditAction.ALIAS_MOVED, subject=subject)
 
 
 @router.delete(
@@ -178,8 +179,8 @@ async def delete_one_alias(
         gone = AliasDocument(model=name, alias=alias, number=None, moved_at=tx.now, moved_by=tx.context.actor)
         return Answer(status=200, body=gone)
 
-    subject = f"registered-models/{name}/aliases/{alias}"
-    return await carry_out(call, None, work, project=project, action=AuditAction.ALIAS_MOVED, subject=subject)
+    subject = Subject(project=project, path=f"registered-models/{name}/aliases/{alias}")
+    return await carry_out(call, None, work, action=AuditAction.ALIAS_MOVED, subject=subject)
 
 
 async def _document(connection: Connection, *, project: str, name: str, alias: str) -> AliasDocument:

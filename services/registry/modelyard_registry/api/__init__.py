@@ -5,6 +5,7 @@ from modelyard_registry.api.changes import Answer, carry_out, json_response
 from modelyard_registry.api.error_answers import problems
 from modelyard_registry.api.inputs import DEFAULT_PROJECT, READING, ModelName, Project, Reason, Request
 from modelyard_registry.api.outbound_urls import OutboundUrlRefusedError, refuse_unless_outbound
+from modelyard_registry.api.refused import Subject
 from modelyard_registry.api.requirements import (
     Requirement,
     authenticate_caller,
@@ -28,6 +29,7 @@ __all__ = [
     "Request",
     "Requirement",
     "Services",
+    "Subject",
     "Token",
     "address_of",
     "authenticate_caller",

@@ -34,23 +34,21 @@ async def carry_out(
     body: BaseModel | None,
     work: Callable[[Transaction], Awaitable[Answer]],
     *,
-    project: str,
     action: AuditAction,
     subject: Subject,
-    revision: ReadRevision | None = None,
 ) -> Response:
     """Do `work` in one transaction, once per `Idempotency-Key`, and answer what it answers.
 
-    `revision` reads what `If-Match` is compared with. A refusal (409, 412) undoes everything and is recorded
-    as `<action>.refused` about `subject`, in a transaction of its own.
+    `If-Match` is compared with the revision of `subject`. A refusal (409, 412) undoes everything and is recorded as
+    `<action>.refused` about `subject`, in a transaction of its own.
     """
     try:
         async with call.services.unit_of_work(call.context) as tx:
-            return await _once(call, body, work, revision, tx=tx)
+            return await _once(call, body, work, subject.revision, tx=tx)
     except ConflictError as refusal:
         REFUSALS.labels(refusal.code).inc()
         async with call.services.unit_of_work(call.context) as tx:
-            await record_refusal(tx, refusal, project=project, action=action, subject=subject)
+            await record_refusal(tx, refusal, action=action, subject=subject)
         raise
 
 

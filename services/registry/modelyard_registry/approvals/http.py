@@ -18,6 +18,7 @@ from modelyard_registry.api import (
     Project,
     Reason,
     Request,
+    Subject,
     carry_out,
     problems,
     refuse_unless_outbound,
@@ -35,8 +36,8 @@ from modelyard_registry.deployments.http import DEPLOYMENTS_PATH, NewDeployment,
 from modelyard_registry.deployments.probing import EndpointProbe, probe_endpoint
 from modelyard_registry.lifecycle.http import VERSION_PATH, NewTransition, probed, transition_of
 from modelyard_registry.lifecycle.probing import Probing, probe_before
-from modelyard_registry.models.changes import revision_of_version, subject_of_version
 from modelyard_registry.models.domain import parse_reference
+from modelyard_registry.models.subjects import subject_of_version
 from modelyard_registry.models.versions_http import VersionText
 from modelyard_registry.policies.domain import Apply
 from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT
@@ -90,15 +91,8 @@ async def post_transition_request(
         request = await requesting.request_transition(tx, command)
         return Answer(status=201, body=TransitionRequestDocument.of(request, now=tx.now))
 
-    return await carry_out(
-        call,
-        body,
-        work,
-        project=project,
-        action=AuditAction.TRANSITION_REQUEST_CREATED,
-        subject=subject_of_version(project, name, parse_reference(reference)),
-        revision=revision_of_version(project, name, parse_reference(reference)),
-    )
+    subject = subject_of_version(project, name, parse_reference(reference))
+    return await carry_out(call, body, work, action=AuditAction.TRANSITION_REQUEST_CREATED, subject=subject)
 
 
 @router.post(
@@ -125,17 +119,8 @@ async def post_endpoint_request(
         refuse_unless_outbound(call, body.url)
         return Answer(status=201, body=TransitionRequestDocument.of(request, now=tx.now))
 
-    return await carry_out(
-        call,
-        body,
-        work,
-        project=project,
-        action=AuditAction.TRANSITION_REQUEST_CREATED,
-        subject=subject_of_version(
-            project, name, parse_reference(reference), below=f"/deployments/{ROUTED_ENVIRONMENT}"
-        ),
-        revision=revision_of_version(project, name, parse_reference(reference)),
-    )
+    subject = subject_of_version(project, name, parse_reference(reference), below=f"/deployments/{ROUTED_ENVIRONMENT}")
+    return await carry_out(call, body, work, action=AuditAction.TRANSITION_REQUEST_CREATED, subject=subject)
 
 
 @router.get(
@@ -268,16 +253,13 @@ async def _judge(
         request = await judge(tx, command)
         return Answer(status=200, body=TransitionRequestDocument.of(request, now=tx.now))
 
-    return await carry_out(
-        call,
-        body,
-        work,
+    # The same subject for what is refused and for what is done.
+    subject = Subject(
         project=project,
-        action=action,
-        # The same subject for what is refused and for what is done.
-        subject=f"transition-requests/{request_id}" if known is None else known.subject,
+        path=f"transition-requests/{request_id}" if known is None else known.subject,
         revision=handlers.revision_of_request(project, request_id),
     )
+    return await carry_out(call, body, work, action=action, subject=subject)
 
 
 async def _find(call: Call, *, project: str, request_id: UUID) -> TransitionRequest | None:

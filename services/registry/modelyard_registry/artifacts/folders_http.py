@@ -17,6 +17,7 @@ from modelyard_registry.api import (
     Caller,
     Project,
     Request,
+    Subject,
     carry_out,
     problems,
     requires,
@@ -135,9 +136,8 @@ async def post_manifest(project: Project, body: NewManifest, call: Caller) -> Re
         received = await create_folder(tx, manifest, project=project)
         return Answer(status=201 if received.is_new else 200, body=ArtifactDocument.of(received.artifact))
 
-    return await carry_out(
-        call, body, work, project=project, action=AuditAction.ARTIFACT_UPLOADED, subject=f"artifacts/{manifest.digest}"
-    )
+    subject = Subject(project=project, path=f"artifacts/{manifest.digest}")
+    return await carry_out(call, body, work, action=AuditAction.ARTIFACT_UPLOADED, subject=subject)
 
 
 @router.get(

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from modelyard_runtime.problems import ConflictError, InvalidRequestError, NotFoundError, ProblemError
 from pydantic import BaseModel
 
-from modelyard_registry.api import Answer, Call, carry_out
+from modelyard_registry.api import Answer, Call, Subject, carry_out
 from modelyard_registry.artifact_stores.ports import (
     ArtifactStore,
     IncomingArtifact,
@@ -118,9 +118,8 @@ async def begin_upload(
 
     # Should this process end here, what was staged without a row is cleaned up by its age.
     try:
-        begun = await carry_out(
-            call, body, insert, project=project, action=AuditAction.ARTIFACT_UPLOAD, subject=f"artifacts/{digest}"
-        )
+        subject = Subject(project=project, path=f"artifacts/{digest}")
+        begun = await carry_out(call, body, insert, action=AuditAction.ARTIFACT_UPLOAD, subject=subject)
         upload_id = UploadNamed.model_validate_json(bytes(begun.body)).upload_id
         upload = await get_upload(call, upload_id, project=project, digest=digest)
     except ProblemError:
@@ -261,9 +260,8 @@ async def abort_upload(call: Call, upload_id: UUID, *, project: str, digest: str
 
 
 async def _once(call: Call, work: Callable[[Transaction], Awaitable[Answer]], *, project: str, digest: str) -> Response:
-    return await carry_out(
-        call, None, work, project=project, action=AuditAction.ARTIFACT_UPLOAD, subject=f"artifacts/{digest}"
-    )
+    subject = Subject(project=project, path=f"artifacts/{digest}")
+    return await carry_out(call, None, work, action=AuditAction.ARTIFACT_UPLOAD, subject=subject)
 
 
 async def _is_open(call: Call, upload: Upload) -> bool:

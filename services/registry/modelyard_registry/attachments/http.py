@@ -18,8 +18,8 @@ from modelyard_registry.artifacts.records import find_artifact
 from modelyard_registry.attachments.handlers import attach
 from modelyard_registry.attachments.store import Attachment, list_attachments
 from modelyard_registry.gates.signatures import SIGNATURE, SIGNATURE_FILE_BYTES_MAX
-from modelyard_registry.models.changes import revision_of_version, subject_of_version
 from modelyard_registry.models.domain import parse_reference
+from modelyard_registry.models.subjects import subject_of_version
 from modelyard_registry.models.versions_http import VersionText
 from modelyard_registry.models.visibility import get_visible_version
 from modelyard_registry.transactions import Transaction
@@ -123,15 +123,8 @@ async def put_attachment(
         )
         return Answer(status=201 if is_new else 200, body=AttachmentDocument.of(attached, project=project))
 
-    return await carry_out(
-        call,
-        body,
-        work,
-        project=project,
-        action=AuditAction.MODEL_VERSION_ARTIFACT_ATTACHED,
-        subject=subject_of_version(project, name, parse_reference(reference)),
-        revision=revision_of_version(project, name, parse_reference(reference)),
-    )
+    subject = subject_of_version(project, name, parse_reference(reference))
+    return await carry_out(call, body, work, action=AuditAction.MODEL_VERSION_ARTIFACT_ATTACHED, subject=subject)
 
 
 async def _read_signature(call: Call, *, project: str, digest: str) -> bytes | None:

@@ -17,6 +17,7 @@ from modelyard_registry.api import (
     ModelName,
     Project,
     Request,
+    Subject,
     carry_out,
     problems,
     requires,
@@ -111,14 +112,8 @@ async def post_check(
     async def work(tx: Transaction) -> Answer:
         return Answer(status=201, body=CheckDocument.of(await record_check(tx, command)))
 
-    return await carry_out(
-        call,
-        body,
-        work,
-        project=project,
-        action=AuditAction.MODEL_VERSION_CHECKED,
-        subject=f"registered-models/{name}/versions/{reference}",
-    )
+    subject = Subject(project=project, path=f"registered-models/{name}/versions/{reference}")
+    return await carry_out(call, body, work, action=AuditAction.MODEL_VERSION_CHECKED, subject=subject)
 
 
 @router.get(

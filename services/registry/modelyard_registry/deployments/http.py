@@ -42,9 +42,9 @@ from modelyard_registry.deployments.handlers import (
 )
 from modelyard_registry.deployments.probing import NOT_ASKED, EndpointProbe, SkipProbeReason, probe_endpoint
 from modelyard_registry.deployments.store import find_deployment, list_deployments
-from modelyard_registry.models.changes import revision_of_version, subject_of_version
 from modelyard_registry.models.domain import ModelVersion, parse_reference
 from modelyard_registry.models.store import get_version
+from modelyard_registry.models.subjects import subject_of_version
 from modelyard_registry.models.versions_http import VersionText
 from modelyard_registry.policies.store import load_policy
 from modelyard_registry.transactions import Transaction
@@ -171,15 +171,8 @@ async def put_deployment(
         version = await get_version(tx.connection, project=project, model=name, reference=change.version.number)
         return Answer(status=200, body=DeploymentDocument.of(deployment, project=project, version=version))
 
-    return await carry_out(
-        call,
-        body,
-        work,
-        project=project,
-        action=AuditAction.DEPLOYMENT_RECORDED,
-        subject=subject_of_version(project, name, parse_reference(reference), below=f"/deployments/{environment}"),
-        revision=revision_of_version(project, name, parse_reference(reference)),
-    )
+    subject = subject_of_version(project, name, parse_reference(reference), below=f"/deployments/{environment}")
+    return await carry_out(call, body, work, action=AuditAction.DEPLOYMENT_RECORDED, subject=subject)
 
 
 async def probe_deployment(call: Call, command: RecordDeployment, *, skip_reason: str | None) -> EndpointProbe:

@@ -17,6 +17,7 @@ from modelyard_registry.api import (
     Project,
     Reason,
     Request,
+    Subject,
     carry_out,
     problems,
     requires,
@@ -188,10 +189,8 @@ def experiments_router(*, new_salt: Callable[[], str]) -> APIRouter:
             experiment = await start_experiment(tx, body.command(project=project), salt=new_salt())
             return Answer(status=201, body=ExperimentAnswer.about(experiment))
 
-        subject = f"experiments/{body.key}"
-        return await carry_out(
-            call, body, work, project=project, action=AuditAction.EXPERIMENT_STARTED, subject=subject
-        )
+        subject = Subject(project=project, path=f"experiments/{body.key}")
+        return await carry_out(call, body, work, action=AuditAction.EXPERIMENT_STARTED, subject=subject)
 
     _add_reads(router)
     router.post(
@@ -226,8 +225,8 @@ async def _stop(call: Caller, project: Project, key: Key, body: StopBody) -> Res
         experiment = await stop_experiment(tx, project=project, key=key, reason=body.reason)
         return Answer(status=200, body=ExperimentAnswer.about(experiment))
 
-    subject = f"experiments/{key}"
-    return await carry_out(call, body, work, project=project, action=AuditAction.EXPERIMENT_STOPPED, subject=subject)
+    subject = Subject(project=project, path=f"experiments/{key}")
+    return await carry_out(call, body, work, action=AuditAction.EXPERIMENT_STOPPED, subject=subject)
 
 
 async def _list(

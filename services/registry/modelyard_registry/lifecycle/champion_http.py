@@ -28,9 +28,9 @@ from modelyard_registry.lifecycle.appointment import AppointChampion, appoint_ch
 from modelyard_registry.lifecycle.handlers import roll_back
 from modelyard_registry.lifecycle.rollback import RollBackChampion
 from modelyard_registry.lifecycle.rollback_plan import probe_rollback
-from modelyard_registry.models.changes import revision_of_model
 from modelyard_registry.models.documents import ModelVersionDocument
 from modelyard_registry.models.store import get_model, get_version
+from modelyard_registry.models.subjects import subject_of_model
 from modelyard_registry.routes.champion_history import CHAMPION
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
@@ -113,15 +113,8 @@ async def post_rollback(project: Project, name: ModelName, body: NewRollback, ca
         )
         return Answer(status=200, body=document)
 
-    return await carry_out(
-        call,
-        body,
-        work,
-        project=project,
-        action=AuditAction.MODEL_VERSION_ROLLED_BACK,
-        subject=f"registered-models/{name}/versions/{body.replaces}",
-        revision=revision_of_model(project, name),
-    )
+    subject = subject_of_model(project, name, below=f"/versions/{body.replaces}")
+    return await carry_out(call, body, work, action=AuditAction.MODEL_VERSION_ROLLED_BACK, subject=subject)
 
 
 @router.get(
@@ -184,12 +177,5 @@ async def post_champion(project: Project, name: ModelName, body: NewChampion, ca
         version = await appoint_champion(tx, command)
         return Answer(status=200, body=ModelVersionDocument.of(version, project=project))
 
-    return await carry_out(
-        call,
-        body,
-        work,
-        project=project,
-        action=AuditAction.ALIAS_MOVED,
-        subject=f"registered-models/{name}/aliases/{CHAMPION}",
-        revision=revision_of_model(project, name),
-    )
+    subject = subject_of_model(project, name, below=f"/aliases/{CHAMPION}")
+    return await carry_out(call, body, work, action=AuditAction.ALIAS_MOVED, subject=subject)

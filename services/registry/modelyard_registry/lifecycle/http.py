@@ -31,10 +31,10 @@ from modelyard_registry.lifecycle.domain import parse_stage
 from modelyard_registry.lifecycle.handlers import TransitionModelVersion, transition_version
 from modelyard_registry.lifecycle.probing import probe_before
 from modelyard_registry.lifecycle.quarantine import QuarantineModelVersion, quarantine_version
-from modelyard_registry.models.changes import revision_of_version, subject_of_version
 from modelyard_registry.models.documents import ModelVersionDocument
 from modelyard_registry.models.domain import parse_reference
 from modelyard_registry.models.store import get_version
+from modelyard_registry.models.subjects import subject_of_version
 from modelyard_registry.models.versions_http import VersionText
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
@@ -131,15 +131,8 @@ async def post_transition(
         version = await transition_version(tx, command)
         return Answer(status=200, body=ModelVersionDocument.of(version, project=project))
 
-    return await carry_out(
-        call,
-        body,
-        work,
-        project=project,
-        action=AuditAction.MODEL_VERSION_TRANSITIONED,
-        subject=subject_of_version(project, name, parse_reference(reference)),
-        revision=revision_of_version(project, name, parse_reference(reference)),
-    )
+    subject = subject_of_version(project, name, parse_reference(reference))
+    return await carry_out(call, body, work, action=AuditAction.MODEL_VERSION_TRANSITIONED, subject=subject)
 
 
 async def probed(call: Call, command: TransitionModelVersion) -> TransitionModelVersion:
@@ -252,12 +245,5 @@ async def put_quarantine(
         version = await quarantine_version(tx, command)
         return Answer(status=200, body=ModelVersionDocument.of(version, project=project))
 
-    return await carry_out(
-        call,
-        body,
-        work,
-        project=project,
-        action=AuditAction.MODEL_VERSION_QUARANTINED,
-        subject=subject_of_version(project, name, parse_reference(reference)),
-        revision=revision_of_version(project, name, parse_reference(reference)),
-    )
+    subject = subject_of_version(project, name, parse_reference(reference))
+    return await carry_out(call, body, work, action=AuditAction.MODEL_VERSION_QUARANTINED, subject=subject)

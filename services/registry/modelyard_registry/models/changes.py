@@ -10,12 +10,10 @@ from modelyard_events.model_changes import (
     RegisteredModelRestored,
     RegisteredModelUpdated,
 )
-from modelyard_runtime.problems import ConflictError, NotFoundError
+from modelyard_runtime.problems import ConflictError
 
-from modelyard_registry.api.preconditions import ReadRevision
-from modelyard_registry.api.refused import FindSubject
 from modelyard_registry.models import changes_store
-from modelyard_registry.models.domain import Reference, RegisteredModel
+from modelyard_registry.models.domain import RegisteredModel
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.models.handlers import RegisteredModelExistsError, refuse_former_name
 from modelyard_registry.models.patches import RegisteredModelPatch
@@ -23,7 +21,6 @@ from modelyard_registry.models.remeasuring import remeasure
 from modelyard_registry.models.store import (
     find_deleted_model,
     get_model,
-    get_version,
     lock_model,
     lock_model_type,
 )
@@ -49,39 +46,6 @@ class DeletionRefusedError(ConflictError):
     code = "deletion-refused"
     when = "A version of the model can get traffic or is in a running experiment."
     fix = "Deprecate or archive its versions and stop its experiments first."
-
-
-def revision_of_model(project: str, name: str) -> ReadRevision:
-    """How to read the revision of a registered model, deleted or not, for `If-Match`."""
-
-    async def read(tx: Transaction) -> int:
-        revision = await changes_store.lock_revision(tx.connection, project=project, name=name)
-        return revision or (await get_model(tx.connection, project=project, name=name)).revision
-
-    return read
-
-
-def revision_of_version(project: str, name: str, reference: Reference) -> ReadRevision:
-    """How to read the revision of a version, under its model's lock, for `If-Match`."""
-
-    async def read(tx: Transaction) -> int:
-        await changes_store.lock_revision(tx.connection, project=project, name=name)
-        return (await get_version(tx.connection, project=project, model=name, reference=reference)).revision
-
-    return read
-
-
-def subject_of_version(project: str, name: str, reference: Reference, *, below: str = "") -> FindSubject:
-    """How to find out what a refusal about a version is about: always its number, however the caller named it."""
-
-    async def find(tx: Transaction) -> str:
-        try:
-            version = await get_version(tx.connection, project=project, model=name, reference=reference)
-        except NotFoundError:
-            return f"registered-models/{name}/versions{below}"
-        return f"{version.subject}{below}"
-
-    return find
 
 
 async def update_model(tx: Transaction, patch: RegisteredModelPatch, *, project: str, name: str) -> RegisteredModel:

@@ -22,16 +22,11 @@ from modelyard_registry.api import (
     requires,
 )
 from modelyard_registry.api.bounded_route import BoundedRoute
-from modelyard_registry.models.changes import (
-    delete_model,
-    rename_model,
-    restore_model,
-    revision_of_model,
-    update_model,
-)
+from modelyard_registry.models.changes import delete_model, rename_model, restore_model, update_model
 from modelyard_registry.models.documents import RegisteredModelDocument
 from modelyard_registry.models.domain import RegisteredModel
 from modelyard_registry.models.patches import RegisteredModelPatch
+from modelyard_registry.models.subjects import subject_of_model
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 
@@ -141,12 +136,4 @@ async def _change(
     async def work(tx: Transaction) -> Answer:
         return Answer(status=200, body=RegisteredModelDocument.of(await change(tx)))
 
-    return await carry_out(
-        call,
-        body,
-        work,
-        project=project,
-        action=action,
-        subject=f"registered-models/{name}",
-        revision=revision_of_model(project, name),
-    )
+    return await carry_out(call, body, work, action=action, subject=subject_of_model(project, name))

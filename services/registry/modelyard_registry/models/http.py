@@ -13,6 +13,7 @@ from modelyard_registry.api import (
     Caller,
     ModelName,
     Project,
+    Subject,
     carry_out,
     problems,
     requires,
@@ -47,14 +48,8 @@ async def post_registered_model(project: Project, body: NewRegisteredModel, call
         created = await create_registered_model(tx, _new_model(tx, body, project=project))
         return Answer(status=201, body=RegisteredModelDocument.of(created))
 
-    return await carry_out(
-        call,
-        body,
-        work,
-        project=project,
-        action=AuditAction.REGISTERED_MODEL_CREATED,
-        subject=f"registered-models/{body.name}",
-    )
+    subject = Subject(project=project, path=f"registered-models/{body.name}")
+    return await carry_out(call, body, work, action=AuditAction.REGISTERED_MODEL_CREATED, subject=subject)
 
 
 def _new_model(tx: Transaction, body: NewRegisteredModel, *, project: str) -> RegisteredModel:

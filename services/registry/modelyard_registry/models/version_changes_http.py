@@ -21,10 +21,10 @@ from modelyard_registry.api import (
     requires,
 )
 from modelyard_registry.api.bounded_route import BoundedRoute
-from modelyard_registry.models.changes import revision_of_version, subject_of_version
 from modelyard_registry.models.documents import ModelVersionDocument
 from modelyard_registry.models.domain import ModelVersion, parse_reference
 from modelyard_registry.models.patches import ModelVersionPatch
+from modelyard_registry.models.subjects import subject_of_version
 from modelyard_registry.models.version_changes import set_build_status, set_review_status, update_version
 from modelyard_registry.models.versions_http import VersionText
 from modelyard_registry.transactions import Transaction
@@ -152,12 +152,5 @@ async def _change(
     async def work(tx: Transaction) -> Answer:
         return Answer(status=200, body=ModelVersionDocument.of(await change(tx), project=project))
 
-    return await carry_out(
-        call,
-        body,
-        work,
-        project=project,
-        action=action,
-        subject=subject_of_version(project, name, parse_reference(reference)),
-        revision=revision_of_version(project, name, parse_reference(reference)),
-    )
+    subject = subject_of_version(project, name, parse_reference(reference))
+    return await carry_out(call, body, work, action=action, subject=subject)

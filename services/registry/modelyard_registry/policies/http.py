@@ -13,6 +13,7 @@ from modelyard_registry.api import (
     ModelName,
     Project,
     Reason,
+    Subject,
     carry_out,
     problems,
     requires,
@@ -107,9 +108,8 @@ async def put_policy(project: Project, body: NewPolicy, call: Caller) -> Respons
     async def revision(tx: Transaction) -> int:
         return (await lock_project_policy(tx, project=project)).revision
 
-    return await carry_out(
-        call, body, work, project=project, action=AuditAction.POLICY_CHANGED, subject="policies", revision=revision
-    )
+    subject = Subject(project=project, path="policies", revision=revision)
+    return await carry_out(call, body, work, action=AuditAction.POLICY_CHANGED, subject=subject)
 
 
 @router.get(
@@ -147,15 +147,8 @@ async def put_model_policy(project: Project, name: ModelName, body: NewPolicy, c
         model = await lock_model(tx.connection, project=project, name=name)
         return (await load_policy(tx.connection, project=project, registered_model_id=model.id)).model.revision
 
-    return await carry_out(
-        call,
-        body,
-        work,
-        project=project,
-        action=AuditAction.POLICY_CHANGED,
-        subject=f"registered-models/{name}/policy",
-        revision=revision,
-    )
+    subject = Subject(project=project, path=f"registered-models/{name}/policy", revision=revision)
+    return await carry_out(call, body, work, action=AuditAction.POLICY_CHANGED, subject=subject)
 
 
 def _project_document(found: PolicyRevision, *, project: str) -> PolicyDocument:

@@ -15,6 +15,7 @@ from modelyard_registry.api import (
     Caller,
     Project,
     Request,
+    Subject,
     carry_out,
     problems,
     requires,
@@ -89,8 +90,8 @@ async def post_project(body: NewProject, call: Caller) -> Response:
         created = await create_project(tx, body.name, description=body.description)
         return Answer(status=201, body=ProjectDocument.of(created, call=call))
 
-    subject = f"projects/{body.name}"
-    return await carry_out(call, body, work, project=body.name, action=AuditAction.PROJECT_CREATED, subject=subject)
+    subject = Subject(project=body.name, path=f"projects/{body.name}")
+    return await carry_out(call, body, work, action=AuditAction.PROJECT_CREATED, subject=subject)
 
 
 @router.get(

@@ -15,7 +15,7 @@ from modelyard_runtime.problems import ConflictError, ProblemError, UnavailableE
 
 from modelyard_registry.api.idempotency import Claim, KeptAnswer, forget_expired, hold_keys
 from modelyard_registry.api.preconditions import refuse_unless_accepted
-from modelyard_registry.api.refused import record_refusal
+from modelyard_registry.api.refused import Subject, record_refusal
 from modelyard_registry.metrics import REFUSALS
 from modelyard_registry.models.documents import ModelVersionDocument
 from modelyard_registry.models.store import get_model
@@ -133,9 +133,8 @@ class _Batch:
             await record_refusal(
                 tx,
                 refusal,
-                project=command.project,
                 action=AuditAction.MODEL_VERSION_REGISTERED,
-                subject=f"registered-models/{command.model}/versions",
+                subject=Subject(project=command.project, path=f"registered-models/{command.model}/versions"),
             )
             return refusal
         except ProblemError as problem:

@@ -17,6 +17,7 @@ from modelyard_registry.api import (
     Caller,
     Project,
     Request,
+    Subject,
     carry_out,
     problems,
     refuse_unless_outbound,
@@ -260,4 +261,5 @@ async def _change(
         )
         return Answer(status=200, body=document)
 
-    return await carry_out(call, body, work, project=project, action=action, subject=f"routes/{model_type}")
+    subject = Subject(project=project, path=f"routes/{model_type}")
+    return await carry_out(call, body, work, action=action, subject=subject)

@@ -19,6 +19,7 @@ from modelyard_registry.api import (
     Answer,
     Caller,
     Request,
+    Subject,
     carry_out,
     problems,
     requires_somewhere,
@@ -134,14 +135,8 @@ async def post_signing_key(body: NewSigningKey, call: Caller) -> Response:
             status=201, body=_document(await register_signing_key(tx, body.command(), manager=call.principal))
         )
 
-    return await carry_out(
-        call,
-        body,
-        work,
-        project=audited_project(body.project),
-        action=AuditAction.SIGNING_KEY_REGISTERED,
-        subject="access/signing-keys",
-    )
+    subject = Subject(project=audited_project(body.project), path="access/signing-keys")
+    return await carry_out(call, body, work, action=AuditAction.SIGNING_KEY_REGISTERED, subject=subject)
 
 
 @router.get(
@@ -195,14 +190,8 @@ async def delete_signing_key(key_id: KeyId, call: Caller) -> Response:
     async def work(tx: Transaction) -> Answer:
         return Answer(status=200, body=_document(await revoke_signing_key(tx, key_id, manager=call.principal)))
 
-    return await carry_out(
-        call,
-        None,
-        work,
-        project=audited_project(key.project),
-        action=AuditAction.SIGNING_KEY_REVOKED,
-        subject=key.subject,
-    )
+    subject = Subject(project=audited_project(key.project), path=key.subject)
+    return await carry_out(call, None, work, action=AuditAction.SIGNING_KEY_REVOKED, subject=subject)
 
 
 def _document(key: SigningKey) -> SigningKeyDocument:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from modelyard_registry.api import Answer, Call, carry_out
+from modelyard_registry.api import Answer, Call, Subject, carry_out
 from modelyard_registry.approvals.domain import TransitionRequest
 from modelyard_registry.compatibility import store
 from modelyard_registry.compatibility.documents import (
@@ -15,7 +15,7 @@ from modelyard_registry.compatibility.documents import (
     WaitingVersionDocument,
 )
 from modelyard_registry.compatibility.registration import in_project
-from modelyard_registry.models.changes import revision_of_model, revision_of_version
+from modelyard_registry.models.subjects import revision_of_version, subject_of_model
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 
@@ -33,15 +33,8 @@ async def change_model(
     async def work(tx: Transaction) -> Answer:
         return Answer(status=200, body=ModelDocument.of(await change(tx)))
 
-    return await carry_out(
-        in_project(call, known.project),
-        body,
-        work,
-        project=known.project,
-        action=action,
-        subject=f"registered-models/{known.name}",
-        revision=revision_of_model(known.project, known.name),
-    )
+    subject = subject_of_model(known.project, known.name)
+    return await carry_out(in_project(call, known.project), body, work, action=action, subject=subject)
 
 
 async def change_version(
@@ -63,12 +56,9 @@ async def change_version(
         waiting = VersionDocument.of(found).model_dump() | {"transition_request": WaitingMove.of(request)}
         return Answer(status=202, body=WaitingVersionDocument.model_validate(waiting))
 
-    return await carry_out(
-        in_project(call, project),
-        body,
-        work,
+    subject = Subject(
         project=project,
-        action=action,
-        subject=f"registered-models/{known.model}/versions/{known.number}",
+        path=f"registered-models/{known.model}/versions/{known.number}",
         revision=revision_of_version(project, known.model, known.number),
     )
+    return await carry_out(in_project(call, project), body, work, action=action, subject=subject)

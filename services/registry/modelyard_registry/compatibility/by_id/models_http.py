@@ -10,6 +10,7 @@ from modelyard_runtime.permissions import Permission
 from modelyard_registry.api import (
     Answer,
     Caller,
+    Subject,
     carry_out,
     problems,
 )
@@ -51,13 +52,9 @@ async def post_model(project: Where, body: NewModel, call: Caller) -> Response:
         found = await store.get_model_by_id(tx.connection, project=project, model_id=created.id)
         return Answer(status=201, body=ModelDocument.of(found))
 
+    subject = Subject(project=project, path=f"registered-models/{body.name}")
     return await carry_out(
-        in_project(call, project),
-        body,
-        work,
-        project=project,
-        action=AuditAction.REGISTERED_MODEL_CREATED,
-        subject=f"registered-models/{body.name}",
+        in_project(call, project), body, work, action=AuditAction.REGISTERED_MODEL_CREATED, subject=subject
     )
 
 

@@ -13,6 +13,7 @@ from modelyard_runtime.problems import NotFoundError
 from modelyard_registry.api import (
     Answer,
     Caller,
+    Subject,
     carry_out,
     problems,
 )
@@ -88,13 +89,9 @@ async def post_version(project: Where, model_id: UUID, body: NewVersion, call: C
         found = await store.get_version_by_id(tx.connection, project=project, version_id=registered.id)
         return Answer(status=201, body=VersionDocument.of(found))
 
+    subject = Subject(project=project, path=f"registered-models/{model.name}/versions")
     return await carry_out(
-        in_project(call, project),
-        body,
-        work,
-        project=project,
-        action=AuditAction.MODEL_VERSION_REGISTERED,
-        subject=f"registered-models/{model.name}/versions",
+        in_project(call, project), body, work, action=AuditAction.MODEL_VERSION_REGISTERED, subject=subject
     )
 
 

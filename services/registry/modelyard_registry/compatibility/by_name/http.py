@@ -18,6 +18,7 @@ from modelyard_registry.api import (
     Caller,
     ModelName,
     Request,
+    Subject,
     carry_out,
     problems,
 )
@@ -37,11 +38,11 @@ from modelyard_registry.compatibility.registration import (
 from modelyard_registry.compatibility.request_project import Where, requires_there
 from modelyard_registry.compatibility.vocabulary import parse_semver, spell_semver
 from modelyard_registry.lifecycle.domain import parse_stage
-from modelyard_registry.models.changes import revision_of_version
 from modelyard_registry.models.documents import ShortText, Text
 from modelyard_registry.models.domain import ModelVersion
 from modelyard_registry.models.handlers import RegisteredModelExistsError, create_registered_model
 from modelyard_registry.models.store import RegisteredModelNotFoundError, get_model, get_version
+from modelyard_registry.models.subjects import revision_of_version
 from modelyard_registry.models.visibility import get_visible_version, stage_seen_by
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
@@ -211,13 +212,9 @@ async def post_named_version(project: Where, body: NewNamedVersion, call: Caller
         await _create_if_missing(tx, call, body, project=project)
         return Answer(status=201, body=NamedVersionDocument.of(await register(tx, registering)))
 
+    subject = Subject(project=project, path=f"registered-models/{body.name}/versions")
     return await carry_out(
-        in_project(call, project),
-        body,
-        work,
-        project=project,
-        action=AuditAction.MODEL_VERSION_REGISTERED,
-        subject=f"registered-models/{body.name}/versions",
+        in_project(call, project), body, work, action=AuditAction.MODEL_VERSION_REGISTERED, subject=subject
     )
 
 
@@ -272,12 +269,7 @@ async def post_named_transition(
         waiting = document.model_dump() | {"transition_request": WaitingMove.of(moved.request)}
         return Answer(status=202, body=WaitingNamedVersion.model_validate(waiting))
 
+    subject = Subject(project=project, path=known.subject, revision=revision_of_version(project, name, known.number))
     return await carry_out(
-        in_project(call, project),
-        body,
-        work,
-        project=project,
-        action=AuditAction.MODEL_VERSION_TRANSITIONED,
-        subject=known.subject,
-        revision=revision_of_version(project, name, known.number),
+        in_project(call, project), body, work, action=AuditAction.MODEL_VERSION_TRANSITIONED, subject=subject
     )
