@@ -1,4 +1,4 @@
-"""What a person sees: acts with a line of explanation, live progress, tables, and a checked list at the end."""
+"""Prints the demo: acts with a line of explanation, live progress, tables, and a checked list at the end."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,14 +16,17 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.rule import Rule
 from rich.table import Table
 
 WIDTH_MAX = 120
+PIPED_WIDTH = 10_000
+"""Output that is no terminal is never wrapped: a name that is broken into pieces can be neither searched nor copied."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedClaim:
-    """Something that the demo says of Modelyard, whether it held, and what was seen."""
+    """A statement about Modelyard, whether it held, and what was measured."""
 
     text: str
     held: bool
@@ -32,24 +35,25 @@ class CheckedClaim:
 
 @dataclass(slots=True)
 class Screen:
-    """Tells the story on a console and keeps the list of claims."""
+    """Prints to a console, and keeps the list of claims."""
 
     console: Console = field(default_factory=lambda: Console(highlight=False))
     claims: list[CheckedClaim] = field(default_factory=list)
     _acts: int = 0
 
     def __post_init__(self) -> None:
-        self.console.width = min(self.console.width, WIDTH_MAX)
+        self.console.width = min(self.console.width, WIDTH_MAX) if self.console.is_terminal else PIPED_WIDTH
 
     def act(self, title: str, lead: str) -> None:
         """Begin an act."""
         self._acts += 1
         self.console.print()
-        self.console.rule(f"[bold]{self._acts}. {title}", align="left", style="cyan")
+        rule = Rule(f"[bold]{self._acts}. {title}", align="left", style="cyan")
+        self.console.print(rule, width=min(self.console.width, WIDTH_MAX))
         self.console.print(lead, style="dim")
 
     def say(self, text: str) -> None:
-        """One line of what happens."""
+        """Print one line about what happens."""
         self.console.print(f"  {text}")
 
     @contextmanager
@@ -70,7 +74,7 @@ class Screen:
             yield lambda: progress.advance(task)
 
     def table(self, *columns: str, rows: Sequence[Sequence[object]], title: str | None = None) -> None:
-        """A table; columns whose cells are all numbers are set to the right."""
+        """Print a table. Columns that have only numbers are aligned to the right."""
         table = Table(title=title, title_justify="left", header_style="bold", border_style="dim")
         for number, column in enumerate(columns):
             is_numeric = bool(rows) and all(_is_numeric(str(row[number])) for row in rows)
@@ -80,19 +84,28 @@ class Screen:
         self.console.print(table)
 
     def claim(self, text: str, *, held: bool, seen: str) -> None:
-        """Check a claim now; it stands in the list at the end."""
+        """Print a checked claim, and keep it for the list at the end."""
         self.claims.append(CheckedClaim(text=text, held=held, seen=seen))
-        self.console.print(Padding(f"{_mark(held)} {text}\n  [dim]{escape(seen)}[/]", (0, 0, 0, 2)))
+        shown = f"{_mark(held)} {text}\n  [dim]{escape(seen)}[/]"
+        self.console.print(Padding(shown, (0, 0, 0, 2), expand=self.console.is_terminal))
 
     def finale(self, *, seconds: float, next_steps: str) -> bool:
-        """The list of what was proved; answers whether every claim held."""
+        """Print the list of all claims. Return whether every one held."""
         self.act("What was proved", f"Every line was measured in this run, which took {seconds:.0f} s.")
         for claim in self.claims:
             self.console.print(f"  {_mark(claim.held)} {claim.text}")
         failed = [claim for claim in self.claims if not claim.held]
         for claim in failed:
             self.console.print(f"  [red]did not hold:[/] {claim.text}: {claim.seen}")
-        self.console.print(Panel(next_steps, title="Where to look next", title_align="left", border_style="dim"))
+        self.console.print(
+            Panel(
+                next_steps,
+                title="Where to look next",
+                title_align="left",
+                border_style="dim",
+                expand=self.console.is_terminal,
+            )
+        )
         return bool(self.claims) and not failed
 
 

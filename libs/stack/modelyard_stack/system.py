@@ -44,13 +44,17 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class System:
-    """The four services, and whatever was started beside them; `tokens` has a bearer token for each actor."""
+    """The four services, and the programs that were started beside them.
+
+    `tokens` has a bearer token for each actor. `environment` has the settings of every service.
+    """
 
     stack: Stack
     directory: Path
     topic_prefix: str
     tokens: Mapping[str, str]
     keeper: Keeper = field(repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     services: dict[str, Service] = field(default_factory=dict)
 
     @classmethod
@@ -77,24 +81,24 @@ class System:
         place = _place_for(directory)
         removals = [place] if directory is None else []
         async with Keeper(lock=place / "system.lock", remove=removals) as keeper:
+            tokens = _tokens(place / "tokens.json")
+            own = _environment(
+                stack,
+                place,
+                tokens,
+                topic_prefix=topic_prefix,
+                postgres_dsn=postgres_dsn or stack.addresses.postgres_dsn,
+                redis_url=redis_url or stack.addresses.redis_url,
+            )
             system = cls(
                 stack=stack,
                 directory=place,
                 topic_prefix=topic_prefix,
-                tokens=_tokens(place / "tokens.json"),
+                tokens=tokens,
                 keeper=keeper,
+                environment={**(inherited or {}), **own, **(settings or {})},
             )
-            environment = (
-                dict(inherited or {})
-                | system._environment(
-                    postgres_dsn=postgres_dsn or stack.addresses.postgres_dsn,
-                    redis_url=redis_url or stack.addresses.redis_url,
-                )
-                | dict(settings or {})
-            )
-            await do_together(
-                system.run(name, module=f"modelyard_{name}", environment=environment) for name in services
-            )
+            await do_together(system.run_service(name) for name in services)
             try:
                 yield system
             finally:
@@ -105,6 +109,15 @@ class System:
         if name not in self.services:
             raise StackError(f"{name} does not run; what runs is {', '.join(self.services)}.")
         return self.services[name]
+
+    async def run_service(self, service: str, *, instance: str | None = None) -> Service:
+        """Start a service and wait until it is ready. Another instance of it needs another name, `instance`.
+
+        Each instance has a state directory of its own, because two processes cannot count facts in one file.
+        """
+        name = instance or service
+        state = {"MODELYARD_STATE_DIRECTORY": str(self.directory / "state" / name)}
+        return await self.run(name, module=f"modelyard_{service}", environment={**self.environment, **state})
 
     async def run(
         self,
@@ -140,29 +153,31 @@ class System:
         for service in reversed(self.services.values()):
             await service.server.stop()
 
-    def _environment(self, *, postgres_dsn: str, redis_url: str) -> dict[str, str]:
-        return {
-            "MODELYARD_KAFKA_BOOTSTRAP": self.stack.addresses.kafka_bootstrap,
-            "MODELYARD_POSTGRES_DSN": postgres_dsn,
-            "MODELYARD_REDIS_URL": redis_url,
-            "MODELYARD_TOPIC_PREFIX": self.topic_prefix,
-            "MODELYARD_TOKENS": json.dumps(dict(self.tokens)),
-            "MODELYARD_TOKEN_ROLES": json.dumps(TOKEN_ROLES),
-            # Everything runs on this machine here; elsewhere private addresses are refused unless listed.
-            "MODELYARD_OUTBOUND_ALLOW": json.dumps(["127.0.0.0/8"]),
-            # Every document on the state topics is signed and checked, here as elsewhere.
-            "MODELYARD_STATE_KEY_FILE": str(self.directory / STATE_KEY_FILE),
-            "MODELYARD_STATE_KEYS": json.dumps([ensure_state_key(self.directory / STATE_KEY_FILE)]),
-            "MODELYARD_STATE_DIRECTORY": str(self.directory / "state"),
-            # One small machine runs everything: a busy processor must not look like a cache that is away.
-            "MODELYARD_CACHE_TIMEOUT_S": "1.0",
-            "MODELYARD_ARTIFACT_DIRECTORY": str(self.directory / "artifacts"),
-        }
-
 
 def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
     """The settings that whoever starts the system has set for its services, such as MODELYARD_LOG_LEVEL."""
     return {name: value for name, value in environment.items() if name.startswith("MODELYARD_")}
+
+
+def _environment(
+    stack: Stack, place: Path, tokens: Mapping[str, str], *, topic_prefix: str, postgres_dsn: str, redis_url: str
+) -> dict[str, str]:
+    return {
+        "MODELYARD_KAFKA_BOOTSTRAP": stack.addresses.kafka_bootstrap,
+        "MODELYARD_POSTGRES_DSN": postgres_dsn,
+        "MODELYARD_REDIS_URL": redis_url,
+        "MODELYARD_TOPIC_PREFIX": topic_prefix,
+        "MODELYARD_TOKENS": json.dumps(dict(tokens)),
+        "MODELYARD_TOKEN_ROLES": json.dumps(TOKEN_ROLES),
+        # Everything runs on this machine here; elsewhere private addresses are refused unless listed.
+        "MODELYARD_OUTBOUND_ALLOW": json.dumps(["127.0.0.0/8"]),
+        # Every document on the state topics is signed and checked, here as elsewhere.
+        "MODELYARD_STATE_KEY_FILE": str(place / STATE_KEY_FILE),
+        "MODELYARD_STATE_KEYS": json.dumps([ensure_state_key(place / STATE_KEY_FILE)]),
+        # One small machine runs everything: a busy processor must not look like a cache that is away.
+        "MODELYARD_CACHE_TIMEOUT_S": "1.0",
+        "MODELYARD_ARTIFACT_DIRECTORY": str(place / "artifacts"),
+    }
 
 
 def _place_for(directory: Path | None) -> Path:

@@ -213,3 +213,32 @@ async def test_a_storage_that_is_away_is_told_and_changes_nothing(
         assert [answer.status for answer in answers] == [503, 503]
         assert {answer.document["type"] for answer in answers} == {"/problems/artifact-store-unavailable"}
         assert await door.marks() == (0, 0)
+
+
+async def test_a_storage_that_stops_taking_a_body_fails_the_upload_in_time(
+    registry_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setattr("modelyard_registry.artifact_stores.s3.WRITE_BYTES_PER_S_MIN", 100 * MIB)
+    done = asyncio.Event()
+
+    async def read_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await done.wait()
+        writer.close()
+
+    server = await asyncio.start_server(read_nothing, HOST, 0, limit=1)
+    endpoint = f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
+    store = S3ArtifactStore(
+        S3Settings(bucket="models", endpoint=endpoint, region="us-east-1"), new_id=new_uuid7, write_timeout_s=1.0
+    )
+
+    async with open_door(registry_database, tmp_path, store=store) as door:
+        door = await replace(door, project=f"p-{uuid.uuid4().hex[:12]}").found()
+        content = bytes(7 * MIB)
+        async with asyncio.timeout(20):
+            answer = await door.call("PUT", f"/artifacts/{digest_of(content)}", data=content)
+    done.set()
+    server.close()
+
+    assert (answer.status, answer.document["type"]) == (503, "/problems/artifact-store-unavailable")

@@ -5,6 +5,7 @@ registry completes it (from then on nobody can change it), reads and hashes all 
 the storage copy it to its digest. aioboto3's releases lag behind the service, so it is used here only.
 """
 
+import asyncio
 import base64
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
@@ -48,6 +49,8 @@ COPIED_PART_BYTES = 1024 * MIB
 URL_VALID_S = 3_600
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60
+WRITE_BYTES_PER_S_MIN = 256 * 1024
+"""A storage that takes a body more slowly than this has failed. The HTTP client bounds reading only."""
 ATTEMPTS_MAX = 3
 STAGED = "incoming/"
 
@@ -73,8 +76,9 @@ class S3ArtifactStore:
     part_bytes_min = 5 * MIB
     part_bytes_max = 1024 * MIB
 
-    def __init__(self, settings: S3Settings, *, new_id: NewId) -> None:
+    def __init__(self, settings: S3Settings, *, new_id: NewId, write_timeout_s: float = READ_TIMEOUT_S) -> None:
         self._settings = settings
+        self._write_timeout_s = write_timeout_s
         self._bucket = settings.bucket
         self._new_id = new_id
         self._opened = AsyncExitStack()
@@ -230,11 +234,13 @@ class S3ArtifactStore:
         }
         try:
             with _errors():
-                await self._client.put_object(**named, IfNoneMatch="*")
+                async with self._writing(content):
+                    await self._client.put_object(**named, IfNoneMatch="*")
         except _ThereAlreadyError:
             if not await self._is_whole(proof.digest):
                 with _errors():
-                    await self._client.put_object(**named)
+                    async with self._writing(content):
+                        await self._client.put_object(**named)
 
     async def _copy(self, proof: Proof, *, key: str, etag: str) -> None:
         """Copy what was proved to its digest, inside the storage; equal bytes may replace equal bytes."""
@@ -287,11 +293,16 @@ class S3ArtifactStore:
         key, upload_id = _parse(staging)
         try:
             with _errors():
-                await self._client.upload_part(
-                    Bucket=self._bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=content
-                )
+                async with self._writing(content):
+                    await self._client.upload_part(
+                        Bucket=self._bucket, Key=key, UploadId=upload_id, PartNumber=number, Body=content
+                    )
         except _KeyAbsentError as error:
             raise upload_lost() from error
+
+    def _writing(self, content: bytes) -> asyncio.Timeout:
+        """The deadline of one request with this body, all its attempts included. Past it, TimeoutError is raised."""
+        return asyncio.timeout(self._write_timeout_s + len(content) / WRITE_BYTES_PER_S_MIN)
 
     async def _parts(self, staging: str) -> list[Any]:
         key, upload_id = _parse(staging)
