@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from modelyard_registry.approvals import listing
 
 from tests.integration.registry.approvals_world import Guarded
 from tests.integration.registry.door import ENDPOINT, Document, Door, versions
@@ -170,3 +171,68 @@ async def test_refused_and_given_approvals_are_found_under_the_same_subject(guar
         "approval.given",
         "transition_request.applied",
     ]
+
+
+async def check(guarded: Guarded, number: int, outcome: str, *, kind: str = "tests") -> None:
+    digest = (await guarded.door.call("GET", f"{versions()}/{number}")).expect(200)["digest"]
+    body = {"kind": kind, "outcome": outcome, "digest": digest}
+    (await guarded.by("bob").call("POST", f"{versions()}/{number}/checks", body)).expect(201)
+
+
+async def test_a_check_that_fails_after_people_were_asked_makes_the_request_stale(guarded: Guarded) -> None:
+    number = await guarded.staged()
+    await check(guarded, number, "passed")
+    request_id = await guarded.asked(number)
+    await check(guarded, number, "passed")
+    await check(guarded, number, "passed", kind="security_scan")
+    before = await got(guarded, request_id)
+    await check(guarded, number, "failed")
+
+    refused = await guarded.say("approve", request_id, actor="cem")
+    after = await got(guarded, request_id)
+    await check(guarded, number, "passed")
+    agreed = await guarded.say("approve", request_id, actor="cem")
+
+    assert (before["is_stale"], before["bound"]["checks"]) == (False, {"tests": "passed"})
+    assert (refused.status, refused.document["type"]) == (409, "/problems/request-stale")
+    assert [(each["name"], each["then"], each["now"]) for each in after["changed"]] == [
+        ("checks.tests", "passed", "failed")
+    ]
+    assert (agreed.status, agreed.document["state"]) == (200, "applied")
+
+
+async def test_requests_are_listed_by_whether_they_are_stale(guarded: Guarded) -> None:
+    numbers = [await guarded.staged() for _ in range(4)]
+    asked = [await guarded.asked(number) for number in numbers]
+    for number in (numbers[0], numbers[3]):
+        await describe(guarded, number, "other words")
+    (await guarded.say("reject", asked[0], actor="cem")).expect(200)
+
+    assert list(await listed(guarded, stale="true")) == [asked[3]]
+    assert list(await listed(guarded, stale="false")) == [asked[2], asked[1], asked[0]]
+    assert list(await listed(guarded, stale="false", state="pending")) == [asked[2], asked[1]]
+    assert list(await listed(guarded, stale="true", number=str(numbers[1]))) == []
+    assert (await guarded.door.call("GET", "/transition-requests", query={"stale": "maybe"})).status == 422
+
+
+async def test_stale_requests_are_listed_in_pages_and_in_bounded_batches(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers = [await guarded.staged() for _ in range(5)]
+    asked = [await guarded.asked(number) for number in numbers]
+    for number in numbers[:3]:
+        await describe(guarded, number, "other words")
+    monkeypatch.setattr(listing, "BATCH_ROWS", 1)
+    monkeypatch.setattr(listing, "BATCHES_MAX", 2)
+
+    seen, query = [], {"stale": "true", "page_size": "2"}
+    while True:
+        page = (await guarded.door.call("GET", "/transition-requests", query=query)).expect(200)
+        seen.append([each["request_id"] for each in page["items"]])
+        if page["next_page_token"] is None:
+            break
+        query["page_token"] = page["next_page_token"]
+
+    assert [each for page in seen for each in page] == [asked[2], asked[1], asked[0]]
+    assert seen[0] == [], "two batches held sound requests only"
+    assert all(len(page) <= 2 for page in seen)

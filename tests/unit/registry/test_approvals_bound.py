@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from modelyard_registry.approvals.bound import Bound, changes, in_words
 
 ASKED = Bound(
@@ -46,3 +47,21 @@ def test_values_that_people_can_read_are_given_with_what_they_were() -> None:
         "the revision of the project's policy was 1 and is 2 now",
         "the champion was risk/1, and there is none now",
     ]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "words"),
+    [
+        ({}, {"tests": "failed"}, "the newest check of the kind 'tests' failed"),
+        ({"tests": "passed"}, {"tests": "failed"}, "the newest check of the kind 'tests' failed"),
+        ({"tests": "failed"}, {"tests": "failed"}, ""),
+        ({"tests": "failed"}, {"tests": "passed"}, ""),
+        ({}, {"tests": "passed", "security_scan": "passed"}, ""),
+        ({"tests": "passed"}, {}, ""),
+        (None, {"tests": "failed"}, ""),
+    ],
+)
+def test_a_check_that_fails_after_people_were_asked_is_a_change(
+    then: dict[str, str] | None, now: dict[str, str], words: str
+) -> None:
+    assert in_words(changes(replace(ASKED, checks=then), replace(ASKED, checks=now))) == words

@@ -23,6 +23,7 @@ _BESIDE = (
     "model_policy_revision",
     "champion",
     "attached",
+    "checks",
 )
 PRESENT = f"""
 SELECT {VERSION_COLUMNS}, d.endpoint,
@@ -34,7 +35,10 @@ SELECT {VERSION_COLUMNS}, d.endpoint,
         WHERE o.project = m.project AND o.model_type = m.model_type AND o.scope = m.scope
           AND o.industry IS NOT DISTINCT FROM m.industry AND o.tenant IS NOT DISTINCT FROM m.tenant
         ORDER BY o.id = m.id DESC, o.name LIMIT 1) AS champion,
-       (SELECT jsonb_object_agg(t.name, t.digest) FROM version_artifacts t WHERE t.version_id = v.id) AS attached
+       (SELECT jsonb_object_agg(t.name, t.digest) FROM version_artifacts t WHERE t.version_id = v.id) AS attached,
+       (SELECT jsonb_object_agg(c.kind, c.outcome) FROM (
+            SELECT DISTINCT ON (kind) kind, outcome FROM version_checks
+            WHERE version_id = v.id AND digest = v.digest ORDER BY kind, id DESC) c) AS checks
 FROM model_versions v JOIN registered_models m ON m.id = v.registered_model_id
 LEFT JOIN deployments d ON d.version_id = v.id AND d.environment = '{ROUTED_ENVIRONMENT}'
 WHERE v.id = ANY($1)
@@ -82,6 +86,7 @@ def _bound_of(row: asyncpg.Record) -> Bound:
             **{name: _digest(value) for name, value in sorted(said.items())},
             **{f"{ARTIFACTS}{name}": digest for name, digest in sorted(attached.items())},
         },
+        checks=row["checks"] or {},
     )
 
 

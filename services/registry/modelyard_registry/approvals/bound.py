@@ -9,6 +9,11 @@ from modelyard_runtime.problems import ConflictError
 ARTIFACTS = "artifacts."
 """Before the name of a further artifact, among the things that are said about a version."""
 
+CHECKS = "checks."
+"""Before the kind of a check, among the things that have changed."""
+
+FAILED = "failed"
+
 _WORDS: Mapping[str, str] = {
     "stage": "the stage",
     "digest": "the artifact",
@@ -59,6 +64,8 @@ class Bound:
     facts_sha256: str | None = None
     """What people said about the version: description, tags, model card and custom metadata."""
     said: Mapping[str, str] | None = None
+    checks: Mapping[str, str] | None = None
+    """How the newest check of each kind ended; None for requests from before checks were part of it."""
 
     def document(self) -> dict[str, Any]:
         """It as JSON has it."""
@@ -82,7 +89,7 @@ def changes(then: Bound, now: Bound) -> Changes:
     """What has changed since the request was made; nothing when people can agree to just what they were asked."""
     before, after = _things(then, beside=now), _things(now, beside=then)
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    return {name: _change(name, before.get(name), after.get(name)) for name in names}
+    return {**{name: _change(name, before.get(name), after.get(name)) for name in names}, **_failed_checks(then, now)}
 
 
 def in_words(changed: Changes) -> str:
@@ -102,9 +109,23 @@ def refuse_stale(then: Bound, now: Bound) -> None:
         )
 
 
+def _failed_checks(then: Bound, now: Bound) -> Changes:
+    """The checks that failed since. One that passed since is no news that could make people think again."""
+    if then.checks is None:
+        return {}
+    return {
+        f"{CHECKS}{kind}": Change(
+            then=then.checks.get(kind), now=outcome, words=f"the newest check of the kind {kind!r} {outcome}"
+        )
+        for kind, outcome in sorted((now.checks or {}).items())
+        if outcome == FAILED and then.checks.get(kind) != FAILED
+    }
+
+
 def _things(bound: Bound, *, beside: Bound) -> dict[str, Any]:
     document = bound.document()
     said = document.pop("said")
+    del document["checks"]
     if said is None or beside.said is None:
         return document
     # Told apart they say more than the digest of all of them.

@@ -50,6 +50,9 @@ class BoundDocument(BaseModel):
     project_policy_revision: int
     model_policy_revision: int
     champion: str | None
+    checks: dict[str, str] | None = Field(
+        default=None, description="How the newest check of each kind ended; one that fails later makes a request stale."
+    )
 
 
 class ChangeDocument(BaseModel):

@@ -25,12 +25,13 @@ from modelyard_registry.api import (
     requires,
 )
 from modelyard_registry.api.bounded_route import BoundedRoute
-from modelyard_registry.api.paging import Paging
+from modelyard_registry.api.paging import PageRequest, Paging, encode_page_token
 from modelyard_registry.api.preconditions import etag_of
 from modelyard_registry.approvals import handlers, requesting, store
 from modelyard_registry.approvals.binding import changes_since
 from modelyard_registry.approvals.documents import TransitionRequestDocument, TransitionRequestPage
 from modelyard_registry.approvals.domain import RequestState, TransitionRequest
+from modelyard_registry.approvals.listing import list_by_staleness
 from modelyard_registry.approvals.roles import roles_seen_by
 from modelyard_registry.deployments.http import DEPLOYMENTS_PATH, NewDeployment, command_of, probe_deployment
 from modelyard_registry.deployments.probing import EndpointProbe, probe_endpoint
@@ -138,11 +139,20 @@ async def get_transition_requests(
     number: Annotated[int | None, Query(ge=1, lt=2**31, description="Only requests about this version.")] = None,
     to_stage: Annotated[Stage | None, Query(description="Only requests for a move to this stage.")] = None,
     requested_by: Annotated[str | None, Query(max_length=200, description="Only what this actor asked for.")] = None,
+    stale: Annotated[
+        bool | None,
+        Query(
+            description="`true`: only requests that nobody can agree to, for something that they are bound to has"
+            " changed; `false`: only others. A page of these may have fewer items than there are."
+        ),
+    ] = None,
 ) -> TransitionRequestPage:
     """What waits for a decision is in state `pending`; nobody can agree to what `is_stale` says is not any more so."""
     after = paging.after(UUID)
     wanted = store.Filter(model=model, number=number, to_stage=to_stage, requested_by=requested_by, state=state)
     now = call.services.clock()
+    if stale is not None:
+        return await _list_by_staleness(call, paging, wanted, project=project, is_stale=stale)
     async with call.services.database.reading() as connection:
         found = await store.list_requests(
             connection,
@@ -158,6 +168,28 @@ async def get_transition_requests(
         found,
         of=lambda each: TransitionRequestDocument.of(each, now=now, changed=changed.get(each.id)),
         key=lambda each: each.id,
+    )
+
+
+async def _list_by_staleness(
+    call: Call, paging: PageRequest, wanted: store.Filter, *, project: str, is_stale: bool
+) -> TransitionRequestPage:
+    now = call.services.clock()
+    async with call.services.database.reading() as connection:
+        found = await list_by_staleness(
+            connection,
+            wanted,
+            is_stale=is_stale,
+            project=project,
+            before=paging.after(UUID),
+            now=now,
+            size=paging.size,
+        )
+    return TransitionRequestPage(
+        items=[
+            TransitionRequestDocument.of(each, now=now, changed=found.changed.get(each.id)) for each in found.requests
+        ],
+        next_page_token=None if found.next_before is None else encode_page_token([found.next_before]),
     )
 
 

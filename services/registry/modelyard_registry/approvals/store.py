@@ -47,6 +47,7 @@ WHERE r.project = $1 AND ($2::uuid IS NULL OR r.id < $2)
   AND ($5::text IS NULL OR r.to_stage = $5) AND ($6::text IS NULL OR r.requested_by = $6)
   AND ($7::text IS NULL OR $7 = CASE
       WHEN r.state IN ('pending', 'approved') AND r.expires_at <= $8 THEN 'expired' ELSE r.state END)
+  AND (NOT $10::boolean OR (r.state IN ('pending', 'approved') AND r.expires_at > $8))
 ORDER BY r.id DESC LIMIT $9
 """
 LIST_DUE = f"""
@@ -130,9 +131,16 @@ async def find_open_request(connection: Connection, *, version_id: UUID, to_stag
 
 
 async def list_requests(
-    connection: Connection, wanted: Filter, *, project: str, before: UUID | None, now: datetime, limit: int
+    connection: Connection,
+    wanted: Filter,
+    *,
+    project: str,
+    before: UUID | None,
+    now: datetime,
+    limit: int,
+    is_open: bool = False,
 ) -> Sequence[TransitionRequest]:
-    """Requests from the newest to the oldest, those made before `before`."""
+    """Requests from the newest to the oldest, those made before `before`; with `is_open` only those not ended."""
     rows = await connection.fetch(
         LIST_REQUESTS,
         project,
@@ -144,6 +152,7 @@ async def list_requests(
         wanted.state,
         now,
         limit,
+        is_open,
     )
     return await _with_decisions(connection, rows)
 
