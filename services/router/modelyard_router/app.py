@@ -1,4 +1,4 @@
-"""The router's wiring: everything it opens, in order, and every arrow in and out."""
+"""The router's wiring: everything that it opens, in order, and closes in reverse order."""
 
 import asyncio
 import time
@@ -53,13 +53,13 @@ FACTS_GATHER_S = 0.02
 PRODUCER_RETRY_S = 1.0
 REFUSALS_DRAIN_S = 1.0
 FACTS_AT_ONCE = 200
-"""Encoded in one go, between requests: about 4 ms of the event loop at most."""
+"""Facts that are encoded together, between requests: at most about 4 ms of the event loop."""
 
 
 def build_app(
     settings: Settings, *, clock: Clock = utc_now, new_id: NewId = new_uuid7, seconds: Seconds = time.monotonic
 ) -> HotPath:
-    """The router as an ASGI application; what it needs is opened by its lifespan, and closed in reverse."""
+    """Return the router as an ASGI application. Its lifespan opens what it needs, and closes it in reverse order."""
     state = RoutingState(
         kafka=settings.kafka,
         topic=f"{settings.topic_prefix}{ROUTES.name}",
@@ -181,9 +181,9 @@ def _add_routes_dump(app: FastAPI, *, state: RoutingState, authentication: Authe
 async def _facts_leaving(
     settings: Settings, refusals: RefusalFacts, *, clock: Clock, new_id: NewId
 ) -> AsyncIterator[FactQueue]:
-    """A queue of facts that a producer empties; on leaving, what is queued gets the grace to go out.
+    """Yield a queue of facts that is published to Kafka. On leaving, wait a bounded time until it is empty.
 
-    Refusals have a queue and a sequence of their own: neither can push out the other, or look like its gap.
+    Refusals have their own queue and sequence: many of one kind cannot displace the other, or look like its gap.
     """
     producer = build_producer(kafka=settings.kafka, client_id="modelyard-router")
     batching = BatchingProducer(producer)
@@ -218,7 +218,7 @@ async def _facts_leaving(
 
 
 async def _publish(producer: ReplaceableProducer, batching: BatchingProducer, *queues: FactQueue) -> None:
-    """Publish what is offered, from whenever Kafka is there: the router must not wait for it to start."""
+    """Publish what is offered as soon as Kafka is there. The router starts without waiting for Kafka."""
     try:
         while True:
             try:

@@ -1,4 +1,4 @@
-"""What the router says about the requests that it answered. Offering a fact never makes a caller wait."""
+"""Records facts about requests: exposures and inferences. Recording a fact never makes a caller wait."""
 
 from hashlib import blake2b
 
@@ -16,23 +16,23 @@ from modelyard_router.domain.prediction_request import PredictionRequest
 ERROR_CHARACTERS_MAX = 200
 FACT_BYTES_MAX = 900_000
 FACT_ELEMENTS_MAX = 50_000
-"""Writing more takes the event loop longer than anybody should wait; such requests are not replayed on a shadow."""
+"""A fact with more elements would block the event loop too long; its tensors are left out, and it has no replay."""
 
 _HASH_BYTES = 16
 
 
 class Facts:
-    """Turns what happened into facts and offers them to the queue."""
+    """Makes facts and offers them to the queue."""
 
     def __init__(self, queue: FactQueue, *, new_id: NewId) -> None:
         self._queue = queue
         self._new_id = new_id
 
     def record_exposure(self, decision: RouteDecision, receipt: Receipt, request: RouteRequest) -> None:
-        """Say that a unit was served a variant, if an experiment assigned one.
+        """Record that a unit was served a variant, if an experiment assigned one.
 
-        Offered also when the prediction then fails: leaving failures out would flatter the variant
-        that fails.
+        Record it also if the prediction fails afterwards: without the failures, the variant that fails would look
+        better than it is.
         """
         experiment, variant, unit = decision.experiment, decision.variant, receipt.unit_hash
         if experiment is None or variant is None or unit is None or decision.propensity is None:
@@ -61,7 +61,7 @@ class Facts:
         inference_id: str,
         latency_ms: float,
     ) -> None:
-        """Say how a prediction request ended. One fact for each request for which a version was decided."""
+        """Record how a prediction request ended: one fact for each request for which a version was decided."""
         version, attributes, request = outcome.served.version, asked.attributes, asked.attributes.request
         fact = InferenceCompleted(
             inference_id=inference_id,
@@ -101,7 +101,7 @@ class Facts:
 
 
 def _slim(fact: InferenceCompleted) -> InferenceCompleted:
-    """The fact, without tensors and shadow when they would make it larger than a topic takes, or slow to write."""
+    """Return the fact; without tensors and shadow when they make it too large for the topic, or slow to write."""
     elements = sum(len(tensor.data) for tensor in (*fact.inputs, *fact.outputs))
     if elements <= FACT_ELEMENTS_MAX and len(fact.model_dump_json()) <= FACT_BYTES_MAX:
         return fact
@@ -121,7 +121,7 @@ def _shadow(version: ServableVersion | None) -> ShadowTarget | None:
 
 
 def _owner(receipt: Receipt, attributes: Attributes, inference_id: str) -> str:
-    """Whose facts stay in order: those of a unit, else of an entity, else nobody's."""
+    """Return the end of the fact's key. Facts of one unit stay in order, else facts of one entity."""
     if receipt.unit_hash is not None:
         return receipt.unit_hash
     if attributes.entity_id is None:

@@ -21,13 +21,13 @@ PREDICTIONS = Counter(
 )
 PREDICT_SECONDS = Histogram(
     "router_predict_seconds",
-    "What callers waited for a prediction, by `cache`.",
+    "How long callers waited for a prediction, by `cache`.",
     ["cache"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
 CACHE_FAILURES = Counter(
     "router_cache_failures_total",
-    "Questions to the cache without an answer. `operation` is read or fill.",
+    "Requests to the cache that failed. `operation` is read or fill.",
     ["operation"],
 )
 CACHE_FILLS = Counter(

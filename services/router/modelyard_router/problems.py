@@ -1,4 +1,4 @@
-"""The router's refusals: why a request was not answered, each with the status that says who must act."""
+"""The router's problems: why a request was not answered. The status says who must act."""
 
 from typing import ClassVar, Literal
 
@@ -111,7 +111,7 @@ class EndpointMissingError(UnavailableError):
 
 
 class InputsMissingError(InvalidRequestError):
-    """The model needs inputs that nobody brought."""
+    """The model needs inputs that neither the request nor the feature source has."""
 
     code = "inputs-missing"
     when = "The model needs inputs that neither the request nor the feature source gives."
@@ -162,7 +162,7 @@ class EndpointUnreachableError(EndpointFailureError):
 
 
 class EndpointUnusableError(EndpointFailureError):
-    """The endpoint is there, and does not take predictions as it is recorded."""
+    """The endpoint answers, but does not take predictions as it is recorded."""
 
     code = "endpoint-unusable"
     when = "The model server refuses the request as the deployment describes it (URL, protocol, credentials)."
@@ -188,7 +188,7 @@ class EndpointInvalidResponseError(EndpointFailureError):
 
 
 class EndpointPausedError(EndpointFailureError):
-    """The endpoint failed repeatedly and is left alone for a moment."""
+    """The endpoint failed repeatedly and is not asked at the moment."""
 
     code = "endpoint-paused"
     status = 503
@@ -218,7 +218,7 @@ class FeatureSourceUnreachableError(FeatureSourceFailureError):
 
 
 class FeatureSourceUnusableError(FeatureSourceFailureError):
-    """The feature source is there, and does not take requests as it is recorded."""
+    """The feature source answers, but does not take requests as it is recorded."""
 
     code = "feature-source-unusable"
     when = "The feature source refuses the request as its URL template describes it."
@@ -227,7 +227,7 @@ class FeatureSourceUnusableError(FeatureSourceFailureError):
 
 
 class FeatureSourcePausedError(FeatureSourceFailureError):
-    """The feature source failed repeatedly and is left alone for a moment."""
+    """The feature source failed repeatedly and is not asked at the moment."""
 
     code = "feature-source-paused"
     status = 503

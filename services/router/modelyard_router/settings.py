@@ -10,13 +10,13 @@ from pydantic import Field, SecretStr
 class Settings(StateReaderSettings):
     """What the router needs besides what every service needs.
 
-    `unit_hash_secret` (64 bytes at most) keys the hashes that stand for units in facts, so that nobody
-    can find out ids by hashing guesses; all routers need the same one. `cache_timeout_s` bounds each
-    question to the prediction cache. After `breaker_failures_max` failures in a row an endpoint, a
-    feature source or the cache is left alone for `breaker_pause_s`. In `state_directory`, one for each router,
-    it remembers its name and how many facts it has counted, so that those that are lost with a killed router
-    show as a gap in its sequence; without one, each start is a new source. By default only one in a hundred
-    answers below 400 gets its line in the access log (`access_log_sample`): a router answers thousands a second.
+    `unit_hash_secret` (64 bytes at most) keys the hashes that stand for units in facts, so that ids cannot be found
+    by hashing guesses; all routers need the same one. `cache_timeout_s` bounds each request to the prediction cache.
+    After `breaker_failures_max` failures in a row, an endpoint, a feature source or the cache is not asked for
+    `breaker_pause_s`. Each router needs its own `state_directory`: there it keeps its name and the number of its last
+    fact, so that facts that are lost with a killed router show as a gap in its sequence. Without one, each start is a
+    new source. Only one in a hundred answers below 400 gets a line in the access log by default
+    (`access_log_sample`), because a router answers thousands of requests a second.
     """
 
     access_log_sample: Annotated[float, Field(ge=0, le=1)] = 0.01

@@ -1,4 +1,4 @@
-"""The router's whole state: the routing table, kept from the compacted routes topic by a bare tail."""
+"""The router's whole state: the routing table, which follows the compacted routes topic."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 class RoutingState(StateTail):
-    """The newest routing table that this process knows."""
+    """Follows the routes topic, and has the newest routing table."""
 
     name = "routes"
 
@@ -26,7 +26,7 @@ class RoutingState(StateTail):
         self.table = RoutingTable()
 
     def holding(self) -> str:
-        """How many routes there are."""
+        """Say how many routes there are."""
         return f"{len(self.table.routes)} routes"
 
     def on_looked(self) -> None:
@@ -34,7 +34,7 @@ class RoutingState(StateTail):
         ROUTE_AGE.set(self.age_s)
 
     def apply(self, records: list[Any]) -> None:
-        """Put the routing documents among the records into the table, in their order."""
+        """Apply the routing documents among the records to the table, in their order."""
         arrivals = [arrival for record in records if (arrival := _arrival(record)) is not None]
         if not arrivals:
             return
@@ -56,14 +56,14 @@ class RoutingState(StateTail):
 
 
 def _arrival(record: Any) -> tuple[RecordOrder, RouteChanged] | None:
-    """What a record brings, if it is a routing document; anything else is counted and passed over."""
+    """Return the routing document in a record and its order. Any other record is counted and ignored."""
     decoded = decode(Record(key=record.key, value=record.value, headers=tuple(record.headers)))
     match decoded:
         case Received(envelope=envelope, event=RouteChanged() as document):
             sequence = document.revision if envelope.sequence is None else envelope.sequence
             return (envelope.generation or 1, sequence), document
         case Tombstone():
-            # The registry never deletes a route, it sends an empty document: this is somebody's mistake.
+            # The registry never deletes a route, it sends an empty document: another writer sent this.
             ROUTE_RECORDS.labels("tombstone").inc()
             log.warning("route_tombstone_ignored", key=repr(record.key))
         case Poison(reason=reason, detail=detail):

@@ -1,1 +1,1 @@
-"""What the router asks: model endpoints, feature sources and the prediction cache, one file each."""
+"""Clients of model endpoints, feature sources, the prediction cache and Kafka, one file each."""

@@ -1,4 +1,4 @@
-"""The prediction cache as the router uses it: a help, never a hindrance. Trouble means to go on without it."""
+"""The prediction cache behind a circuit breaker. When the cache fails, predictions go on without it."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class Fill:
 
 
 class AnswerCache:
-    """The cache behind a breaker: when it is down, requests do not even wait for its timeout."""
+    """Reads and fills the cache. While the breaker is open, requests do not wait for the cache's timeout."""
 
     _KEY = "cache"
 
@@ -35,7 +35,7 @@ class AnswerCache:
         self._seconds = seconds
 
     async def read(self, entity: Entity, *, prediction: str, features: str | None) -> Reading | None:
-        """What the cache knows, or None when it cannot be asked."""
+        """Return what the cache has, or None when it does not answer."""
         if not self._breakers.permits(self._KEY, now_s=self._seconds()):
             return None
         try:
@@ -47,7 +47,7 @@ class AnswerCache:
         return reading
 
     async def fill(self, entity: Entity, lease: Lease, fill: Fill) -> None:
-        """Store a prediction, if that is safe and it is not too large."""
+        """Store a prediction, unless it might be stale or is too large."""
         if max(len(fill.value), len(fill.features[1]) if fill.features else 0) > VALUE_BYTES_MAX:
             CACHE_FILLS.labels("too_large").inc()
             return

@@ -1,8 +1,8 @@
-"""A producer for facts by the thousand: records of a partition travel as one batch with one acknowledgement.
+"""Sends records in batches: the records of a partition share one batch and one acknowledgement.
 
-aiokafka's `send` makes futures and looks up partitions for each record, which costs the event loop several
-times as much as answering the request that the record is about. Here a record costs little more than
-copying its bytes; batches leave as soon as the loop comes round to `run`.
+aiokafka's `send` makes futures and looks up partitions for each record. That takes several times as long as answering
+the request that the record is about. Here a record costs little more than copying its bytes. `run` sends the batches
+as soon as the event loop gets to it.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from modelyard_runtime.replaceable_producer import ReplaceableProducer
 
 RECORD_BYTES_MAX = 1_000_000
-"""A little less than what a topic takes by default: a batch that the broker refuses would break the sequence."""
+"""A little less than a topic's default limit: a batch that the broker refuses would leave a gap in the sequence."""
 
 KEYS_REMEMBERED = 10_000
 """Most units ask more than once, and hashing a key takes as long as copying its record."""
@@ -35,7 +35,7 @@ class _Batch:
 
 
 class BatchingProducer:
-    """Takes the place of an aiokafka producer in a fact queue. `run` must run beside whoever sends."""
+    """Has the interface that a fact queue needs of an aiokafka producer. `run` must run while records are sent."""
 
     def __init__(self, producer: ReplaceableProducer) -> None:
         self._producer = producer
@@ -96,7 +96,7 @@ class BatchingProducer:
 
 def _settle(future: "asyncio.Future[object]", error: BaseException | None) -> None:
     if future.done():
-        return  # Cancelled: nobody waits for the acknowledgement any more.
+        return  # It was cancelled: nothing waits for the acknowledgement.
     if error is None:
         future.set_result(None)
     else:
@@ -105,10 +105,10 @@ def _settle(future: "asyncio.Future[object]", error: BaseException | None) -> No
 
 @lru_cache(KEYS_REMEMBERED)
 def murmur2(key: bytes) -> int:
-    """The hash by which Kafka's own clients choose partitions, so that joins with their topics line up.
+    """Return the hash by which Kafka's own clients choose partitions, so that equal keys get equal partitions.
 
-    Source: `org.apache.kafka.common.utils.Utils.murmur2`. Reads words instead of bytes: three times as fast
-    as the one in aiokafka.
+    Source: `org.apache.kafka.common.utils.Utils.murmur2`. It reads words instead of bytes, and so is three times as
+    fast as the one in aiokafka.
     """
     length = len(key)
     whole = length & ~3

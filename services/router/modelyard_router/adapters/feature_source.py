@@ -1,4 +1,4 @@
-"""Feature sources: read the features of an entity from the system that keeps them."""
+"""Reads the features of an entity from the feature source of its model type."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ HEADERS = {"accept": "application/json"}
 UNKNOWN = frozenset({404, 410})
 REFUSED_ENTITY = frozenset({400, 409, 414, 422})
 FAILED = frozenset({408, 425, 429})
-"""Not now, of the 4xx: counted as failures, like every 5xx. Other 4xx mean that the recorded source is wrong."""
+"""Temporary 4xx, counted as failures like every 5xx. Other 4xx mean that the recorded source is wrong."""
 
 FIX = "Check the feature source of this model type, or send all inputs with the request."
 
@@ -58,12 +58,12 @@ class EntityFeatures:
     features: Mapping[str, Any]
 
     def to_bytes(self) -> bytes:
-        """As the prediction cache keeps them."""
+        """Return the form in which the prediction cache keeps them."""
         return orjson.dumps({"version": self.version, "source": self.source, "features": self.features})
 
     @classmethod
     def from_bytes(cls, body: bytes) -> "EntityFeatures":
-        """From a source's answer, or from `to_bytes`. Raises ValueError, whose text says what came."""
+        """Read a source's answer, or what `to_bytes` returned. Raises ValueError with what is wrong."""
         document = json_in(body)
         if not isinstance(document, dict):
             raise ValueError(f"it is {shown(document)}")
@@ -79,7 +79,7 @@ class EntityFeatures:
 
 
 class FeatureSources:
-    """The feature sources of all model types, each with a breaker of its own."""
+    """Asks the feature sources of all model types. Each has its own circuit breaker."""
 
     def __init__(self, fetcher: Fetcher, *, breakers: Breakers, seconds: Seconds) -> None:
         self._fetcher = fetcher
@@ -87,7 +87,7 @@ class FeatureSources:
         self._seconds = seconds
 
     async def fetch(self, source: FeatureSource, entity: Entity, *, project: str) -> EntityFeatures:
-        """The entity's features now.
+        """Return the entity's features as they are now.
 
         Raises EntityUnknownError or EntityRefusedError when the caller must act, TooManyRequestsError, else a
         FeatureSourceFailureError.
@@ -133,7 +133,7 @@ class FeatureSources:
             raise FeatureSourceInvalidResponseError(detail, fix=FIX) from error
 
     async def _fetch_twice(self, url: str, *, timeout_s: float, owner: str) -> Fetched:
-        """Reading changes nothing, so that a failed connection is tried once more."""
+        """Ask; once more when the connection failed, which is safe because reading changes nothing."""
         started_s = self._seconds()
         try:
             return await self._fetch_once(url, timeout_s=timeout_s, owner=owner)
@@ -163,7 +163,7 @@ def _refusal(url: str, entity: Entity, status: int) -> ProblemError:
 
 
 def url_of(source: FeatureSource, entity: Entity) -> str:
-    """Where the source answers about this entity; each part percent-encoded, so that it stays one part."""
+    """Return the address for this entity. Each part is percent-encoded, so that it stays one part of the path."""
     url = source.url_template
     for name in ("tenant", "entity_type", "entity_id"):
         url = url.replace(f"{{{name}}}", quote(getattr(entity, name), safe=""))

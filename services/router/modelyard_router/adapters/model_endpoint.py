@@ -1,4 +1,4 @@
-"""Model endpoints: ask one for a prediction, within its deadline, and believe only what makes sense."""
+"""Asks a model endpoint for a prediction, within its deadline, and accepts only a valid answer."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -41,10 +41,10 @@ ANSWER_BYTES_MAX = 1024 * 1024
 EXCERPT_CHARACTERS_MAX = 300
 HEADERS = {"content-type": "application/json", "accept": "application/json"}
 REFUSED_INPUTS = frozenset({400, 409, 413, 414, 415, 422, 431})
-"""What the endpoint says of this very request: no other version would be asked with another one."""
+"""Statuses that blame the request itself. Another version would get the same request, so no fallback is asked."""
 
 FAILED = frozenset({408, 425, 429})
-"""Not now, of the 4xx: counted as failures, like every 5xx. Other 4xx mean that the recorded deployment is wrong."""
+"""Temporary 4xx, counted as failures like every 5xx. Other 4xx mean that the recorded deployment is wrong."""
 
 PROTOCOLS: Mapping[Protocol, PredictionProtocol] = {Protocol.OPEN_INFERENCE_V2: OpenInferenceV2()}
 """How each kind of endpoint is asked. Another protocol is another entry."""
@@ -54,7 +54,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointRequest:
-    """What an endpoint is asked for, and on whose behalf: a project's tenant."""
+    """What an endpoint is asked for, besides the inputs. `project` and `tenant` are those of the caller."""
 
     inference_id: str
     project: str
@@ -63,7 +63,7 @@ class EndpointRequest:
 
 
 class ModelEndpoints:
-    """The endpoints of all versions, each with a breaker of its own that a changed endpoint starts anew."""
+    """Asks the endpoints of all versions. Each has its own circuit breaker; a changed endpoint gets a new one."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class ModelEndpoints:
     async def ask(
         self, version: ServableVersion, tensors: Sequence[Tensor], *, request: EndpointRequest
     ) -> InferenceAnswer:
-        """The version's answer.
+        """Return the version's answer.
 
         Raises EndpointRefusedInputsError when the caller must act, TooManyRequestsError, else an EndpointFailureError.
         """
@@ -128,7 +128,7 @@ class ModelEndpoints:
             raise _invalid(version, protocol, str(error)) from error
 
     async def _fetch(self, version: ServableVersion, body: bytes, *, owner: str) -> Fetched:
-        """Ask; once more when the connection failed, which a prediction allows: it changes nothing."""
+        """Ask; once more when the connection failed, which is safe because a prediction changes nothing."""
         endpoint = version.endpoint
         headers = {**HEADERS, **outgoing_headers()}
         try:
@@ -171,7 +171,7 @@ def _invalid(version: ServableVersion, protocol: PredictionProtocol, why: str) -
 
 
 def _refusal(version: ServableVersion, fetched: Fetched, request: EndpointRequest) -> ProblemError:
-    """The problem for another status than 200. What the endpoint wrote is for the operators' log, not for callers."""
+    """Return the problem for a status other than 200. The endpoint's text goes to the log, not to the caller."""
     log.warning(
         "endpoint_refused",
         model=version.version.model,

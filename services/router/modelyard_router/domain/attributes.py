@@ -1,4 +1,4 @@
-"""What a caller says about itself: routing attributes, checked by hand because every request has them."""
+"""Reads the routing attributes of a request. They are checked by hand, because every request has them."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ _NUMBER_MAX = 2**31 - 1
 
 
 class Attributes(NamedTuple):
-    """The request as the decision sees it, and the entity that a prediction is about, if there is one."""
+    """The route request, and the entity that a prediction is about, if there is one."""
 
     request: RouteRequest
     entity_type: str | None
@@ -30,9 +30,9 @@ class Attributes(NamedTuple):
 
 
 def attributes_of(members: object) -> Attributes:
-    """The attributes in a JSON object. A member that is null counts as absent.
+    """Return the attributes in a JSON object. A member that is null counts as absent.
 
-    Raises InvalidRequestError, which names the member and what would be right.
+    Raises InvalidRequestError, which names the member and the valid form.
     """
     if not isinstance(members, dict):
         raise InvalidRequestError(
@@ -97,7 +97,7 @@ def _slug(name: str, value: Any) -> str:
 
 def _identifier(name: str, value: Any) -> str:
     if isinstance(value, str) and 0 < len(value) <= ID_CHARACTERS_MAX and not _CONTROL(value):
-        # One spelling everywhere: an entity's change arrives from another system than its prediction's request.
+        # Normalised, because an entity's change comes from another system than the request about it.
         return normalised_id(value)
     _refuse_number(name, value)
     raise InvalidRequestError(
@@ -107,7 +107,7 @@ def _identifier(name: str, value: Any) -> str:
 
 
 def _refuse_number(name: str, value: Any) -> None:
-    # A number is not taken for its text: 1, 1.0 and "1" would be one unit here and three elsewhere.
+    # A number is not converted to text: 1, 1.0 and "1" would be one unit here and three elsewhere.
     if type(value) in (int, float):
         raise InvalidRequestError(
             f"`{name}` is {shown(value)}, a number.", fix=f'Send `{name}` as a string: "{value}".'
@@ -124,7 +124,7 @@ def _entity_id(name: str, value: Any) -> str:
 
 
 def _alias(name: str, value: Any) -> str:
-    # The registry's addresses write an alias with the sign, its documents without.
+    # The registry writes an alias with @ in addresses, and without it in documents.
     return _slug(name, value[1:] if isinstance(value, str) and value.startswith("@") else value)
 
 

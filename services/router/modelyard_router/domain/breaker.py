@@ -1,8 +1,8 @@
-"""Circuit breakers: who failed repeatedly is left alone for a moment, and then tried by one request first.
+"""Circuit breakers: a server that failed repeatedly is not asked for a pause; then one request tries it first.
 
-Each share (a project's tenant) has a breaker of its own, because what one sends may be what makes the other side fail.
-All shares together are stopped only when the other side cannot be reached at all, or when several of them failed and
-none succeeded since.
+Each share (a project's tenant) has its own breaker, because the requests of one share may be what makes the server
+fail. All shares are stopped only when the server cannot be reached, or when several shares failed and none has
+succeeded since.
 """
 
 from collections.abc import Hashable
@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 SHARES_TO_STOP_ALL = 3
-"""How many shares must have failed before the fault is taken for the other side's."""
+"""How many shares must have failed before the server itself counts as failing."""
 
 SHARES_MAX = 1_000
-"""Shares in trouble that are remembered for one key; callers choose the names of tenants."""
+"""Failing shares that are remembered for one key. Callers choose the names of tenants, so there is a limit."""
 
 
 KEYS_MAX = 10_000
-"""Keys in trouble that are remembered; those of former endpoints are forgotten in the end."""
+"""Failing keys that are remembered. At the limit the oldest is forgotten, such as that of a former endpoint."""
 
 
 class Blame(StrEnum):
-    """Whose fault a failure may be."""
+    """Whom a failure counts against."""
 
     NOBODY = "nobody"
     SHARE = "share"
@@ -45,7 +45,7 @@ class _Key:
 class Breakers:
     """One breaker for each key, with one for each share of it. Opens after `failures_max` failures, for `pause_s`.
 
-    A key is held only while it is in trouble.
+    A key is remembered only while it is failing.
     """
 
     failures_max: int
@@ -53,7 +53,7 @@ class Breakers:
     _keys: dict[Hashable, _Key] = field(default_factory=dict)
 
     def permits(self, key: Hashable, *, share: Hashable = None, now_s: float) -> bool:
-        """Whether `share` may ask `key` now. After a pause one asker a pause is let through, until one succeeds."""
+        """Whether `share` may ask `key` now. After a pause, one request in each pause may, until one succeeds."""
         held = self._keys.get(key)
         if held is None:
             return True
@@ -63,12 +63,12 @@ class Breakers:
         if held.unreachable.failures >= self.failures_max:
             return self._is_its_turn(held.unreachable, now_s)
         if self._all_are_stopped(held) and own is not None:
-            # A share that never failed is let through: its success shows that the fault is the others'.
+            # A share that never failed may ask: its success shows that the other shares cause the failures.
             return self._is_its_turn(held.together, now_s)
         return True
 
     def succeeded(self, key: Hashable, *, share: Hashable = None) -> None:
-        """`key` answered `share`."""
+        """Note that `key` answered `share`."""
         held = self._keys.get(key)
         if held is None:
             return
@@ -79,7 +79,7 @@ class Breakers:
             del self._keys[key]
 
     def failed(self, key: Hashable, *, share: Hashable = None, blame: Blame = Blame.SHARE, now_s: float) -> None:
-        """`key` did not answer `share`, or not sensibly."""
+        """Note that `key` gave `share` no valid answer."""
         if blame is Blame.NOBODY:
             return
         if key not in self._keys and len(self._keys) >= KEYS_MAX:

@@ -1,4 +1,4 @@
-"""A prediction as the cache keeps it, with the features that it was made from, so that a hit tells as much."""
+"""A prediction in the form in which the cache keeps it, with its inputs, so that the fact about a hit is complete."""
 
 from typing import Protocol
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Answered(Protocol):
-    """What is kept of an answer."""
+    """What the cache keeps of an answer."""
 
     @property
     def entity_version(self) -> int | None: ...
@@ -20,7 +20,7 @@ class Answered(Protocol):
 
 
 class CachedAnswer(BaseModel):
-    """An answer of the very version, endpoint and inputs that the cache's field names."""
+    """An answer of the version, endpoint and inputs that the cache's field names."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -30,11 +30,11 @@ class CachedAnswer(BaseModel):
 
     @classmethod
     def of(cls, answered: Answered) -> "CachedAnswer":
-        """What is kept of `answered`."""
+        """Take what the cache keeps from `answered`."""
         return cls(entity_version=answered.entity_version, inputs=answered.inputs, outputs=answered.outputs)
 
     def to_bytes(self) -> bytes:
-        """As the cache keeps it."""
+        """Return the bytes that the cache keeps."""
         return orjson.dumps(
             {
                 "entity_version": self.entity_version,
@@ -45,7 +45,7 @@ class CachedAnswer(BaseModel):
 
     @classmethod
     def from_bytes(cls, value: bytes) -> "CachedAnswer | None":
-        """What the cache kept, or None when another release wrote it in another form."""
+        """Read what the cache has, or return None when another release wrote it in another form."""
         try:
             return cls.model_validate(orjson.loads(value))
         except ValueError:

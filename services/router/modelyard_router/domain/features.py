@@ -1,4 +1,4 @@
-"""Which inputs a version gets: those of the request first, then the feature source's, only the declared ones."""
+"""The rules about inputs: which are declared, which are missing, and how features become tensors."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
@@ -41,26 +41,26 @@ def refuse_undeclared(tensors: Sequence[Tensor], declared: Mapping[str, frozense
 
 
 def missing_inputs(declared: Sequence[Feature], tensors: Sequence[Tensor]) -> tuple[str, ...]:
-    """The names that are declared and not in hand, in the declared order."""
+    """Return the declared names that `tensors` lacks, in the declared order."""
     names = {tensor.name for tensor in tensors}
     return tuple(feature.name for feature in declared if feature.name not in names)
 
 
 def needs_features(declared: Sequence[Feature], tensors: Sequence[Tensor]) -> bool:
-    """Whether the request's own tensors are not enough."""
+    """Whether the feature source must bring inputs that the request lacks."""
     return bool(missing_inputs(declared, tensors)) if declared else not tensors
 
 
 def merged(request: Sequence[Tensor], fetched: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """All tensors in hand: what the caller sent wins over what the feature source says."""
+    """Return all tensors. A tensor of the request replaces one of the feature source with the same name."""
     names = {tensor.name for tensor in request}
     return (*request, *(tensor for tensor in fetched if tensor.name not in names))
 
 
 def tensors_of(features: Mapping[str, Any], declared: Sequence[Feature]) -> tuple[Tensor, ...]:
-    """A feature source's features as tensors of one row, in the datatypes that models declare for them.
+    """Return a feature source's features as tensors of one row, in the datatypes that models declare for them.
 
-    A feature without a value (null) is left out; one that nobody declares gets the datatype of its JSON
+    A feature without a value (null) is left out. One that no model declares gets the datatype of its JSON
     type. Raises FeatureMismatchError.
     """
     datatypes = {feature.name: feature.datatype for feature in declared}
@@ -104,7 +104,7 @@ def _natural_datatype(name: str, elements: Sequence[Any]) -> Datatype:
 
 
 def _in_datatype(name: str, elements: Sequence[Any], datatype: Datatype) -> list[Any]:
-    """The elements as the model wants them: a source's JSON has one type of number, so 5.0 may stand for 5."""
+    """Return the elements in the model's datatype. JSON has one type of number, so that 5.0 may stand for 5."""
     data = [_number(element, datatype) for element in elements]
     if (problem := misfit(data, datatype)) is not None:
         raise FeatureMismatchError(f"feature {shown(name)} does not fit what the model declares: {problem}")

@@ -1,8 +1,8 @@
-"""Reading JSON of others: bounded before it is parsed, and in one way only.
+"""Reads JSON that others wrote. Its size is bounded before it is parsed, and a repeated member is refused.
 
-An object that has a member twice is refused: who checked the first value must not act on the second. The work is
-linear in the bytes, and next to nothing in the ordinary case: a text has a colon for each member, so when it has no
-more colons than the document has members, no member was there twice.
+A repeated member is refused because one reader could check its first value and another act on the second. The check is
+linear in the bytes, and costs almost nothing in the ordinary case: a text has a colon for each member, so if it has no
+more colons than the document has members, no member is repeated.
 """
 
 import json
@@ -33,7 +33,7 @@ class TooManyValuesError(ValueError):
 
 
 def json_in(body: bytes) -> Any:
-    """The JSON value in `body`. Raises ValueError: one of the errors above, or what is wrong with the JSON."""
+    """Return the JSON value in `body`. Raises one of the errors above, or ValueError for invalid JSON."""
     bare = None
     if not _is_small(body):
         bare = _without_strings(body)
@@ -70,7 +70,7 @@ def _without_strings(body: bytes) -> bytes:
 
 
 def _members_at_the_top(document: Any) -> int:
-    """How many members the objects have that an ordinary request consists of: fewer than all may be counted."""
+    """Count the members of the objects in an ordinary request. Deeper objects are not counted."""
     if type(document) is not dict:
         return 0
     count = len(document)

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2 as the router speaks it to endpoints: what it asks, and what counts as an answer."""
+"""The Open Inference Protocol v2 towards endpoints: writes requests, and reads and checks answers."""
 
 from collections.abc import Sequence
 from typing import Any

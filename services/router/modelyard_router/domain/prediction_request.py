@@ -1,4 +1,4 @@
-"""A caller's prediction request: a body of the Open Inference Protocol v2, its parameters are routing attributes."""
+"""Reads a prediction request: a body of the Open Inference Protocol v2 whose parameters are routing attributes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionRequest:
-    """A caller's request: its own id, the inputs that it brings, the outputs that it wants, its routing attributes.
+    """A caller's request: its id, its inputs, the outputs that it asks for, and its routing attributes.
 
-    No `outputs` means all that there are.
+    Empty `outputs` ask for all outputs.
     """
 
     id: str | None
@@ -38,7 +38,7 @@ class PredictionRequest:
 
 
 def prediction_request_of(body: object) -> PredictionRequest:
-    """The request in a JSON body. Raises InvalidRequestError, which names what to mend."""
+    """Return the request in a JSON body. Raises InvalidRequestError, which names what to correct."""
     if not isinstance(body, dict):
         raise InvalidRequestError(
             f"The body is {shown(body)}.", fix='Send an object with "inputs" and "parameters"; /docs has an example.'
@@ -59,7 +59,7 @@ def prediction_request_of(body: object) -> PredictionRequest:
 
 
 def requested(outputs: Sequence[RequestedOutput], answered: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Those of the answered tensors that were asked for, in that order; all when none was named.
+    """Return the answered tensors that were asked for, in the order of the request; all when none was named.
 
     Raises KeyError with the first name that was not answered.
     """
