@@ -64,6 +64,7 @@ from modelyard_registry.registration.fast_path import RegistrationFastPath
 from modelyard_registry.registration.registrar import Registrar
 from modelyard_registry.routes import http as routes_http
 from modelyard_registry.scoreboard import http as scoreboard_http
+from modelyard_registry.search import http as search_http
 from modelyard_registry.settings import Settings
 from modelyard_registry.signing_keys import http as signing_keys_http
 from modelyard_registry.transactions import UnitOfWork
@@ -81,6 +82,7 @@ OPERATIONS = (
     models_http.router,
     model_changes_http.router,
     registration_http.router,
+    search_http.router,
     versions_http.router,
     version_artifacts_http.router,
     version_changes_http.router,

@@ -8,8 +8,8 @@ from urllib.parse import urlencode
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from modelyard_registry.models.listing import parse_sort
-from modelyard_registry.models.listing_store import (
+from modelyard_registry.search.sorting import parse_sort
+from modelyard_registry.search.store import (
     MODEL_SORTS,
     PROJECT_VERSION_SORTS,
     VERSION_SORTS,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from modelyard_registry.api.paging import Page, PageRequest, decode_page_token, encode_page_token
-from modelyard_registry.models.listing import Sort, a_moment, decode_position
+from modelyard_registry.search.sorting import Sort, a_moment, decode_position
 from modelyard_runtime.problems import InvalidRequestError
 from pydantic import BaseModel
 

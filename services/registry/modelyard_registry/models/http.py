@@ -1,10 +1,8 @@
 """Operations on registered models."""
 
-from dataclasses import replace
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from fastapi.responses import Response
 from modelyard_runtime.permissions import Permission
 
@@ -20,13 +18,10 @@ from modelyard_registry.api import (
 )
 from modelyard_registry.api.bounded_route import BoundedRoute
 from modelyard_registry.api.preconditions import etag_of
-from modelyard_registry.models.documents import NewRegisteredModel, RegisteredModelDocument, RegisteredModelPage
+from modelyard_registry.models.documents import NewRegisteredModel, RegisteredModelDocument
 from modelyard_registry.models.domain import RegisteredModel
 from modelyard_registry.models.handlers import create_registered_model
-from modelyard_registry.models.list_queries import ModelQuery
-from modelyard_registry.models.listing import decode_position, encode_position, model_position, parse_sort
-from modelyard_registry.models.listing_store import MODEL_SORTS, list_models, model_keys
-from modelyard_registry.models.visibility import get_visible_model, stage_seen_by, without_hidden_aliases
+from modelyard_registry.models.visibility import get_visible_model
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 
@@ -64,30 +59,6 @@ def _new_model(tx: Transaction, body: NewRegisteredModel, *, project: str) -> Re
         updated_at=tx.now,
         aliases={},
     )
-
-
-@router.get(
-    "/registered-models",
-    responses=problems(),
-    summary="List registered models",
-    dependencies=[requires(Permission.MODELS_READ_PRODUCTION)],
-)
-async def get_registered_models(
-    project: Project, call: Caller, query: Annotated[ModelQuery, Query()]
-) -> RegisteredModelPage:
-    """Keyset paging: a page costs the same however far into the list it is. Whoever may read what is in production only
-    gets the models that have a version there."""
-    sort = parse_sort(query.sort, known=MODEL_SORTS)
-    keys = model_keys(sort)
-    after = decode_position(query.page_token, sort, keys)
-    async with call.services.database.reading() as connection:
-        wanted = replace(query.wanted(project=project), seen_stage=stage_seen_by(call, project=project))
-        found = await list_models(connection, wanted, sort, after=after, limit=query.paging.limit)
-        rows, token = query.paging.cut(
-            found, token=lambda each: encode_position(sort, keys, model_position(each, sort))
-        )
-        page = await without_hidden_aliases(connection, call, rows, project=project)
-    return RegisteredModelPage(items=[RegisteredModelDocument.of(model) for model in page], next_page_token=token)
 
 
 @router.get(

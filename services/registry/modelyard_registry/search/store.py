@@ -9,7 +9,8 @@ from uuid import UUID
 from modelyard_events.values import Scope, Stage
 
 from modelyard_registry.models.domain import ModelVersion, RegisteredModel, SemanticVersion
-from modelyard_registry.models.listing import (
+from modelyard_registry.models.store import MODEL_COLUMNS, VERSION_COLUMNS, model_of, version_of
+from modelyard_registry.search.sorting import (
     METRIC_PREFIX,
     Conditions,
     Key,
@@ -22,7 +23,6 @@ from modelyard_registry.models.listing import (
     an_id,
     order_by,
 )
-from modelyard_registry.models.store import MODEL_COLUMNS, VERSION_COLUMNS, model_of, version_of
 from modelyard_registry.transactions.database import Connection
 
 MODEL_SORTS = ("name", "created_at", "updated_at")

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from modelyard_registry.api.paging import PAGE_SIZE, PAGE_SIZE_MAX, PageRequest
 from modelyard_registry.models.documents import SemverText, ShortText
 from modelyard_registry.models.domain import RegisteredModel, SemanticVersion
-from modelyard_registry.models.listing_store import ModelFilter, VersionFilter
+from modelyard_registry.search.store import ModelFilter, VersionFilter
 
 FILTERS_MAX = 20
 
