@@ -9,7 +9,7 @@ from types import ModuleType
 from modelyard_events.acls import acls
 from modelyard_registry.acls import table
 from modelyard_registry.transactions.audit_actions import AuditAction
-from modelyard_runtime.permissions import ROLES, Permission, Role
+from modelyard_runtime.access.permissions import ROLES, Permission, Role
 from modelyard_runtime.problems import ProblemError
 from prometheus_client.metrics import MetricWrapperBase
 from pydantic import BaseModel

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import uvicorn
-from modelyard_runtime.http_limits import HttpLimits
-from modelyard_runtime.http_server import server_config
+from modelyard_runtime.http.limits import HttpLimits
+from modelyard_runtime.http.server import server_config
 
 
 @asynccontextmanager

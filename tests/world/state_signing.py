@@ -4,7 +4,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from modelyard_events.codec import Record, encode
 from modelyard_events.envelope import Envelope
 from modelyard_events.event import Event
-from modelyard_runtime.state_keys import StateSigner
+from modelyard_runtime.state.keys import StateSigner
 
 REGISTRY = StateSigner(Ed25519PrivateKey.from_private_bytes(b"the registry in tests of readers"))
 SOMEBODY = StateSigner(Ed25519PrivateKey.from_private_bytes(b"somebody with a key of their own"))

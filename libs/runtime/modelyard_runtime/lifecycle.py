@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 from modelyard_runtime.health import HealthCheck
-from modelyard_runtime.http_server import server_config
+from modelyard_runtime.http.server import server_config
 from modelyard_runtime.settings import ServiceSettings
 from modelyard_runtime.startup import StoppableServer
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import structlog
 
+from modelyard_runtime.http.request_ids import add_request_names
 from modelyard_runtime.json_lines import JsonLines, json_line
-from modelyard_runtime.request_ids import add_request_names
 
 # Without the frames' local variables: a request's are its headers, and they hold the caller's token.
 _TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))

@@ -6,10 +6,10 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from modelyard_runtime.access_log import AccessLog
-from modelyard_runtime.docs_page import install_docs_page
+from modelyard_runtime.http.access_log import AccessLog
+from modelyard_runtime.http.docs_page import install_docs_page
+from modelyard_runtime.http.request_ids import RequestIds
 from modelyard_runtime.ids import NewId
-from modelyard_runtime.request_ids import RequestIds
 from modelyard_runtime.settings import ServiceSettings
 
 

@@ -8,10 +8,10 @@ from modelyard_events.topics import ENTITY_CHANGES, TOPICS, Kind
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from modelyard_runtime.http_limits import HttpLimits
-from modelyard_runtime.issuers import IssuerSettings
+from modelyard_runtime.access.issuers import IssuerSettings
+from modelyard_runtime.access.permissions import ALL_PROJECTS, Role
+from modelyard_runtime.http.limits import HttpLimits
 from modelyard_runtime.kafka_settings import KafkaSettings
-from modelyard_runtime.permissions import ALL_PROJECTS, Role
 
 
 class ServiceSettings(KafkaSettings, BaseSettings):

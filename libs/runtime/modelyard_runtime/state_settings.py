@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import field_validator, model_validator
 
 from modelyard_runtime.settings import ServiceSettings
-from modelyard_runtime.state_keys import StateKeyError, StateKeys
+from modelyard_runtime.state.keys import StateKeyError, StateKeys
 
 Unsigned = Literal["refuse", "allow"]
 

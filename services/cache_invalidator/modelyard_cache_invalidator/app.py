@@ -8,8 +8,13 @@ from fastapi import FastAPI
 from faststream.kafka import KafkaBroker
 from modelyard_events.topics import ACCESS, ACCESS_REFUSALS, CACHE_INVALIDATIONS, ENTITY_CHANGES, topic_named
 from modelyard_prediction_cache import PredictionCache, connect, random_nonce
-from modelyard_runtime.access_state import AccessState
-from modelyard_runtime.authentication import Authentication
+from modelyard_runtime.access.access_state import AccessState
+from modelyard_runtime.access.authentication import Authentication
+from modelyard_runtime.access.oidc import IdentityProviders
+from modelyard_runtime.access.permissions import Permission
+from modelyard_runtime.access.principals import Principals
+from modelyard_runtime.access.refusals import RefusalFacts, install_refusals
+from modelyard_runtime.access.unknown_callers import UnknownCallers
 from modelyard_runtime.clock import Clock, utc_now
 from modelyard_runtime.consume import (
     ConsumePolicy,
@@ -20,24 +25,19 @@ from modelyard_runtime.consume import (
     build_broker,
     consume_batches,
 )
-from modelyard_runtime.fact_queue import FactQueue
-from modelyard_runtime.fact_sequence import fact_sequence
 from modelyard_runtime.fetch import Fetcher
-from modelyard_runtime.head_requests import HeadRequests
 from modelyard_runtime.health import Health, operations
+from modelyard_runtime.http.head_requests import HeadRequests
+from modelyard_runtime.http.openapi_documents import install_document, show_examples
 from modelyard_runtime.ids import NewId, new_uuid7
 from modelyard_runtime.lifecycle import beside
-from modelyard_runtime.oidc import IdentityProviders
-from modelyard_runtime.openapi_documents import install_document, show_examples
-from modelyard_runtime.permissions import Permission
-from modelyard_runtime.principals import Principals
 from modelyard_runtime.problems import ForbiddenError, install_problems
 from modelyard_runtime.publish import Publisher, build_producer
-from modelyard_runtime.refusals import RefusalFacts, install_refusals
-from modelyard_runtime.replaceable_producer import ReplaceableProducer
+from modelyard_runtime.publish.fact_queue import FactQueue
+from modelyard_runtime.publish.fact_sequence import fact_sequence
+from modelyard_runtime.publish.replaceable_producer import ReplaceableProducer
 from modelyard_runtime.service_app import ServiceApp, access_log_of
 from modelyard_runtime.topic_setup import ensure_topics
-from modelyard_runtime.unknown_callers import UnknownCallers
 
 from modelyard_cache_invalidator.cache_watch import CacheWatch, PurgesGoOn
 from modelyard_cache_invalidator.handlers import SOURCE, Handlers

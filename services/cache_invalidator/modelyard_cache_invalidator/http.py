@@ -7,9 +7,9 @@ from modelyard_events.entities import EntityChanged
 from modelyard_events.identifiers import ForeignId
 from modelyard_events.limits import INT64_MAX
 from modelyard_events.values import Slug
+from modelyard_runtime.access.permissions import Permission
+from modelyard_runtime.access.principals import Authenticates, Principal, authenticated
 from modelyard_runtime.errors import PublishUnclearError, TransientError
-from modelyard_runtime.permissions import Permission
-from modelyard_runtime.principals import Authenticates, Principal, authenticated
 from modelyard_runtime.problems import UnavailableError, documented
 from pydantic import BaseModel, ConfigDict, Field
 

@@ -7,19 +7,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
 from fastapi import APIRouter, FastAPI
-from modelyard_runtime.access_log import AccessLog
+from modelyard_runtime.access.oidc import IdentityProviders
+from modelyard_runtime.access.principals import Principals
+from modelyard_runtime.access.unknown_callers import UnknownCallers
 from modelyard_runtime.clock import Clock, utc_now
 from modelyard_runtime.fetch import Fetcher
-from modelyard_runtime.head_requests import HeadRequests
 from modelyard_runtime.health import Health, operations
+from modelyard_runtime.http.access_log import AccessLog
+from modelyard_runtime.http.head_requests import HeadRequests
 from modelyard_runtime.ids import NewId, new_uuid7
 from modelyard_runtime.lifecycle import beside
-from modelyard_runtime.oidc import IdentityProviders
-from modelyard_runtime.principals import Principals
 from modelyard_runtime.problems import install_problems
 from modelyard_runtime.service_app import ServiceApp, access_log_of
-from modelyard_runtime.state_keys import read_key_file
-from modelyard_runtime.unknown_callers import UnknownCallers
+from modelyard_runtime.state.keys import read_key_file
 from starlette.types import Lifespan
 
 from modelyard_registry.access import http as access_http

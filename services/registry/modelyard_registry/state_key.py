@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from modelyard_runtime.state_keys import StateKeyError, make_key_file, read_key_file
+from modelyard_runtime.state.keys import StateKeyError, make_key_file, read_key_file
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,26 +11,26 @@ from aiokafka.errors import KafkaError
 from fastapi import Depends, FastAPI
 from modelyard_events.topics import ROUTES
 from modelyard_prediction_cache import PredictionCache, connect, random_nonce
-from modelyard_runtime.access_state import AccessState
-from modelyard_runtime.authentication import Authentication
+from modelyard_runtime.access.access_state import AccessState
+from modelyard_runtime.access.authentication import Authentication
+from modelyard_runtime.access.oidc import IdentityProviders
+from modelyard_runtime.access.permissions import Permission
+from modelyard_runtime.access.principals import Principal, Principals, authenticated
+from modelyard_runtime.access.refusals import RefusalFacts, install_refusals
+from modelyard_runtime.access.unknown_callers import UnknownCallers
 from modelyard_runtime.clock import Clock, utc_now
-from modelyard_runtime.fact_queue import FactQueue
-from modelyard_runtime.fact_sequence import fact_sequence
 from modelyard_runtime.fetch import Fetcher
-from modelyard_runtime.head_requests import HeadRequests
 from modelyard_runtime.health import Health, operations
+from modelyard_runtime.http.head_requests import HeadRequests
 from modelyard_runtime.ids import NewId, new_uuid7
 from modelyard_runtime.lifecycle import beside
-from modelyard_runtime.oidc import IdentityProviders
-from modelyard_runtime.permissions import Permission
-from modelyard_runtime.principals import Principal, Principals, authenticated
 from modelyard_runtime.problems import documented, install_problems
 from modelyard_runtime.publish import build_producer
-from modelyard_runtime.refusals import RefusalFacts, install_refusals
-from modelyard_runtime.replaceable_producer import ReplaceableProducer
+from modelyard_runtime.publish.fact_queue import FactQueue
+from modelyard_runtime.publish.fact_sequence import fact_sequence
+from modelyard_runtime.publish.replaceable_producer import ReplaceableProducer
 from modelyard_runtime.service_app import ServiceApp, access_log_of
-from modelyard_runtime.state_tail import Seconds
-from modelyard_runtime.unknown_callers import UnknownCallers
+from modelyard_runtime.state.tail import Seconds
 
 from modelyard_router.adapters.answer_cache import AnswerCache
 from modelyard_router.adapters.batching_producer import BatchingProducer

@@ -6,8 +6,8 @@ from functools import cache
 from modelyard_routing.decide import decide
 from modelyard_routing.decision import Reason, Refusal, RefusalCode, RouteDecision, RouteRequest
 from modelyard_routing.receipt import Receipt, receipt_of
-from modelyard_runtime.permissions import Permission
-from modelyard_runtime.principals import Principal, lacking
+from modelyard_runtime.access.permissions import Permission
+from modelyard_runtime.access.principals import Principal, lacking
 from prometheus_client import Counter
 
 from modelyard_router.metrics import DECISIONS

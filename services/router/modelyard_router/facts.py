@@ -6,8 +6,8 @@ from modelyard_events.inferences import ExposureRecorded, InferenceCompleted, Se
 from modelyard_events.topics import INFERENCES
 from modelyard_routing.decision import RouteDecision, RouteRequest, ServableVersion
 from modelyard_routing.receipt import Receipt
-from modelyard_runtime.fact_queue import FactQueue
 from modelyard_runtime.ids import NewId
+from modelyard_runtime.publish.fact_queue import FactQueue
 
 from modelyard_router.domain.attributes import Attributes
 from modelyard_router.domain.prediction_outcome import PredictionOutcome

@@ -10,14 +10,14 @@ from typing import Any
 
 import orjson
 import structlog
-from modelyard_runtime.access_log import AccessLog
-from modelyard_runtime.at_once import Answer, Headers
-from modelyard_runtime.authentication import Authentication
+from modelyard_runtime.access.authentication import Authentication
+from modelyard_runtime.access.principals import Principal, bearer_of, several_tokens
+from modelyard_runtime.access.refusals import RefusalFacts
+from modelyard_runtime.http.access_log import AccessLog
+from modelyard_runtime.http.at_once import Answer, Headers
+from modelyard_runtime.http.request_ids import REQUEST_ID, RequestIdInvalidError, RequestNames, names_of, naming
 from modelyard_runtime.ids import NewId
-from modelyard_runtime.principals import Principal, bearer_of, several_tokens
 from modelyard_runtime.problems import MEDIA_TYPE, ForbiddenError, ProblemError
-from modelyard_runtime.refusals import RefusalFacts
-from modelyard_runtime.request_ids import REQUEST_ID, RequestIdInvalidError, RequestNames, names_of, naming
 
 from modelyard_router.problems import PostOnlyError, RequestTooLargeError, encoded_body, malformed_length
 from modelyard_router.state import RoutingState

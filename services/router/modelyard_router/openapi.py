@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from modelyard_events.inferences import RequestedOutput
 from modelyard_events.values import Digest, Feature, Protocol, Slug, Stage, Tensor
 from modelyard_routing.decision import Reason
-from modelyard_runtime.openapi_documents import describe_properties, words_of
+from modelyard_runtime.http.openapi_documents import describe_properties, words_of
 from modelyard_runtime.problems import MEDIA_TYPE, ProblemDocument
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.json_schema import models_json_schema

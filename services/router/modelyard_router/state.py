@@ -8,8 +8,8 @@ from modelyard_events.envelope import RecordOrder
 from modelyard_events.routes import RouteChanged
 from modelyard_routing.routing_table import RoutingTable
 from modelyard_runtime.kafka_connection import KafkaConnection
-from modelyard_runtime.state_keys import StateKeys
-from modelyard_runtime.state_tail import Seconds, StateTail
+from modelyard_runtime.state.keys import StateKeys
+from modelyard_runtime.state.tail import Seconds, StateTail
 
 from modelyard_router.metrics import ROUTE_AGE, ROUTE_RECORDS, ROUTES
 

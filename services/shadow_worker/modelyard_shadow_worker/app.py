@@ -9,8 +9,8 @@ from modelyard_events.topics import INFERENCES, SHADOW_COMPARISONS, topic_named
 from modelyard_runtime.clock import Clock, utc_now
 from modelyard_runtime.consume import ConsumePolicy, DeadLetters, build_broker, consume
 from modelyard_runtime.fetch import Fetcher
-from modelyard_runtime.head_requests import HeadRequests
 from modelyard_runtime.health import Health, operations
+from modelyard_runtime.http.head_requests import HeadRequests
 from modelyard_runtime.ids import NewId, new_uuid7
 from modelyard_runtime.problems import install_problems
 from modelyard_runtime.publish import Publisher, build_producer

@@ -15,9 +15,9 @@ from modelyard_events.envelope import Envelope
 from modelyard_events.invalidations import EntityPurged
 from modelyard_events.topics import CACHE_INVALIDATIONS, ENTITY_CHANGES
 from modelyard_prediction_cache import Entity, PredictionCache, connect, random_nonce
+from modelyard_runtime.access.permissions import ALL_PROJECTS
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.ids import new_uuid7
-from modelyard_runtime.permissions import ALL_PROJECTS
 from modelyard_runtime.publish import build_producer
 from modelyard_stack import Stack
 from pydantic import SecretStr

@@ -17,11 +17,11 @@ from modelyard_registry.artifact_stores.choice import OpenableStore
 from modelyard_registry.artifact_stores.disk import DiskArtifactStore
 from modelyard_registry.transactions import UnitOfWork
 from modelyard_registry.transactions.database import Database, migrate
+from modelyard_runtime.access.permissions import Role
+from modelyard_runtime.access.principals import Principals
 from modelyard_runtime.fetch import Fetcher
 from modelyard_runtime.health import Health
 from modelyard_runtime.ids import new_uuid7
-from modelyard_runtime.permissions import Role
-from modelyard_runtime.principals import Principals
 from pydantic import SecretStr
 
 from tests.serving import serving

@@ -18,7 +18,7 @@ from modelyard_registry.app import build_app
 from modelyard_registry.settings import Settings
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.ids import new_uuid7
-from modelyard_runtime.state_keys import make_key_file
+from modelyard_runtime.state.keys import make_key_file
 from pydantic import SecretStr
 
 from tests.integration.registry.relay_world import until

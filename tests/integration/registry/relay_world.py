@@ -20,7 +20,7 @@ from modelyard_registry.transactions.database import Database, migrate
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.ids import new_uuid7
 from modelyard_runtime.kafka_connection import KafkaConnection
-from modelyard_runtime.state_keys import StateSigner
+from modelyard_runtime.state.keys import StateSigner
 from modelyard_runtime.topic_setup import ensure_topics
 
 from tests.world.topics import Topics

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
-from modelyard_runtime.tokens import is_api_token, new_token
+from modelyard_runtime.access.tokens import is_api_token, new_token
 
 from tests.integration.registry.door import Document, Door
 from tests.world.http_client import HttpClient, Reply

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from modelyard_registry.access.gate import Operation, UndeclaredPermissionError, operations_of, refuse_undeclared
 from modelyard_registry.app import build_app
 from modelyard_registry.settings import Settings
-from modelyard_runtime.permissions import Role, roles_that_may
+from modelyard_runtime.access.permissions import Role, roles_that_may
 
 from tests.integration.registry.door import Door
 from tests.world.http_client import HttpClient

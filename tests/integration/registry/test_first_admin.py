@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from modelyard_registry.access.bootstrap import BootstrapTokenNotWrittenError, ensure_admin
 from modelyard_registry.transactions import UnitOfWork
+from modelyard_runtime.access.permissions import Role
+from modelyard_runtime.access.principals import Principals
 from modelyard_runtime.ids import new_uuid7
-from modelyard_runtime.permissions import Role
-from modelyard_runtime.principals import Principals
 from pydantic import SecretStr
 
 from tests.integration.registry.door import Door

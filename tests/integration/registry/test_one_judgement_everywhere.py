@@ -12,17 +12,17 @@ from modelyard_events.access import ApiTokenChanged, RolesGranted
 from modelyard_events.codec import encode
 from modelyard_events.envelope import Envelope
 from modelyard_registry.access.authentication import Authentication as RegistrysAuthentication
-from modelyard_runtime.access_state import AccessState
-from modelyard_runtime.authentication import Authentication
+from modelyard_runtime.access.access_state import AccessState
+from modelyard_runtime.access.authentication import Authentication
+from modelyard_runtime.access.issuers import IssuerSettings
+from modelyard_runtime.access.oidc import IdentityProviders
+from modelyard_runtime.access.permissions import Permission, Role
+from modelyard_runtime.access.principals import Authenticates, Principals
+from modelyard_runtime.access.tokens import new_token
+from modelyard_runtime.access.unknown_callers import UnknownCallers
 from modelyard_runtime.fetch import Fetcher
-from modelyard_runtime.issuers import IssuerSettings
 from modelyard_runtime.kafka_connection import KafkaConnection
-from modelyard_runtime.oidc import IdentityProviders
-from modelyard_runtime.permissions import Permission, Role
-from modelyard_runtime.principals import Authenticates, Principals
 from modelyard_runtime.problems import UnauthenticatedError
-from modelyard_runtime.tokens import new_token
-from modelyard_runtime.unknown_callers import UnknownCallers
 from pydantic import SecretStr
 
 from tests.integration.registry.door import Door

@@ -12,7 +12,7 @@ from modelyard_events.routes import RouteChanged
 from modelyard_events.topics import ROUTES
 from modelyard_registry.outbox.relay import Relay
 from modelyard_runtime.clock import utc_now
-from modelyard_runtime.state_keys import StateKeys
+from modelyard_runtime.state.keys import StateKeys
 from modelyard_stack import Stack
 
 from tests.integration.registry.relay_world import PROJECT, RelayWorld, open_relay_world, until

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from modelyard_runtime.permissions import Role
+from modelyard_runtime.access.permissions import Role
 
 from tests.integration.registry.door import Door, digest_of
 from tests.world.http_client import HttpClient, Reply

@@ -10,8 +10,8 @@ from modelyard_events.envelope import Envelope
 from modelyard_events.event import Event
 from modelyard_events.routes import RouteChanged
 from modelyard_events.topics import ACCESS, ROUTES, Topic
-from modelyard_runtime.principals import hash_of
-from modelyard_runtime.tokens import new_token
+from modelyard_runtime.access.principals import hash_of
+from modelyard_runtime.access.tokens import new_token
 
 from tests.integration.router.world import Router, World, eventually
 from tests.routing_builders import a_document, a_version

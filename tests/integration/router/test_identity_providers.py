@@ -11,8 +11,8 @@ import pytest
 from modelyard_events.access import RolesGranted
 from modelyard_events.envelope import Envelope
 from modelyard_events.topics import ACCESS
-from modelyard_runtime.issuers import IssuerSettings
-from modelyard_runtime.permissions import Role
+from modelyard_runtime.access.issuers import IssuerSettings
+from modelyard_runtime.access.permissions import Role
 
 from tests.integration.router.world import Router, World, eventually
 from tests.routing_builders import a_document, a_version

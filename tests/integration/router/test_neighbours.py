@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from modelyard_router.domain.json_body import CONTAINERS_MAX, VALUES_MAX
-from modelyard_runtime.permissions import Role
+from modelyard_runtime.access.permissions import Role
 from pydantic import SecretStr
 
 from tests.integration.router.world import Router, World

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from modelyard_events.refusals import AccessRefused
 from modelyard_events.topics import ACCESS_REFUSALS
-from modelyard_runtime.permissions import Role
+from modelyard_runtime.access.permissions import Role
 from pydantic import SecretStr
 
 from tests.integration.router.world import World

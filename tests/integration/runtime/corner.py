@@ -14,6 +14,7 @@ from modelyard_events.entities import EntityChanged
 from modelyard_events.envelope import Envelope
 from modelyard_events.event import Event
 from modelyard_events.topics import ENTITY_CHANGES, Kind, Topic
+from modelyard_runtime.access.permissions import ALL_PROJECTS
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.consume import (
     BatchHandler,
@@ -29,7 +30,6 @@ from modelyard_runtime.consume import (
 from modelyard_runtime.consume.partition import StartOffsets
 from modelyard_runtime.ids import new_uuid7
 from modelyard_runtime.kafka_connection import KafkaConnection
-from modelyard_runtime.permissions import ALL_PROJECTS
 from modelyard_runtime.publish import build_producer
 from modelyard_runtime.topic_setup import ensure_topics
 

@@ -8,8 +8,8 @@ import pytest
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.consume import Delivery
 from modelyard_runtime.errors import PermanentError
-from modelyard_runtime.fact_queue import FactQueue
 from modelyard_runtime.ids import new_uuid7
+from modelyard_runtime.publish.fact_queue import FactQueue
 
 from tests.integration.runtime.corner import an_entity_changed, eventually, number_of, open_corner
 from tests.stack_fixtures import OwnStack

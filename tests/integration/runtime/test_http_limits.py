@@ -11,7 +11,7 @@ import psutil
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import StreamingResponse
-from modelyard_runtime.http_limits import HttpLimits
+from modelyard_runtime.http.limits import HttpLimits
 from prometheus_client import REGISTRY
 
 from tests.serving import serving

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 from joserfc.jwk import OKPKey
-from modelyard_runtime.clock import utc_now
-from modelyard_runtime.fetch import Fetcher
-from modelyard_runtime.issuers import IssuerSettings
-from modelyard_runtime.oidc import (
+from modelyard_runtime.access.issuers import IssuerSettings
+from modelyard_runtime.access.oidc import (
     REFRESH_EVERY_S,
     SKEW_S,
     IdentityProviders,
     IdentityProviderUnavailableError,
 )
-from modelyard_runtime.permissions import Permission, Role
-from modelyard_runtime.principals import hash_of
+from modelyard_runtime.access.permissions import Permission, Role
+from modelyard_runtime.access.principals import hash_of
+from modelyard_runtime.clock import utc_now
+from modelyard_runtime.fetch import Fetcher
 from modelyard_runtime.problems import UnauthenticatedError
 
 from tests.world.issuer import (

@@ -11,15 +11,15 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from joserfc.errors import SecurityWarning
 from joserfc.jwk import OKPKey, RSAKey
 from modelyard_events.limits import ACTOR_CHARS_MAX
+from modelyard_runtime.access.issuers import IssuerSettings
+from modelyard_runtime.access.oidc import IdentityProviders
+from modelyard_runtime.access.permissions import Permission, Role
+from modelyard_runtime.access.principals import Principal
+from modelyard_runtime.access.refusals import RefusalFacts
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.fetch import Fetcher
 from modelyard_runtime.ids import new_uuid7
-from modelyard_runtime.issuers import IssuerSettings
-from modelyard_runtime.oidc import IdentityProviders
-from modelyard_runtime.permissions import Permission, Role
-from modelyard_runtime.principals import Principal
 from modelyard_runtime.problems import ForbiddenError
-from modelyard_runtime.refusals import RefusalFacts
 
 from tests.integration.runtime.test_oidc import EC, RSA, Desk, desk
 from tests.world.issuer import AUDIENCE, an_ec_key, open_issuer, part

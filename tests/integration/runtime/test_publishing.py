@@ -12,10 +12,10 @@ from modelyard_events.codec import Received, Record, decode
 from modelyard_events.topics import Kind
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.errors import EventTooLargeError, PublishFailedError
-from modelyard_runtime.fact_queue import FactQueue
 from modelyard_runtime.ids import new_uuid7
 from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.publish import Publisher, build_producer
+from modelyard_runtime.publish.fact_queue import FactQueue
 from modelyard_runtime.topic_setup import TopicMismatchError, ensure_topics
 from modelyard_stack import Stack
 

@@ -6,9 +6,9 @@ import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.errors import EventTooLargeError
-from modelyard_runtime.fact_queue import FactQueue
 from modelyard_runtime.ids import new_uuid7
 from modelyard_runtime.publish import Publication, Publisher
+from modelyard_runtime.publish.fact_queue import FactQueue
 
 from tests.integration.runtime.corner import Corner, an_entity_changed, eventually
 from tests.topic_limits import take_at_most

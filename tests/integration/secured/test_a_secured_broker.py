@@ -27,7 +27,7 @@ from modelyard_router import app as router
 from modelyard_router.settings import Settings as RouterSettings
 from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.publish import build_producer
-from modelyard_runtime.state_keys import make_key_file
+from modelyard_runtime.state.keys import make_key_file
 from modelyard_shadow_worker import app as shadow_worker
 from modelyard_shadow_worker.settings import Settings as ShadowWorkerSettings
 from modelyard_stack import Stack

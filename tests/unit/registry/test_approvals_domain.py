@@ -22,8 +22,8 @@ from modelyard_registry.approvals.domain import (
     decide_withdrawal,
     is_approver,
 )
-from modelyard_runtime.permissions import Role
-from modelyard_runtime.principals import Identity
+from modelyard_runtime.access.permissions import Role
+from modelyard_runtime.access.principals import Identity
 
 from tests.unit.registry.transition_requests import (
     EXPIRES_AT,

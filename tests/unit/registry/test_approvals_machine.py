@@ -17,7 +17,7 @@ from modelyard_registry.approvals.domain import (
     decide_rejection,
     decide_withdrawal,
 )
-from modelyard_runtime.permissions import Role
+from modelyard_runtime.access.permissions import Role
 from modelyard_runtime.problems import ConflictError
 
 from tests.unit.registry.transition_requests import AS_ASKED, START, a_request, who

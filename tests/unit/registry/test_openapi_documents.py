@@ -14,7 +14,7 @@ from modelyard_registry.api.openapi import REGISTRATION, VERSION_EXAMPLES, WORDS
 from modelyard_registry.settings import Settings as RegistrySettings
 from modelyard_router import app as router
 from modelyard_router.settings import Settings as RouterSettings
-from modelyard_runtime.openapi_documents import undescribed, words_of
+from modelyard_runtime.http.openapi_documents import undescribed, words_of
 
 Document = dict[str, Any]
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "evidence.md"

@@ -16,7 +16,7 @@ from modelyard_registry.policies.domain import (
     PolicyRevision,
     decide_policy,
 )
-from modelyard_runtime.permissions import Role
+from modelyard_runtime.access.permissions import Role
 from pydantic import ValidationError
 
 

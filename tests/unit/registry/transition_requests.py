@@ -8,8 +8,8 @@ from modelyard_events.values import Stage
 from modelyard_registry.approvals.bound import Bound
 from modelyard_registry.approvals.domain import Decision, DecisionKind, RequestState, TransitionRequest
 from modelyard_registry.policies.domain import Apply
-from modelyard_runtime.permissions import Role
-from modelyard_runtime.principals import Identity
+from modelyard_runtime.access.permissions import Role
+from modelyard_runtime.access.principals import Identity
 
 START = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 EXPIRES_AT = START + timedelta(hours=10)

@@ -6,10 +6,10 @@ from typing import Any, cast
 import orjson
 import pytest
 from modelyard_router.http import HotPath
-from modelyard_runtime.access_log import AccessLog
-from modelyard_runtime.at_once import Headers
-from modelyard_runtime.permissions import Permission
-from modelyard_runtime.principals import Principal, lacking
+from modelyard_runtime.access.permissions import Permission
+from modelyard_runtime.access.principals import Principal, lacking
+from modelyard_runtime.http.access_log import AccessLog
+from modelyard_runtime.http.at_once import Headers
 from structlog.testing import capture_logs
 
 TOKEN = b"Bearer good"

@@ -24,9 +24,9 @@ from modelyard_router.facts import Facts
 from modelyard_router.prediction.predictor import PredictionResult, Predictor
 from modelyard_router.problems import FeatureSourceFailureError, InputsMissingError
 from modelyard_routing.routing_table import RoutingTable
+from modelyard_runtime.access.permissions import Role
+from modelyard_runtime.access.principals import Principal
 from modelyard_runtime.fetch import Fetched
-from modelyard_runtime.permissions import Role
-from modelyard_runtime.principals import Principal
 from modelyard_runtime.problems import InvalidRequestError, ProblemError
 
 from tests.routing_builders import a_champion_of, a_document, a_version, an_endpoint

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from modelyard_runtime.at_once import Answer, Headers
-from modelyard_runtime.http_limits import HttpLimits
+from modelyard_runtime.http.at_once import Answer, Headers
+from modelyard_runtime.http.limits import HttpLimits
 from starlette.types import Receive, Scope, Send
 
 from tests.serving import serving

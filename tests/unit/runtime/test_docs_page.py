@@ -6,7 +6,7 @@ from time import perf_counter
 
 import aiohttp
 import pytest
-from modelyard_runtime.access_log import AccessLog
+from modelyard_runtime.http.access_log import AccessLog
 from modelyard_runtime.ids import new_uuid7
 from modelyard_runtime.problems import install_problems
 from modelyard_runtime.service_app import ServiceApp

@@ -7,17 +7,17 @@ from typing import Annotated
 import aiohttp
 import pytest
 from fastapi import Depends, FastAPI
-from modelyard_runtime.access_log import AccessLog
-from modelyard_runtime.authentication import Authentication
+from modelyard_runtime.access.authentication import Authentication
+from modelyard_runtime.access.oidc import IdentityProviders
+from modelyard_runtime.access.principals import Principal, Principals, RolesByProject, authenticated
+from modelyard_runtime.access.unknown_callers import UnknownCallers
 from modelyard_runtime.clock import utc_now
 from modelyard_runtime.fetch import Fetcher
 from modelyard_runtime.health import Health, HealthCheck, operations
+from modelyard_runtime.http.access_log import AccessLog
 from modelyard_runtime.ids import new_uuid7
-from modelyard_runtime.oidc import IdentityProviders
-from modelyard_runtime.principals import Principal, Principals, RolesByProject, authenticated
 from modelyard_runtime.problems import ConflictError, install_problems
 from modelyard_runtime.service_app import ServiceApp
-from modelyard_runtime.unknown_callers import UnknownCallers
 from prometheus_client import REGISTRY
 from pydantic import BaseModel, SecretStr
 from structlog.testing import capture_logs

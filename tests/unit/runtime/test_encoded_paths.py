@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelyard_runtime.encoded_paths import decode_path_from, normal_path
+from modelyard_runtime.http.encoded_paths import decode_path_from, normal_path
 
 NAMES = ["a/b", "a%2Fb", "a%2fb", "a%252Fb", "50%", "a?b", "a#b", "Zoë", "a b", "a+b", "a|b"]
 

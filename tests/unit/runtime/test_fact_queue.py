@@ -7,7 +7,7 @@ from typing import Any
 from aiokafka.errors import KafkaTimeoutError
 from modelyard_events.entities import EntityChanged
 from modelyard_events.topics import ENTITY_CHANGES
-from modelyard_runtime.fact_queue import FactQueue
+from modelyard_runtime.publish.fact_queue import FactQueue
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 FACT = EntityChanged(tenant="acme", entity_type="loan", entity_id="1")

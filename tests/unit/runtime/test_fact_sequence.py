@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from modelyard_runtime.fact_sequence import SequenceInUseError, fact_sequence
 from modelyard_runtime.ids import new_uuid7
+from modelyard_runtime.publish.fact_sequence import SequenceInUseError, fact_sequence
 
 COUNT_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
-from modelyard_runtime.fact_sequence import fact_sequence
+from modelyard_runtime.publish.fact_sequence import fact_sequence
 from modelyard_runtime.ids import new_uuid7
 
 with fact_sequence(Path(sys.argv[1]), new_id=new_uuid7) as sequence:
@@ -48,7 +48,9 @@ def test_after_a_crash_of_the_machine_the_source_has_a_new_name(
 ) -> None:
     with fact_sequence(tmp_path, new_id=new_uuid7) as before:
         before.take()
-    monkeypatch.setattr("modelyard_runtime.fact_sequence._boot_id", lambda: b"another run of the machine".ljust(36))
+    monkeypatch.setattr(
+        "modelyard_runtime.publish.fact_sequence._boot_id", lambda: b"another run of the machine".ljust(36)
+    )
 
     with fact_sequence(tmp_path, new_id=new_uuid7) as after:
         number = after.take()

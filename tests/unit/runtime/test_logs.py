@@ -13,7 +13,7 @@ PROGRAM = """
 import logging
 import structlog
 from modelyard_runtime.logs import configure_logs
-from modelyard_runtime.request_ids import RequestNames, naming
+from modelyard_runtime.http.request_ids import RequestNames, naming
 configure_logs(service="shop", level="info", layout={layout!r})
 log = structlog.get_logger()
 with naming(RequestNames("mine")):

@@ -7,10 +7,10 @@ from typing import Any
 import aiohttp
 import pytest
 from fastapi import APIRouter, Request
-from modelyard_runtime.access_log import AccessLog
 from modelyard_runtime.health import Health, operations
+from modelyard_runtime.http.access_log import AccessLog
+from modelyard_runtime.http.request_ids import add_request_names, current_request, outgoing_headers
 from modelyard_runtime.problems import ConflictError, install_problems
-from modelyard_runtime.request_ids import add_request_names, current_request, outgoing_headers
 from modelyard_runtime.service_app import ServiceApp
 from structlog.testing import capture_logs
 

@@ -10,7 +10,7 @@ from modelyard_events.codec import Record
 from modelyard_registry.settings import Settings as RegistrySettings
 from modelyard_registry.state_key import main
 from modelyard_router.settings import Settings as RouterSettings
-from modelyard_runtime.state_keys import StateKeyError, StateKeys, make_key_file, read_key_file
+from modelyard_runtime.state.keys import StateKeyError, StateKeys, make_key_file, read_key_file
 from pydantic import ValidationError
 
 RECORD = Record(key=b"k", value=b"{}", headers=(("ce_id", b"1"), ("other", b"x")))

@@ -12,7 +12,7 @@ from modelyard_events.limits import (
 from modelyard_events.record import Record, batch_bytes, headers_bytes
 
 from modelyard_runtime.consume.delivery import RawRecord
-from modelyard_runtime.replaceable_producer import ReplaceableProducer
+from modelyard_runtime.publish.replaceable_producer import ReplaceableProducer
 
 DETAIL_CHARS_MAX = 1_000
 PREFIX = "dead_letter_"

@@ -33,10 +33,3 @@ HELD = Gauge(
     "Partitions that are held because too many dead letters came; one record is tried now and then.",
     ["topic", "group"],
 )
-FACTS_DROPPED = Counter(
-    "runtime_facts_dropped_total", "Facts dropped because the queue for observers was full.", ["event_type"]
-)
-FACTS_PUBLISHED = Counter(
-    "runtime_facts_published_total", "Facts for observers that the broker acknowledged.", ["event_type"]
-)
-FACTS_WAITING = Gauge("runtime_facts_waiting", "Facts in the queue for observers.", ["source"])

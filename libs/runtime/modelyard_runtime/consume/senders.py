@@ -22,11 +22,11 @@ from modelyard_events.record import Record
 from modelyard_events.signing import Signed, Unclear, Unsigned, read_signature
 from modelyard_events.topics import Topic
 
+from modelyard_runtime.access.permissions import ALL_PROJECTS
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.consume.delivery import Sender
 from modelyard_runtime.ed25519 import why_unusable
 from modelyard_runtime.errors import PermanentError
-from modelyard_runtime.permissions import ALL_PROJECTS
 
 UNPROVED = "sender_unproved"
 NOT_PERMITTED = "sender_not_permitted"

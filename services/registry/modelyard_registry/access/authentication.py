@@ -10,10 +10,9 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from modelyard_runtime.access_state import principal_of
-from modelyard_runtime.clock import Clock
-from modelyard_runtime.oidc import IdentityProviders, looks_like_jwt
-from modelyard_runtime.principals import (
+from modelyard_runtime.access.access_state import principal_of
+from modelyard_runtime.access.oidc import IdentityProviders, looks_like_jwt
+from modelyard_runtime.access.principals import (
     Principal,
     Principals,
     RolesByProject,
@@ -22,9 +21,10 @@ from modelyard_runtime.principals import (
     no_token,
     unknown_token,
 )
+from modelyard_runtime.access.tokens import is_api_token
+from modelyard_runtime.access.unknown_callers import UnknownCallers
+from modelyard_runtime.clock import Clock
 from modelyard_runtime.problems import UnauthenticatedError, UnauthenticatedReason
-from modelyard_runtime.tokens import is_api_token
-from modelyard_runtime.unknown_callers import UnknownCallers
 
 from modelyard_registry.access import store
 from modelyard_registry.access.domain import ApiToken

@@ -10,9 +10,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import structlog
+from modelyard_runtime.access.permissions import ALL_PROJECTS, Permission, Role
+from modelyard_runtime.access.principals import ADMIN_EVERYWHERE, Principal, Principals
 from modelyard_runtime.clock import Clock
-from modelyard_runtime.permissions import ALL_PROJECTS, Permission, Role
-from modelyard_runtime.principals import ADMIN_EVERYWHERE, Principal, Principals
 
 from modelyard_registry.access.domain import IssueToken
 from modelyard_registry.access.handlers import issue_token

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from modelyard_events.access import ApiTokenChanged, RolesGranted
-from modelyard_runtime.permissions import ALL_PROJECTS, Permission, Role, permitted_to
-from modelyard_runtime.principals import Principal
+from modelyard_runtime.access.permissions import ALL_PROJECTS, Permission, Role, permitted_to
+from modelyard_runtime.access.principals import Principal
 from modelyard_runtime.problems import ConflictError, ForbiddenError, InvalidRequestError, NotFoundError
 
 LIFETIME_MAX = timedelta(days=366)

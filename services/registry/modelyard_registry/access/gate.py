@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
-from modelyard_runtime.principals import Authenticates, bearer_of
+from modelyard_runtime.access.principals import Authenticates, bearer_of
 from modelyard_runtime.problems import ProblemError, UnauthenticatedError, problem_response
 from starlette.types import ASGIApp, Receive, Scope, Send
 

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from modelyard_events.actors import actor_of_project
 from modelyard_events.topics import ACCESS
-from modelyard_runtime.permissions import ALL_PROJECTS, Permission, Role, permitted_to
-from modelyard_runtime.principals import Principal, hash_of
-from modelyard_runtime.tokens import new_token
+from modelyard_runtime.access.permissions import ALL_PROJECTS, Permission, Role, permitted_to
+from modelyard_runtime.access.principals import Principal, hash_of
+from modelyard_runtime.access.tokens import new_token
 
 from modelyard_registry.access import store
 from modelyard_registry.access.domain import (

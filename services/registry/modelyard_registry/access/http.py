@@ -11,8 +11,8 @@ from modelyard_events.access import ProjectScope
 from modelyard_events.actors import is_issuers_actor
 from modelyard_events.limits import ACTOR_CHARS_MAX
 from modelyard_events.values import Moment
-from modelyard_runtime.encoded_paths import decode_path_from
-from modelyard_runtime.permissions import Permission, Role
+from modelyard_runtime.access.permissions import Permission, Role
+from modelyard_runtime.http.encoded_paths import decode_path_from
 from modelyard_runtime.problems import InvalidRequestError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
+from modelyard_runtime.access.permissions import Permission
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.ids import NewId
-from modelyard_runtime.permissions import Permission
 from modelyard_runtime.problems import ForbiddenError, UnavailableError, problem_response
 from modelyard_runtime.sums import Summed, Sums
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-from modelyard_runtime.permissions import Permission, Role
+from modelyard_runtime.access.permissions import Permission, Role
 
 from modelyard_registry.access.domain import ApiToken, Grant
 from modelyard_registry.transactions.database import Connection

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 
-from modelyard_runtime.permissions import Role
+from modelyard_runtime.access.permissions import Role
 from modelyard_runtime.problems import ConflictError, InvalidRequestError, NotFoundError
 
 from modelyard_registry.routes.champion_history import CHAMPION

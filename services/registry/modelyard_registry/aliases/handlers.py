@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from modelyard_runtime.permissions import Role
+from modelyard_runtime.access.permissions import Role
 
 from modelyard_registry.aliases.domain import AliasNotFoundError, refuse_alias_move, refuse_alias_name
 from modelyard_registry.aliases.moves import move_alias

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 from modelyard_events.values import Slug
-from modelyard_runtime.permissions import Permission
+from modelyard_runtime.access.permissions import Permission
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from modelyard_registry.aliases import store

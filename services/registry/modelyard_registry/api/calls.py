@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 from fastapi import Depends, Header
 from fastapi import Request as HttpRequest
 from modelyard_events.spelling import Spelled
+from modelyard_runtime.access.principals import Principal, Principals
 from modelyard_runtime.clock import Clock
-from modelyard_runtime.encoded_paths import normal_path
 from modelyard_runtime.fetch import Fetcher
+from modelyard_runtime.http.encoded_paths import normal_path
 from modelyard_runtime.ids import NewId
-from modelyard_runtime.principals import Principal, Principals
 
 from modelyard_registry.api.idempotency import KEY_CHARS_MAX
 from modelyard_registry.api.inputs import READING

@@ -8,7 +8,13 @@ import json
 from pathlib import Path
 
 from fastapi import FastAPI
-from modelyard_runtime.openapi_documents import Document, describe_properties, install_document, show_examples, words_of
+from modelyard_runtime.http.openapi_documents import (
+    Document,
+    describe_properties,
+    install_document,
+    show_examples,
+    words_of,
+)
 from modelyard_runtime.problems import documented
 
 from modelyard_registry.api.error_answers import problems

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from fastapi import Depends
 from fastapi import Request as HttpRequest
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from modelyard_runtime.permissions import ALL_PROJECTS, Permission
-from modelyard_runtime.principals import Principal, lacking
+from modelyard_runtime.access.permissions import ALL_PROJECTS, Permission
+from modelyard_runtime.access.principals import Principal, lacking
 
 from modelyard_registry.api.inputs import DEFAULT_PROJECT
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from modelyard_events.values import Endpoint, Stage
-from modelyard_runtime.permissions import Role
+from modelyard_runtime.access.permissions import Role
 from pydantic import BaseModel, Field
 
 from modelyard_registry.api.paging import Page

@@ -11,8 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from modelyard_events.values import Endpoint, Stage
-from modelyard_runtime.permissions import Role
-from modelyard_runtime.principals import Identity
+from modelyard_runtime.access.permissions import Role
+from modelyard_runtime.access.principals import Identity
 from modelyard_runtime.problems import ConflictError
 
 from modelyard_registry.approvals.bound import Bound

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from modelyard_events.actors import project_actor
-from modelyard_runtime.permissions import Role
+from modelyard_runtime.access.permissions import Role
 
 from modelyard_registry.api import Call
 from modelyard_registry.approvals.domain import TransitionRequest, is_approver

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import asyncpg
 from modelyard_events.values import Endpoint, Stage
-from modelyard_runtime.permissions import Role
-from modelyard_runtime.principals import Identity
+from modelyard_runtime.access.permissions import Role
+from modelyard_runtime.access.principals import Identity
 from modelyard_runtime.problems import NotFoundError
 
 from modelyard_registry.approvals.bound import Bound

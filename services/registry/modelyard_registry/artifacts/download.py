@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import structlog
 from fastapi import Depends, Header, Request
 from fastapi.responses import Response, StreamingResponse
-from modelyard_runtime.head_requests import is_head_request
+from modelyard_runtime.http.head_requests import is_head_request
 from modelyard_runtime.problems import NotFoundError, documented, problem_response
 from starlette.types import Receive, Scope, Send
 

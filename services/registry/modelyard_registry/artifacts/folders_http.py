@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Path
 from fastapi import Request as HttpRequest
 from fastapi.responses import Response
 from modelyard_events.values import Digest
-from modelyard_runtime.encoded_paths import decode_path_from
-from modelyard_runtime.permissions import Permission
+from modelyard_runtime.access.permissions import Permission
+from modelyard_runtime.http.encoded_paths import decode_path_from
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 

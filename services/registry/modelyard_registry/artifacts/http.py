@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 from modelyard_events.values import Digest
-from modelyard_runtime.permissions import Permission
+from modelyard_runtime.access.permissions import Permission
 
 from modelyard_registry.api import NO_ETAG, Answer, Call, Caller, Project, json_response, problems, requires
 from modelyard_registry.api.bounded_route import BoundedRoute

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path
 from fastapi import Request as HttpRequest
 from fastapi.responses import Response
-from modelyard_runtime.permissions import Permission
+from modelyard_runtime.access.permissions import Permission
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from modelyard_registry.api import NO_ETAG, Call, Caller, Project, Request, problems, requires

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from fastapi import APIRouter, Path
 from fastapi.responses import Response
 from modelyard_events.values import Digest, Slug
-from modelyard_runtime.permissions import Permission
+from modelyard_runtime.access.permissions import Permission
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict
 

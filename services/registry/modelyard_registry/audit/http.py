@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response, StreamingResponse
 from modelyard_events.values import Moment
-from modelyard_runtime.permissions import Permission
+from modelyard_runtime.access.permissions import Permission
 from pydantic import BaseModel, Field
 
 from modelyard_registry.api import (

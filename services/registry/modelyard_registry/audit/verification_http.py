@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from modelyard_events.values import Moment
-from modelyard_runtime.permissions import Permission
+from modelyard_runtime.access.permissions import Permission
 from modelyard_runtime.problems import InvalidRequestError, NotFoundError
 from pydantic import BaseModel, Field
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from modelyard_runtime.principals import Identity
+from modelyard_runtime.access.principals import Identity
 from modelyard_runtime.problems import ConflictError
 
 CHECKS_MAX = 1_000

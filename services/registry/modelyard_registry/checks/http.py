@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import Response
 from modelyard_events.limits import TEXT_CHARS_MAX, URL_CHARS_MAX
 from modelyard_events.values import Digest
-from modelyard_runtime.permissions import Permission
+from modelyard_runtime.access.permissions import Permission
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.api import (

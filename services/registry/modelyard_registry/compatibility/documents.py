@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 
 from modelyard_events.free_json import FreeJson
 from modelyard_events.values import Slug, Stage
-from modelyard_runtime.permissions import Role
+from modelyard_runtime.access.permissions import Role
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from modelyard_registry.api import Request

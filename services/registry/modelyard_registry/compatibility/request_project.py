@@ -11,8 +11,8 @@ from uuid import UUID
 from fastapi import Depends, Header, Query
 from fastapi import Request as HttpRequest
 from modelyard_events.values import Slug
-from modelyard_runtime.permissions import Permission
-from modelyard_runtime.principals import Principal
+from modelyard_runtime.access.permissions import Permission
+from modelyard_runtime.access.principals import Principal
 from modelyard_runtime.problems import InvalidRequestError
 
 from modelyard_registry.api import DEFAULT_PROJECT, Requirement, Services, authenticate_caller, refuse_unknown

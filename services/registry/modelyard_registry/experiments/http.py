@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 from modelyard_events.registry import ExperimentVariant
 from modelyard_events.values import Slug
-from modelyard_runtime.permissions import Permission
+from modelyard_runtime.access.permissions import Permission
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.api import (

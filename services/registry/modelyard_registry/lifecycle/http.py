@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 from modelyard_events.values import Moment, Slug, Stage
-from modelyard_runtime.permissions import Permission
+from modelyard_runtime.access.permissions import Permission
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 from modelyard_events.values import Stage
-from modelyard_runtime.permissions import Permission, Role
+from modelyard_runtime.access.permissions import Permission, Role
 from pydantic import BaseModel
 
 from modelyard_registry.api import Caller, ModelName, Project, problems, requires

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from fastapi.responses import Response
-from modelyard_runtime.permissions import Permission
+from modelyard_runtime.access.permissions import Permission
 
 from modelyard_registry.api import (
     Answer,

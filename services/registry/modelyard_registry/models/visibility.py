@@ -8,7 +8,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from modelyard_events.values import Stage
-from modelyard_runtime.permissions import Permission
+from modelyard_runtime.access.permissions import Permission
 
 from modelyard_registry.api import Call
 from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel

@@ -22,7 +22,7 @@ from aiokafka.errors import BrokerResponseError, KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.publish import build_single_producer
-from modelyard_runtime.replaceable_producer import abandon
+from modelyard_runtime.publish.replaceable_producer import abandon
 
 from modelyard_registry.outbox.rows import Outgoing, by_partition
 

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from modelyard_events.topics import AUDIT_LOG
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.kafka_connection import KafkaConnection
-from modelyard_runtime.replaceable_producer import REFUSALS, UNCLEAR
+from modelyard_runtime.publish.replaceable_producer import REFUSALS, UNCLEAR
 
 from modelyard_registry.outbox import metrics
 from modelyard_registry.outbox.ordered_producer import Sent

@@ -17,8 +17,8 @@ from aiokafka.errors import KafkaError
 from modelyard_events.envelope import RecordOrder
 from modelyard_events.topics import ACCESS, ROUTES, Topic
 from modelyard_runtime.kafka_connection import KafkaConnection
-from modelyard_runtime.state_keys import StateKeys
-from modelyard_runtime.state_proof import StateProof
+from modelyard_runtime.state.keys import StateKeys
+from modelyard_runtime.state.proof import StateProof
 
 from modelyard_registry.outbox.rows import StateDocument
 

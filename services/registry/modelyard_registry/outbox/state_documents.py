@@ -10,7 +10,7 @@ import structlog
 from modelyard_events.envelope import RecordOrder
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.ids import NewId
-from modelyard_runtime.state_keys import StateSigner
+from modelyard_runtime.state.keys import StateSigner
 
 from modelyard_registry.outbox import metrics
 from modelyard_registry.outbox.repair import STATE_TOPICS, LastRecords, StateTopicsTail

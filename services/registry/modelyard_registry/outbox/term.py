@@ -9,8 +9,8 @@ import structlog
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.ids import NewId
 from modelyard_runtime.kafka_connection import KafkaConnection
-from modelyard_runtime.replaceable_producer import breaks_sequence
-from modelyard_runtime.state_keys import StateKeys, StateSigner
+from modelyard_runtime.publish.replaceable_producer import breaks_sequence
+from modelyard_runtime.state.keys import StateKeys, StateSigner
 
 from modelyard_registry.outbox import metrics
 from modelyard_registry.outbox.leadership import LeaderSession

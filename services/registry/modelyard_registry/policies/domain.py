@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from modelyard_events.model_changes import BuildStatus, ReviewStatus
 from modelyard_events.values import Slug, Stage
-from modelyard_runtime.permissions import Role
+from modelyard_runtime.access.permissions import Role
 from pydantic import Field, model_validator
 
 from modelyard_registry.gates.rules import GateRule, Part

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 from fastapi import APIRouter
 from fastapi.responses import Response
 from modelyard_events.values import Slug
-from modelyard_runtime.permissions import ALL_PROJECTS, Permission
+from modelyard_runtime.access.permissions import ALL_PROJECTS, Permission
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.api import (

@@ -1,7 +1,7 @@
 """Whether a project is there: asked with every request that names one, so what was found is remembered."""
 
-from modelyard_runtime.permissions import ALL_PROJECTS, Permission
-from modelyard_runtime.principals import Principal
+from modelyard_runtime.access.permissions import ALL_PROJECTS, Permission
+from modelyard_runtime.access.principals import Principal
 
 from modelyard_registry.projects import store
 from modelyard_registry.projects.domain import ProjectNotFoundError, is_project_name, project_not_found

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelyard_events.strict_json import read_json
-from modelyard_runtime.encoded_paths import normal_path
-from modelyard_runtime.permissions import Permission
-from modelyard_runtime.principals import Principal
+from modelyard_runtime.access.permissions import Permission
+from modelyard_runtime.access.principals import Principal
+from modelyard_runtime.http.encoded_paths import normal_path
 from modelyard_runtime.problems import InvalidRequestError, ProblemError, problem_response
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send

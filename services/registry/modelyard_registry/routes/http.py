@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from modelyard_events.limits import TIMEOUT_S_MIN
 from modelyard_events.routes import RouteChanged, SelectionPolicy
 from modelyard_events.values import Slug
-from modelyard_runtime.permissions import Permission
+from modelyard_runtime.access.permissions import Permission
 from modelyard_runtime.problems import NotFoundError
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 

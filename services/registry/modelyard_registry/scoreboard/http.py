@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from fastapi import APIRouter, Query
 from modelyard_events.values import Slug
-from modelyard_runtime.permissions import Permission
+from modelyard_runtime.access.permissions import Permission
 from pydantic import BaseModel
 
 from modelyard_registry.api import (

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from modelyard_runtime.permissions import Permission
+from modelyard_runtime.access.permissions import Permission
 
 from modelyard_registry.api import Caller, ModelName, Project, problems, requires
 from modelyard_registry.api.bounded_route import BoundedRoute

@@ -10,9 +10,9 @@ from datetime import datetime
 
 from modelyard_events.access import SigningKeyChanged
 from modelyard_events.topics import ENTITY_CHANGES, TRAINING_RUNS
+from modelyard_runtime.access.permissions import ALL_PROJECTS, Permission
+from modelyard_runtime.access.principals import Principal
 from modelyard_runtime.ed25519 import why_unusable
-from modelyard_runtime.permissions import ALL_PROJECTS, Permission
-from modelyard_runtime.principals import Principal
 from modelyard_runtime.problems import ConflictError, InvalidRequestError, NotFoundError
 
 from modelyard_registry.access.domain import LIFETIME_MAX, refuse_more_than_own

@@ -4,8 +4,8 @@ from dataclasses import replace
 from uuid import UUID
 
 from modelyard_events.topics import ACCESS
-from modelyard_runtime.permissions import Permission
-from modelyard_runtime.principals import Principal
+from modelyard_runtime.access.permissions import Permission
+from modelyard_runtime.access.principals import Principal
 
 from modelyard_registry.access.handlers import audited_project
 from modelyard_registry.projects.known import refuse_unknown_project

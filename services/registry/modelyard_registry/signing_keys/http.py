@@ -9,8 +9,8 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query, Response
 from modelyard_events.access import ProjectScope
 from modelyard_events.values import Moment, Slug
+from modelyard_runtime.access.permissions import Permission
 from modelyard_runtime.ed25519 import PUBLIC_KEY_BYTES
-from modelyard_runtime.permissions import Permission
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from modelyard_registry.access.handlers import audited_project, managed_projects

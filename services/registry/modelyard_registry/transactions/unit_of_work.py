@@ -9,9 +9,9 @@ from uuid import UUID
 
 from modelyard_events.event import Event
 from modelyard_events.topics import AUDIT_LOG, Topic
+from modelyard_runtime.access.principals import Identity
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.ids import NewId
-from modelyard_runtime.principals import Identity
 
 from modelyard_registry.transactions.audit_actions import AuditAction, RefusedAction
 from modelyard_registry.transactions.audit_entries import AuditEntry, chain_entries

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import structlog
 from modelyard_prediction_cache import VALUE_BYTES_MAX, Cache, CacheUnavailableError, Entity, Lease, Reading
-from modelyard_runtime.state_tail import Seconds
+from modelyard_runtime.state.tail import Seconds
 
 from modelyard_router.domain.breaker import Breakers
 from modelyard_router.metrics import CACHE_FAILURES, CACHE_FILLS

@@ -13,7 +13,7 @@ from struct import unpack_from
 from typing import Any
 
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
-from modelyard_runtime.replaceable_producer import ReplaceableProducer
+from modelyard_runtime.publish.replaceable_producer import ReplaceableProducer
 
 RECORD_BYTES_MAX = 1_000_000
 """A little less than a topic's default limit: a batch that the broker refuses would leave a gap in the sequence."""

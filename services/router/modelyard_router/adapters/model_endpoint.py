@@ -17,10 +17,10 @@ from modelyard_runtime.fetch import (
     FetchTooLargeError,
     FetchUnreachableError,
 )
+from modelyard_runtime.http.request_ids import outgoing_headers
 from modelyard_runtime.problems import ProblemError
-from modelyard_runtime.request_ids import outgoing_headers
 from modelyard_runtime.shares import ShareUsedUpError
-from modelyard_runtime.state_tail import Seconds
+from modelyard_runtime.state.tail import Seconds
 
 from modelyard_router.domain.breaker import Breakers
 from modelyard_router.domain.open_inference import OpenInferenceV2

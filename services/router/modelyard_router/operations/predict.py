@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 from modelyard_events.tensors import members_of
-from modelyard_runtime.principals import Principal
+from modelyard_runtime.access.principals import Principal
 
 from modelyard_router.decider import refuse_unless_may_predict
 from modelyard_router.domain.prediction_request import prediction_request_of

@@ -6,8 +6,8 @@ import orjson
 from modelyard_routing.decision import RouteDecision
 from modelyard_routing.receipt import Receipt
 from modelyard_routing.routing_table import RoutingTable
+from modelyard_runtime.access.principals import Principal
 from modelyard_runtime.ids import NewId
-from modelyard_runtime.principals import Principal
 
 from modelyard_router.decider import Decider, refuse_unless_may_predict
 from modelyard_router.domain.attributes import attributes_of

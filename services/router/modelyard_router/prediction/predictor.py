@@ -4,11 +4,11 @@ import asyncio
 from dataclasses import dataclass, field
 
 from modelyard_routing.receipt import shadow_of
+from modelyard_runtime.access.principals import Principal
 from modelyard_runtime.ids import NewId
-from modelyard_runtime.principals import Principal
 from modelyard_runtime.problems import ProblemError
 from modelyard_runtime.shares import Shares, ShareUsedUpError
-from modelyard_runtime.state_tail import Seconds
+from modelyard_runtime.state.tail import Seconds
 
 from modelyard_router.adapters.answer_cache import AnswerCache
 from modelyard_router.adapters.feature_source import FeatureSources

@@ -15,6 +15,7 @@ from modelyard_events.event import Event
 from modelyard_events.signing import Signed
 from modelyard_events.topics import ENTITY_CHANGES, TRAINING_RUNS, Topic
 from modelyard_events.training import TrainingRunCompleted
+from modelyard_runtime.access.signing_keys import SigningKeys
 from modelyard_runtime.consume import (
     Batch,
     DeadLetters,
@@ -35,7 +36,6 @@ from modelyard_runtime.consume.senders import (
 )
 from modelyard_runtime.kafka_connection import KafkaConnection
 from modelyard_runtime.settings import IngestSettings
-from modelyard_runtime.signing_keys import SigningKeys
 from pydantic import ValidationError
 
 from tests.world.signing import Signer, a_signer

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter
 from fastapi.responses import Response
 from modelyard_events.values import Stage
-from modelyard_runtime.permissions import Permission
+from modelyard_runtime.access.permissions import Permission
 
 from modelyard_registry.api import Caller, problems
 from modelyard_registry.api.bounded_route import BoundedRoute

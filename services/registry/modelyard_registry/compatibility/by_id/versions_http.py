@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query
 from fastapi.responses import Response
 from modelyard_events.reported import ReportedEvidence
 from modelyard_events.values import Stage
-from modelyard_runtime.permissions import Permission
+from modelyard_runtime.access.permissions import Permission
 from modelyard_runtime.problems import NotFoundError
 
 from modelyard_registry.api import (

@@ -9,7 +9,7 @@ from fastapi.responses import Response
 from modelyard_events.free_json import FreeJson
 from modelyard_events.reported import ReportedEvidence
 from modelyard_events.values import Digest, Slug, Stage
-from modelyard_runtime.permissions import Permission
+from modelyard_runtime.access.permissions import Permission
 from pydantic import BaseModel, ConfigDict, Field
 
 from modelyard_registry.api import (

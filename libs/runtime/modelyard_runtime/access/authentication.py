@@ -8,8 +8,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from modelyard_runtime.oidc import IdentityProviders, looks_like_jwt
-from modelyard_runtime.principals import (
+from modelyard_runtime.access.oidc import IdentityProviders, looks_like_jwt
+from modelyard_runtime.access.principals import (
     Principal,
     Principals,
     RolesByProject,
@@ -18,8 +18,8 @@ from modelyard_runtime.principals import (
     no_token,
     unknown_token,
 )
+from modelyard_runtime.access.unknown_callers import UnknownCallers
 from modelyard_runtime.problems import UnauthenticatedError
-from modelyard_runtime.unknown_callers import UnknownCallers
 
 REMEMBERED_MAX = 10_000
 

@@ -14,14 +14,10 @@ from modelyard_events.record import Record, batch_bytes
 from modelyard_events.topics import Topic
 
 from modelyard_runtime.clock import Clock
-from modelyard_runtime.consume.dead_letters import DeadLetters
 from modelyard_runtime.errors import EventTooLargeError, PublishFailedError, PublishUnclearError
-from modelyard_runtime.fact_queue import FactQueue
 from modelyard_runtime.ids import NewId
 from modelyard_runtime.kafka_connection import KafkaConnection
-from modelyard_runtime.replaceable_producer import REFUSALS, UNCLEAR, ReplaceableProducer
-
-__all__ = ["DeadLetters", "FactQueue", "Publication", "Publisher", "build_producer", "build_single_producer"]
+from modelyard_runtime.publish.replaceable_producer import REFUSALS, UNCLEAR, ReplaceableProducer
 
 REQUEST_BYTES_MAX = 2 * 1_024 * 1_024
 """Twice what a topic takes by default, so that the largest record still fits with a dead letter's headers."""

@@ -14,12 +14,12 @@ from modelyard_events.limits import ACTOR_CHARS_MAX
 from modelyard_events.refusals import AccessRefused
 from modelyard_events.topics import ACCESS_REFUSALS
 
+from modelyard_runtime.access.permissions import ALL_PROJECTS
 from modelyard_runtime.clock import Clock
-from modelyard_runtime.fact_queue import FactQueue
 from modelyard_runtime.ids import NewId
 from modelyard_runtime.metrics import REFUSED
-from modelyard_runtime.permissions import ALL_PROJECTS
 from modelyard_runtime.problems import ForbiddenError, problem_response
+from modelyard_runtime.publish.fact_queue import FactQueue
 from modelyard_runtime.sums import Summed, Sums
 
 DEFAULT_PROJECT = "default"

@@ -4,7 +4,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from modelyard_runtime.at_once import Answer, AnswersAtOnce
+from modelyard_runtime.http.at_once import Answer, AnswersAtOnce
 
 
 class AtOnceProtocol(HttpToolsProtocol):

@@ -23,13 +23,13 @@ from joserfc.jws import JWSRegistry
 from joserfc.util import urlsafe_b64decode
 from modelyard_events.actors import actor_of_issuer
 
+from modelyard_runtime.access.issuers import IssuerSettings
+from modelyard_runtime.access.permissions import Role
+from modelyard_runtime.access.principals import Principal, hash_of
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.ed25519 import why_unusable
 from modelyard_runtime.errors import PermanentError, TransientError
 from modelyard_runtime.fetch import Fetcher
-from modelyard_runtime.issuers import IssuerSettings
-from modelyard_runtime.permissions import Role
-from modelyard_runtime.principals import Principal, hash_of
 from modelyard_runtime.problems import UnauthenticatedError, UnauthenticatedReason, UnavailableError
 
 ALGORITHMS = ("RS256", "ES256", "Ed25519")

@@ -11,7 +11,7 @@ import structlog
 from modelyard_events.codec import Record
 
 from modelyard_runtime.metrics import STATE_RECORDS_REFUSED
-from modelyard_runtime.state_keys import StateKeys
+from modelyard_runtime.state.keys import StateKeys
 
 log = structlog.get_logger()
 

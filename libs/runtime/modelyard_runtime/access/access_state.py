@@ -16,15 +16,15 @@ from modelyard_events.codec import Poison, Received, Record, decode
 from modelyard_events.envelope import RecordOrder
 from modelyard_events.topics import ACCESS
 
+from modelyard_runtime.access.permissions import Permission, Role
+from modelyard_runtime.access.principals import Principal, RolesByProject
+from modelyard_runtime.access.signing_keys import SigningKeys
 from modelyard_runtime.clock import Clock
 from modelyard_runtime.errors import TransientError
 from modelyard_runtime.kafka_connection import KafkaConnection
-from modelyard_runtime.permissions import Permission, Role
-from modelyard_runtime.principals import Principal, RolesByProject
 from modelyard_runtime.problems import UnauthenticatedReason, UnavailableError
-from modelyard_runtime.signing_keys import SigningKeys
-from modelyard_runtime.state_keys import StateKeys
-from modelyard_runtime.state_tail import Seconds, StateTail
+from modelyard_runtime.state.keys import StateKeys
+from modelyard_runtime.state.tail import Seconds, StateTail
 
 log = structlog.get_logger()
 

@@ -19,10 +19,10 @@ from modelyard_events.event import Event
 from modelyard_events.topics import Topic
 
 from modelyard_runtime.clock import Clock
-from modelyard_runtime.consume.metrics import FACTS_DROPPED, FACTS_PUBLISHED, FACTS_WAITING
 from modelyard_runtime.health import HealthCheck
 from modelyard_runtime.ids import NewId
-from modelyard_runtime.replaceable_producer import REFUSALS, UNCLEAR
+from modelyard_runtime.publish.metrics import FACTS_DROPPED, FACTS_PUBLISHED, FACTS_WAITING
+from modelyard_runtime.publish.replaceable_producer import REFUSALS, UNCLEAR
 
 log = structlog.get_logger()
 

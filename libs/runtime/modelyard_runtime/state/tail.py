@@ -15,8 +15,8 @@ from aiokafka.errors import KafkaError
 
 from modelyard_runtime.health import HealthCheck
 from modelyard_runtime.kafka_connection import KafkaConnection
-from modelyard_runtime.state_keys import StateKeys
-from modelyard_runtime.state_proof import StateProof
+from modelyard_runtime.state.keys import StateKeys
+from modelyard_runtime.state.proof import StateProof
 
 log = structlog.get_logger()
 

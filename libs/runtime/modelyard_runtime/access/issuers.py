@@ -5,7 +5,7 @@ from typing import Annotated
 from modelyard_events.actors import RESERVED_ISSUERS
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from modelyard_runtime.permissions import Role
+from modelyard_runtime.access.permissions import Role
 
 
 def _free(name: str) -> str:

@@ -14,9 +14,9 @@ import orjson
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from modelyard_runtime.http_at_once import AtOnceProtocol
-from modelyard_runtime.http_connections import Connections
-from modelyard_runtime.http_limits import (
+from modelyard_runtime.http.at_once_protocol import AtOnceProtocol
+from modelyard_runtime.http.connections import Connections
+from modelyard_runtime.http.limits import (
     BODY_BYTES_PER_S_MIN,
     LINGER_BYTES_MAX,
     LINGER_S,

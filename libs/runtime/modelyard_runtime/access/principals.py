@@ -11,7 +11,14 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from modelyard_events.actors import is_operators_name
 from pydantic import SecretStr
 
-from modelyard_runtime.permissions import ALL_PROJECTS, Permission, Role, permitted_to, roles_that_may, with_implied
+from modelyard_runtime.access.permissions import (
+    ALL_PROJECTS,
+    Permission,
+    Role,
+    permitted_to,
+    roles_that_may,
+    with_implied,
+)
 from modelyard_runtime.problems import ForbiddenError, UnauthenticatedError, UnauthenticatedReason
 
 TOKEN_FIX = "Send the header `Authorization: Bearer <token>` with a token that the operators gave out."

@@ -14,7 +14,7 @@ from hashlib import blake2b
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelyard_runtime.access_log import AccessLog
+from modelyard_runtime.http.access_log import AccessLog
 from modelyard_runtime.ids import NewId
 from modelyard_runtime.problems import InvalidRequestError, problem_response
 

@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import uvicorn
 
-from modelyard_runtime.at_once import AnswersAtOnce
-from modelyard_runtime.http_connections import Connections
-from modelyard_runtime.http_limits import HttpLimits
-from modelyard_runtime.http_protocol import LimitedProtocol
+from modelyard_runtime.http.at_once import AnswersAtOnce
+from modelyard_runtime.http.connections import Connections
+from modelyard_runtime.http.limits import HttpLimits
+from modelyard_runtime.http.protocol import LimitedProtocol
 
 FILES_BESIDE_CONNECTIONS = 200
 """Sockets to Kafka, databases and endpoints, files of artifacts: what else a process has open."""

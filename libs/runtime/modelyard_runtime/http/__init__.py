@@ -1,0 +1,1 @@
+"""How every service is served over HTTP: connections with limits, the names of requests, and the documentation."""
