@@ -10,7 +10,7 @@ APPLIED_AFTER_S = 1.0
 
 
 async def take_at_most(bytes_max: int, *, bootstrap: str, topic_name: str) -> None:
-    """Let the broker take batches of at most so many bytes on a topic."""
+    """Let the broker take batches of at most so many bytes on a topic; its other settings become the broker's own."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:

@@ -12,6 +12,7 @@ from modelyard_events.entities import EntityChanged
 from modelyard_events.event import Event
 from modelyard_events.inferences import ExposureRecorded, InferenceCompleted
 from modelyard_events.invalidations import EntityPurged
+from modelyard_events.limits import RECORD_BYTES_MAX
 from modelyard_events.model_changes import (
     ModelVersionBuildStatusChanged,
     ModelVersionReviewStatusChanged,
@@ -88,7 +89,12 @@ class Topic:
                 "min.compaction.lag.ms": str(60 * 60 * 1_000),
                 "delete.retention.ms": str(7 * DAY_MS),
             }
-        return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
+        kept = {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
+        if self.kind is Kind.INGEST:
+            # Anyone may write here. The broker unpacks what came compressed and holds the unpacked batch to the limit,
+            # so that no consumer ever unpacks a few kilobytes to gigabytes.
+            return {**kept, "compression.type": "uncompressed", "max.message.bytes": str(RECORD_BYTES_MAX)}
+        return kept
 
 
 TRAINING_RUNS = Topic(

@@ -46,6 +46,15 @@ def test_state_is_compacted_and_history_is_kept() -> None:
     assert {topic.kind for topic in dead_letter_topics()} == {Kind.PARKED}
 
 
+def test_the_broker_unpacks_what_outsiders_write_and_holds_it_to_a_limit() -> None:
+    ingest = [topic for topic in TOPICS if topic.kind is Kind.INGEST]
+
+    assert {topic.name for topic in ingest} == {"training-runs.v1", "entity-changes.v1"}
+    for topic in ingest:
+        assert topic.config()["compression.type"] == "uncompressed"
+        assert topic.config()["max.message.bytes"] == "1048588"
+
+
 def test_the_page_about_topics_is_what_the_catalogue_says() -> None:
     page = Path(__file__).parents[3] / "docs" / "reference" / "topics.md"
 
