@@ -1,7 +1,7 @@
-"""Which variant a unit gets, when there are two: one threshold, treatment at the low end.
+"""Decides which of two variants a unit gets, by one threshold: the treatment has the draws below it.
 
-Raising the treatment's share only moves the threshold up: units move from control to treatment and
-never the other way, and lowering it again brings the same units back.
+Raising the treatment's share only raises the threshold: units move from control to treatment and never the other way.
+Lowering it again moves the same units back.
 """
 
 from dataclasses import dataclass, field
@@ -34,27 +34,27 @@ class Share:
 
     @property
     def propensity(self) -> float:
-        """The chance of a unit to be in the share."""
+        """The probability that a unit is in the share."""
         return self.share_bp / BUCKETS
 
 
 def traffic(*, salt: str, traffic_bp: int) -> Share:
-    """The units that take part in an experiment at all."""
+    """Return the share of the units that take part in an experiment."""
     return Share(domain=Domain.EXPOSE, salt=salt, share_bp=traffic_bp)
 
 
 def treatment(*, salt: str, share_bp: int) -> Share:
-    """The units, of those that take part, that get the treatment; the others get the control."""
+    """Return the share, of the units that take part, that gets the treatment; the others get the control."""
     return Share(domain=Domain.ARM, salt=salt, share_bp=share_bp)
 
 
 def shadow_sample(*, salt: str, sample_bp: int) -> Share:
-    """The requests that are copied to the shadow."""
+    """Return the share of the requests that are copied to the shadow."""
     return Share(domain=Domain.SHADOW, salt=salt, share_bp=sample_bp)
 
 
 def threshold_of(share_bp: int) -> int:
-    """The draw below which a bucket is below `share_bp`: exactly `bucket_of(...) < share_bp`.
+    """Return the threshold of a share: a draw is below it exactly if its bucket is below `share_bp`.
 
     (H * 10_000) >> 64 < s  <=>  H * 10_000 < s * 2^64  <=>  H < ceil(s * 2^64 / 10_000); one comparison
     for each request instead of a multiplication beyond 64 bits. Raises ValueError for no basis points.

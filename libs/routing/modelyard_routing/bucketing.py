@@ -1,4 +1,4 @@
-"""Where a unit falls: the same place in every process, for ever.
+"""Hashes a unit to a draw and a bucket. The result is the same in every process, for ever.
 
 `H(domain, salt, unit) = xxh3_64(parts)`, where the parts are the domain, the salt and the unit's own
 parts (tenant, unit type, unit id), each written as its length in bytes (4 bytes, big-endian) followed
@@ -26,7 +26,7 @@ _UNIT_HASH_BYTES = 16
 
 
 class Domain(StrEnum):
-    """What a draw is for. Draws of different domains are independent.
+    """The purpose of a draw. Draws of different domains are independent.
 
     Nothing draws for `HOLDOUT`, `LAYER` and `ENDPOINT` yet. Golden vectors hold their draws, so the names stay.
     """
@@ -40,7 +40,7 @@ class Domain(StrEnum):
 
 
 def part(text: str | None) -> bytes:
-    """One hashed part: length, then NFC UTF-8. Raises UnicodeEncodeError for a lone surrogate."""
+    """Return one part to be hashed: its length, then NFC UTF-8. Raises UnicodeEncodeError for a lone surrogate."""
     if text is None:
         return _ABSENT
     raw = normalised_id(text).encode()
@@ -49,30 +49,29 @@ def part(text: str | None) -> bytes:
 
 
 def unit_key(*, tenant: str | None, unit_id: str, unit_type: str = UNIT_TYPE_DEFAULT) -> bytes:
-    """The hashed parts of a unit. The same id means another unit for another tenant or unit type."""
+    """Return the parts of a unit. The same id is another unit for another tenant or unit type."""
     return _owner(tenant, unit_type) + part(unit_id)
 
 
 def prefix(domain: Domain, *, salt: str) -> bytes:
-    """The hashed parts that come before the unit; the same for all units of one draw."""
+    """Return the parts that come before the unit. They are the same for all units of one draw."""
     return part(domain.value) + part(salt)
 
 
 def bucket_of(drawn_from: bytes, *, unit: bytes) -> int:
-    """The bucket, 0 to 9,999, of a `unit_key` (or other `part`) in the draw with this `prefix`."""
+    """Return the bucket, 0 to 9,999, of a `unit_key` (or other `part`) in the draw with this `prefix`."""
     return (xxh3_64_intdigest(drawn_from + unit) * BUCKETS) >> 64
 
 
 def draw(drawn_from: bytes, unit: bytes) -> int:
-    """The draw itself, 0 to 2^64 - 1; compare it with the threshold of a share (`allocation`)."""
+    """Return the draw, 0 to 2^64 - 1; compare it with the threshold of a share (`allocation`)."""
     return xxh3_64_intdigest(drawn_from + unit)
 
 
 def unit_hash(unit: bytes, *, secret: bytes = b"") -> str:
-    """What stands for a unit outside the router: 32 hexadecimal digits, keyed by its tenant.
+    """Return the hash that stands for a unit outside the router: 32 hexadecimal digits.
 
-    The tenant is part of `unit`. With a `secret` (64 bytes at most) nobody who lacks it can find
-    guessable ids by hashing candidates.
+    The tenant is part of `unit`. With a `secret` (64 bytes at most), ids cannot be found by hashing guesses.
     """
     return blake2b(unit, digest_size=_UNIT_HASH_BYTES, key=secret).hexdigest()
 

@@ -1,4 +1,4 @@
-"""The decision: which version answers a request, by one order of rules, the same everywhere.
+"""Decides which version answers a request. The rules apply in this order:
 
 1. A quarantined version is never served.
 2. An explicit version or alias wins if it is routable.
@@ -14,7 +14,7 @@ from modelyard_routing.routing_table import RoutingTable
 
 
 def decide(table: RoutingTable, request: RouteRequest) -> RouteDecision | Refusal:
-    """The version that answers, or why none does."""
+    """Return the decision, or the refusal that says why no version answers."""
     # This runs for every request and is measured in nanoseconds, so it unpacks once and looks up little.
     project, model_type, model, tenant, industry, unit_id, unit_type, version, alias = request
     route = table.routes.get((project, model_type)) if model_type is not None else None
@@ -52,7 +52,7 @@ def _assigned(
         if experiment.industries and industry not in experiment.industries:
             continue
         if not unit_id:
-            # Never a bucket of its own: all callers without an id would share one variant.
+            # Not hashed: all callers without an id would fall into one bucket, and get the same variant.
             return experiment.without_unit
         if unit is None:
             unit = unit_key(tenant=tenant, unit_id=unit_id, unit_type=unit_type)

@@ -1,4 +1,4 @@
-"""What a decision is, and what a refusal is: values, compiled once per route and shared by all requests."""
+"""The values of a decision: request, decision, refusal. Decisions are compiled once for each route and shared."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,10 +49,10 @@ class Refusal:
 
 
 class RouteRequest(NamedTuple):
-    """What a caller says about itself and about the version that it wants.
+    """The routing attributes of a request: who asks, and which version it asks for.
 
     `project` with `model_type`, or with `model`, names the route. `version` (a number or a semantic
-    version) and `alias` belong to `model`. A unit without an id is no unit. A tuple, because one is made
+    version) and `alias` belong to `model`. Without `unit_id` there is no unit. It is a tuple, because one is made
     for every request and a frozen dataclass takes three times as long.
     """
 
@@ -81,10 +81,10 @@ class ServableVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RouteFacts:
-    """Which document a decision came from, and what that says about all of the route's versions.
+    """The document of a decision, and what it says about all versions of the route.
 
     `generation` and `revision` order the documents of a route. `declared` are the datatypes of each input that
-    any of the versions declares; None when one of them takes whatever there is.
+    any of the versions declares; None when one of them declares none, and so takes every input.
     """
 
     project: str
@@ -97,7 +97,7 @@ class RouteFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RouteDecision:
-    """The version that answers, and all that is known about it before the request is looked at.
+    """The version that answers, with everything that does not depend on the request.
 
     Compiled once: requests that are answered alike get the same object, so that identity is equality
     and a reader may keep what it derives from one. `variant` and `propensity` are set when an

@@ -1,4 +1,4 @@
-"""Who would have answered and did not, and why: told with every decision, found out when a document arrives."""
+"""The versions that come before the served one in the order of rules and do not answer, and why."""
 
 from dataclasses import dataclass
 
@@ -17,5 +17,5 @@ class PassedOver:
 
 
 def passed_over(model: str, number: int, why: str) -> PassedOver:
-    """That this version is passed over, and why."""
+    """Return that this version does not answer, and why."""
     return PassedOver(version=f"{model}/{number}", why=why)

@@ -1,4 +1,4 @@
-"""The receipt: why this version answered this request, flat, so that it fits a log line or a table row."""
+"""The receipt: why this version answered this request. It is flat, so that it fits a log line or a table row."""
 
 from typing import NamedTuple
 
@@ -8,10 +8,10 @@ from modelyard_routing.passed_over import PassedOver
 
 
 class Receipt(NamedTuple):
-    """Why, from which document, for whom. Absent when it does not apply: None.
+    """The reason, the document and the unit of a decision. A member that does not apply is None.
 
-    `propensity` is the chance, for a unit that takes part in the experiment, of getting this variant.
-    `variant` is absent when an experiment's control answers without a unit: such an answer stays out of
+    `propensity` is the probability that a unit of the experiment gets this variant.
+    `variant` is None when an experiment's control answers without a unit: such an answer stays out of
     the analysis. `passed_over` says which versions would have answered before this one, and why none does.
     `cache_identity` is what cached answers of this version depend on besides their inputs.
     """
@@ -34,7 +34,7 @@ class Receipt(NamedTuple):
 
 
 def receipt_of(decision: RouteDecision, request: RouteRequest, *, request_id: str, secret: bytes = b"") -> Receipt:
-    """The receipt of a decision for one request.
+    """Return the receipt of a decision for one request.
 
     `request_id` decides, together with the route's sampling, whether the shadow gets a copy; `secret`
     keys the unit's hash.
@@ -49,7 +49,7 @@ def receipt_of(decision: RouteDecision, request: RouteRequest, *, request_id: st
 
 
 def hash_of_unit(request: RouteRequest, *, secret: bytes = b"") -> str | None:
-    """The hash that stands for the request's unit, or None when it names none."""
+    """Return the hash that stands for the request's unit, or None when it names none."""
     if not request.unit_id:
         return None
     unit = unit_key(tenant=request.tenant, unit_id=request.unit_id, unit_type=request.unit_type)
@@ -57,7 +57,7 @@ def hash_of_unit(request: RouteRequest, *, secret: bytes = b"") -> str | None:
 
 
 def shadow_of(decision: RouteDecision, *, request_id: str) -> ServableVersion | None:
-    """The version that gets a copy of this request, if any: the same one however often it is asked."""
+    """Return the version that gets a copy of this request, or None. The same request always gets the same result."""
     sample = decision.shadow_sample
     if decision.shadow is None or not (sample.is_whole or sample.takes(part(request_id))):
         return None

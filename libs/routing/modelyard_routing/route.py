@@ -1,6 +1,6 @@
-"""One route, compiled: every choice that does not depend on the request is made when a document arrives.
+"""Compiles a routing document into a route. Every choice that does not depend on the request is made here.
 
-What is left for a request is a few look-ups and, in an experiment, one hash per draw.
+A request then takes a few look-ups and, in an experiment, one hash for each draw.
 """
 
 from collections.abc import Iterable, Mapping
@@ -72,7 +72,7 @@ class Route:
     _made: dict[tuple[str, str | None, str | None], Answer] = field(default_factory=dict, compare=False)
 
     def killed_for(self, tenant: str | None, industry: str | None) -> Answer:
-        """The answer under a kill switch: the global champion, and whom the caller would have got."""
+        """Return the answer under a kill switch: the global champion, with the champions that are passed over."""
         tenant = tenant if tenant in self.tenant_champions else None
         industry = industry if industry in self.industry_champions else None
         if tenant is None and industry is None:
@@ -80,11 +80,11 @@ class Route:
         return self._once("killed", tenant, industry)
 
     def behind_tenant(self, tenant: str, industry: str | None) -> Answer:
-        """The answer for a tenant whose champion is passed over."""
+        """Return the answer for a tenant whose champion is passed over."""
         return self._once("behind", tenant, industry if industry in self.industry_champions else None)
 
     def _once(self, what: str, tenant: str | None, industry: str | None) -> Answer:
-        # The same object each time: a decision is compared by identity, and rendered once.
+        # The same object each time, because a decision is compared by identity and rendered once.
         key = (what, tenant, industry)
         if key not in self._made:
             self._made[key] = self._killed(tenant, industry) if what == "killed" else self._behind(tenant, industry)
@@ -105,7 +105,7 @@ class Route:
 
 
 def compile_route(document: RouteChanged, *, order: tuple[int, int]) -> Route:
-    """The route that a document describes. Never fails: what cannot be used is left out and told."""
+    """Return the route of a document. It never fails: parts that cannot be used are listed in `skipped`."""
     return _Compiler(document, order).route()
 
 
@@ -200,7 +200,7 @@ class _Compiler:
         return self._answer(self.global_version, reason)
 
     def _champions(self, scope: Scope, reason: Reason, passed: dict[str, PassedOver]) -> dict[str, Answer]:
-        """The answers by industry or tenant; into `passed` go those whose champion does not serve."""
+        """Return the answers by industry or tenant. Those whose champion does not serve are put into `passed`."""
         answers: dict[str, Answer] = {}
         for champion in self.document.champions:
             whose = champion.tenant if scope is Scope.TENANT else champion.industry
@@ -253,7 +253,7 @@ class _Compiler:
         return None if isinstance(servable, Refusal) else servable
 
     def _former_champions(self) -> dict[tuple[str, int], ServableVersion]:
-        """Who answers when a champion's endpoint fails, by the champion."""
+        """Return, by champion, the former champion that answers when the champion's endpoint fails."""
         former: dict[tuple[str, int], ServableVersion] = {}
         for champion in self.document.champions:
             named = champion.former
@@ -277,7 +277,7 @@ class _Compiler:
                 yield compiled
 
     def _experiment(self, experiment: RunningExperiment) -> CompiledExperiment | str:
-        """The compiled experiment, or why all of it steps aside: serving one arm only would bias it."""
+        """Return the compiled experiment, or why it does not run: serving one arm only would bias it."""
         controls = [variant for variant in experiment.variants if variant.role == "control"]
         treatments = [variant for variant in experiment.variants if variant.role == "treatment"]
         if len(controls) != 1 or len(treatments) != 1:
@@ -309,7 +309,7 @@ class _Compiler:
 
 
 def no_route(detail: str) -> Refusal:
-    """The refusal when nothing serves a request."""
+    """Return the refusal of a request that no version serves."""
     return Refusal(
         code=RefusalCode.NO_ROUTE,
         detail=detail,
@@ -357,7 +357,7 @@ def _distinct(versions: Iterable[ServableVersion], *, without: ServableVersion) 
 
 
 def _with(answer: Answer, *passed: PassedOver) -> Answer:
-    """The answer, with versions that were passed over before it."""
+    """Return the answer with the versions that were passed over before it."""
     if not passed:
         return answer
     known = (*passed, *answer.passed_over)

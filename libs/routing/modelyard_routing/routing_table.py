@@ -1,4 +1,4 @@
-"""The router's immutable picture of all routes. Applying a document gives a new picture, or the same one."""
+"""The routing table: all routes. It is immutable; applying a document returns a new table, or the same one."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,11 +17,11 @@ class RoutingTable:
     model_types: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def apply(self, document: RouteChanged, *, order: RecordOrder) -> "RoutingTable":
-        """The picture with this document in it, or this very picture when it already has a newer one."""
+        """Return the table with this document, or this table when it already has a newer one."""
         return self.apply_all([(order, document)])
 
     def apply_all(self, arrivals: Iterable[tuple[RecordOrder, RouteChanged]]) -> "RoutingTable":
-        """The picture after several documents, in the order given. One copy for all of them."""
+        """Return the table after several documents, applied in the order given. One copy is made for all of them."""
         routes: dict[tuple[str, str], Route] = {}
         for order, document in arrivals:
             key = (document.project, document.model_type)

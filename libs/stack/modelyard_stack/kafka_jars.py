@@ -58,7 +58,7 @@ def recorded_jars() -> list[Jar]:
 
 
 def downloads_directory() -> Path:
-    """The user's cache directory of this product."""
+    """Return the directory below the user's cache directory into which Kafka is downloaded."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "modelyard"
 

@@ -1,4 +1,4 @@
-"""The three servers together: started at once, stopped together, even when whoever started them is killed."""
+"""Starts and stops the three servers together. They are stopped even if the process that started them is killed."""
 
 import asyncio
 import os
@@ -36,7 +36,7 @@ TEMPORARY_PREFIX = "modelyard-stack-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
-    """Running servers and their addresses. `directory` is None when somebody else runs them."""
+    """Running servers and their addresses. `directory` is None when the servers are not ours (`external`)."""
 
     addresses: Addresses
     kafka: Server
@@ -85,7 +85,7 @@ def is_embedded(environment: Mapping[str, str]) -> bool:
 
 
 def fetch(*, report: Report = report_to_terminal) -> list[Path]:
-    """Have every jar of Kafka in the user's cache directory, verified; the answer is their paths."""
+    """Download and verify every jar of Kafka. Return the paths in the user's cache directory."""
     return ensure_jars(
         recorded_jars(),
         directory=downloads_directory() / f"kafka-{KAFKA_VERSION}",

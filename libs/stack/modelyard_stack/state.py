@@ -1,4 +1,4 @@
-"""What a stack remembers in its directory, so that the next one there has the same addresses and password."""
+"""Keeps ports and password of a stack in its directory, so that the next start there uses the same ones."""
 
 import json
 import logging
@@ -39,9 +39,9 @@ class State:
 
 
 def state_in(path: Path) -> State:
-    """The state remembered in the file `path`, or a new one, written there.
+    """Read the state in the file `path`, or make a new one, and write it there.
 
-    A port that somebody else has taken since is replaced. Raises `StackError` when the file is damaged.
+    A port that another program uses now is replaced. Raises `StackError` when the file is damaged.
     """
     state = _with_free_ports(_read(path)) if path.exists() else State.new()
     _write(state, path=path)

@@ -1,4 +1,4 @@
-"""The four services as processes on a running stack: for the demo, `make up` and the e2e tests."""
+"""Runs the four services as processes on a running stack: for the demo, `make up` and the e2e tests."""
 
 import json
 import os
@@ -149,13 +149,13 @@ class System:
         return self.services[name]
 
     async def stop(self) -> None:
-        """Stop everything, what was started last first."""
+        """Stop everything, in reverse order of starting."""
         for service in reversed(self.services.values()):
             await service.server.stop()
 
 
 def passed_on(environment: Mapping[str, str]) -> dict[str, str]:
-    """The settings that whoever starts the system has set for its services, such as MODELYARD_LOG_LEVEL."""
+    """Return the settings in the environment of the calling process, such as MODELYARD_LOG_LEVEL."""
     return {name: value for name, value in environment.items() if name.startswith("MODELYARD_")}
 
 
@@ -187,7 +187,7 @@ def _place_for(directory: Path | None) -> Path:
 
 
 def _tokens(path: Path) -> dict[str, str]:
-    """A token for each actor, the same ones as before when the directory has them."""
+    """Return a token for each actor. Tokens in the file are used again."""
     if path.exists():
         return dict(json.loads(path.read_text(encoding="utf-8")))
     tokens = {actor: secrets.token_urlsafe(TOKEN_BYTES) for actor in ACTORS}
@@ -197,7 +197,7 @@ def _tokens(path: Path) -> dict[str, str]:
 
 
 def _port_of(name: str, *, remembered: Path) -> int:
-    """The port that the program had in this directory before, or a free one."""
+    """Return the port that the program had before in this directory, or a free one."""
     ports: dict[str, int] = json.loads(remembered.read_text()) if remembered.exists() else {}
     if name not in ports or not is_free(ports[name]):
         (ports[name],) = free_ports(1)

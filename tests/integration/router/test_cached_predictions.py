@@ -72,7 +72,7 @@ async def test_other_inputs_tenants_entities_and_versions_never_share_an_answer(
     assert caches(*answers) == ["miss", "miss", "miss", "miss", "hit"]
 
 
-async def test_without_an_entity_or_a_tenant_nothing_is_cached(world: World) -> None:
+async def test_a_request_without_entity_or_tenant_is_not_cached(world: World) -> None:
     await world.topics.publish(a_route(world))
     async with world.router() as router:
         answers = [

@@ -89,7 +89,7 @@ async def test_a_slash_too_many_is_told_the_right_address_and_never_where_the_ho
 
 
 @pytest.mark.parametrize("path", ["/v1%2froute", "/v1%2Froute", "/%76%31%2froute"])
-async def test_an_encoded_slash_leads_nowhere(world: World, path: str) -> None:
+async def test_an_encoded_slash_is_not_found(world: World, path: str) -> None:
     async with (
         world.starting_router() as router,
         router.session.post(URL(f"{router.url}{path}", encoded=True), data=b"{}") as answer,
@@ -106,7 +106,7 @@ async def test_an_encoded_slash_leads_nowhere(world: World, path: str) -> None:
         ([("content-encoding", "identity")], 200, ""),
     ],
 )
-async def test_headers_are_taken_at_their_word(
+async def test_a_header_is_accepted_or_refused_with_a_fix(
     world: World, headers: list[tuple[str, str]], status: int, words: str
 ) -> None:
     await world.topics.publish(a_document(a_version("everyone")))

@@ -113,7 +113,7 @@ async def test_granted_roles_count_beside_the_claims_and_stop_counting_when_they
     assert (before, after) == (403, 403)
 
 
-async def test_every_known_trick_is_refused(world: World, issuer: Issuer) -> None:
+async def test_every_known_attack_on_tokens_is_refused(world: World, issuer: Issuer) -> None:
     now = int(time.time())
     spoiled = {
         "unsigned": unsigned(issuer.token(**GATEWAY)),

@@ -77,7 +77,7 @@ async def test_a_cached_answer_is_of_the_very_outputs_and_parameters_that_are_as
     assert [len(answer["outputs"]) for answer in answers[1]] == [2, 1, 1, 2]
 
 
-async def test_an_output_that_the_endpoint_does_not_answer_is_the_callers_to_mend(world: World) -> None:
+async def test_an_output_that_the_endpoint_does_not_answer_is_an_invalid_request(world: World) -> None:
     world.models.behave["everyone"] = two_outputs
     await world.topics.publish(a_document(everyone(world)))
     async with world.router() as router:

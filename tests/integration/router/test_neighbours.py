@@ -95,7 +95,7 @@ async def longest_wait_s(router: Router, expensive: asyncio.Task[Any]) -> float:
 
 @pytest.mark.parametrize("token", ["a-token-of-the-test", NOBODY], ids=["permitted", "not permitted"])
 @pytest.mark.parametrize("path", ["/v1/predict", "/v1/route"])
-async def test_the_most_expensive_request_keeps_nobody_else_waiting(world: World, path: str, token: str) -> None:
+async def test_the_most_expensive_request_delays_no_other_request(world: World, path: str, token: str) -> None:
     world.models.intercept = answer
     endpoint = world.models.endpoint("everyone", inputs=())
     await world.topics.publish(a_document(a_version("everyone", endpoint=endpoint)))

@@ -173,7 +173,7 @@ async def test_an_endpoint_outside_the_allowed_networks_is_never_asked(world: Wo
     assert world.models.asked == []
 
 
-async def test_inputs_that_the_endpoint_refuses_are_the_callers_to_mend(world: World) -> None:
+async def test_inputs_that_the_endpoint_refuses_are_an_invalid_request(world: World) -> None:
     world.models.behave["debt"] = lambda: web.Response(status=400, text="grade must be a letter")
     await world.topics.publish(both(world))
     async with world.router() as router:
@@ -212,7 +212,7 @@ async def test_when_the_fallback_fails_too_both_are_named(world: World) -> None:
     assert "everyone/1" in problem["fallback"]
 
 
-async def test_an_endpoint_that_fails_repeatedly_is_left_alone_and_asked_again_later(world: World) -> None:
+async def test_an_endpoint_that_fails_repeatedly_is_not_asked_during_a_pause(world: World) -> None:
     world.models.behave["everyone"] = broken
     await world.topics.publish(a_document(everyone(world)))
     async with world.router(breaker_failures_max=3, breaker_pause_s=0.5) as router:

@@ -72,7 +72,7 @@ async def test_a_late_document_is_ignored_and_a_new_generation_wins(world: World
         assert (await router.route())["number"] == 2
 
 
-async def test_poison_and_tombstones_stop_nothing(world: World) -> None:
+async def test_poison_and_tombstones_are_ignored(world: World) -> None:
     await world.topics.publish(a_revision(1))
     await world.topics.send(REGISTRY.sign(Record(key=b"default/risk-scoring", value=None, headers=())))
     await world.topics.send(REGISTRY.sign(Record(key=b"x", value=b"{not json", headers=(("ce_type", None),))))

@@ -33,7 +33,7 @@ async def _nothing_after(released: asyncio.Event) -> None:
 
 
 @pytest.mark.parametrize("tenants", [1, 20])
-async def test_predictions_of_others_that_break_the_endpoint_take_it_from_nobody(world: World, tenants: int) -> None:
+async def test_a_tenant_that_breaks_the_endpoint_pauses_it_for_no_other_tenant(world: World, tenants: int) -> None:
     world.models.behave["everyone"] = breaks_on_bad_inputs(world, 500)
     await world.topics.publish(a_document(a_version("everyone", endpoint=world.models.endpoint("everyone"))))
     async with world.router() as router:

@@ -1,4 +1,4 @@
-"""Who fails repeatedly is left alone for a moment, and then tried by one request first."""
+"""A server that fails repeatedly is not asked for a pause; then one request tries it first."""
 
 from modelyard_router.domain.breaker import Blame, Breakers
 
@@ -10,11 +10,11 @@ def a_failing(times: int) -> Breakers:
     return breakers
 
 
-def test_a_few_failures_change_nothing() -> None:
+def test_fewer_failures_than_the_limit_open_no_breaker() -> None:
     assert a_failing(2).permits("it", now_s=0.0)
 
 
-def test_repeated_failures_pause_only_that_one() -> None:
+def test_repeated_failures_open_the_breaker_of_that_key_only() -> None:
     breakers = a_failing(3)
 
     assert not breakers.permits("it", now_s=1.9)
@@ -62,7 +62,7 @@ def test_failures_of_one_share_stop_that_share_only() -> None:
     assert all(breakers.permits("it", share="victim", now_s=1.0) for _ in range(10))
 
 
-def test_a_share_that_never_failed_is_let_through_however_many_others_fail() -> None:
+def test_a_share_that_never_failed_may_ask_however_many_others_fail() -> None:
     breakers = Breakers(failures_max=3, pause_s=2.0)
 
     a_share_failing(breakers, *(f"attacker-{number}" for number in range(2_000)))
@@ -84,7 +84,7 @@ def test_when_several_shares_failed_and_none_succeeded_those_are_stopped_after_t
     assert [breakers.permits("it", share=share, now_s=2.0) for share in "abc"] == [True, True, True]
 
 
-def test_what_cannot_be_reached_is_left_alone_by_everybody_and_tried_by_one() -> None:
+def test_an_unreachable_server_is_paused_for_all_shares_and_tried_by_one_request() -> None:
     breakers = Breakers(failures_max=3, pause_s=2.0)
     for share in "abc":
         breakers.failed("it", share=share, blame=Blame.EVERYBODY, now_s=0.0)
@@ -95,7 +95,7 @@ def test_what_cannot_be_reached_is_left_alone_by_everybody_and_tried_by_one() ->
     assert breakers.permits("it", share="a", now_s=2.0)
 
 
-def test_what_is_nobodys_fault_is_not_counted() -> None:
+def test_a_failure_that_counts_against_nobody_opens_no_breaker() -> None:
     breakers = Breakers(failures_max=3, pause_s=2.0)
     for _ in range(10):
         breakers.failed("it", share="a", blame=Blame.NOBODY, now_s=0.0)

@@ -1,4 +1,4 @@
-"""Which inputs a version gets, and what a feature source may say."""
+"""The inputs that a version gets, and the features that a source may send."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def test_only_declared_inputs_are_sent_in_their_order() -> None:
     assert [tensor.name for tensor in as_declared(tensors, (INCOME, GRADE))] == ["income", "grade"]
 
 
-def test_a_version_that_declares_nothing_gets_all_there_are() -> None:
+def test_a_version_without_declared_inputs_gets_all_inputs() -> None:
     tensors = (a_tensor("a"), a_tensor("b"))
 
     assert as_declared(tensors, ()) == tensors
@@ -51,7 +51,7 @@ def test_missing_inputs_are_named_in_the_declared_order() -> None:
     assert missing_inputs((GRADE, INCOME), [a_tensor("spare")]) == ("grade", "income")
 
 
-def test_what_the_caller_sends_wins_over_the_source() -> None:
+def test_an_input_of_the_request_replaces_the_feature_of_that_name() -> None:
     tensors = merged([a_tensor("income", 1.0)], [a_tensor("income", 2.0), a_tensor("age", 3.0)])
 
     assert {tensor.name: tensor.data for tensor in tensors} == {"income": [1.0], "age": [3.0]}
@@ -77,7 +77,7 @@ def test_a_value_takes_the_declared_datatype(value: object, datatype: Any, data:
 @pytest.mark.parametrize(
     ("value", "datatype"), [(True, "BOOL"), (7, "INT64"), (7.5, "FP64"), ([1, 2.5], "FP64"), ("x", "BYTES")]
 )
-def test_a_value_that_nobody_declares_keeps_its_own_type(value: object, datatype: str) -> None:
+def test_an_undeclared_value_gets_the_datatype_of_its_json_type(value: object, datatype: str) -> None:
     assert tensors_of({"x": value}, [])[0].datatype == datatype
 
 

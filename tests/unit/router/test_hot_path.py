@@ -74,7 +74,7 @@ async def answer_of(
 
 
 @pytest.mark.parametrize("length", [b"abc", b"-1", "٣".encode(), b"1_0", b"+5", b"", b" 5"])
-async def test_a_length_that_is_no_number_is_the_callers_mistake(length: bytes) -> None:
+async def test_a_length_that_is_no_number_is_refused_as_a_malformed_body(length: bytes) -> None:
     status, _, problem = await answer_of([(b"content-length", length)])
 
     assert status == 400
@@ -86,7 +86,7 @@ async def test_a_length_beyond_the_limit_is_refused_before_anything_is_read(leng
     assert (await answer_of([(b"content-length", length)]))[0] == 413
 
 
-async def test_two_proofs_are_not_chosen_among() -> None:
+async def test_a_request_with_two_tokens_is_refused() -> None:
     status, _, problem = await answer_of([(b"authorization", b"Bearer a"), (b"authorization", b"Bearer b")])
 
     assert (status, problem["fix"]) == (401, "Send one Authorization header.")

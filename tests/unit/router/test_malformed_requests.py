@@ -71,7 +71,7 @@ def test_a_malformed_prediction_request_is_refused_by_name(change: dict[str, Any
     assert names in refused.value.detail
 
 
-def test_what_is_null_counts_as_absent() -> None:
+def test_a_member_that_is_null_counts_as_absent() -> None:
     members = {"model_type": "risk-scoring", "unit_id": None, "project": None, "unit_type": None}
 
     assert attributes_of(members).request == RouteRequest("default", "risk-scoring")

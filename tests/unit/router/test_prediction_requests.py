@@ -1,4 +1,4 @@
-"""Prediction requests are taken at their word: nothing is dropped, coerced or chosen among."""
+"""Prediction requests are read exactly: nothing is dropped or converted, and contradictions are refused."""
 
 import contextlib
 import json
@@ -146,7 +146,7 @@ def test_reading_a_body_costs_the_same_whatever_is_in_it(body: bytes) -> None:
     assert time.perf_counter() - began_s < 1.0, "linear work on a megabyte takes about a tenth of this"
 
 
-def test_what_is_asked_for_is_passed_on_to_the_endpoint() -> None:
+def test_requested_outputs_are_passed_on_to_the_endpoint() -> None:
     asked = prediction_request_of(
         a_request(
             inputs=[{**TENSOR, "parameters": {"content_type": "str"}}],
