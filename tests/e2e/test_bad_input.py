@@ -44,7 +44,7 @@ SELECT (SELECT count(*) FROM registered_models) AS registered_models,
 
 
 async def what_is_kept(world: World) -> dict[str, Any]:
-    """Everything that a change would show in, news included."""
+    """Everything that a change would show in, facts included."""
     async with world.database() as connection:
         return dict(await connection.fetchrow(WHAT_IS_KEPT) or {})
 

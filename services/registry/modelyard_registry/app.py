@@ -197,7 +197,7 @@ def build_api(
     access_log: AccessLog | None = None,
 ) -> FastAPI:
     """The HTTP side alone: every operation, over services that the lifespan opens."""
-    registrar = Registrar(services.unit_of_work.unhurried())
+    registrar = Registrar(services.unit_of_work.batched())
 
     @asynccontextmanager
     async def registering(app: FastAPI) -> AsyncIterator[None]:

@@ -1,6 +1,6 @@
 """Everything that the registry does with Kafka: topics, then the relay and the consumers, each for ever.
 
-The HTTP door does not wait for any of it: while the broker is away, writes are accepted and news wait in
+The HTTP door does not wait for any of it: while the broker is away, writes are accepted and facts wait in
 the outbox.
 """
 

@@ -193,7 +193,7 @@ async def open_door(
     clock: StepClock | None = None,
     probes_endpoints: bool = False,
 ) -> AsyncIterator[Door]:
-    """Serve the registry's HTTP side over the database at `dsn`, without Kafka: news wait in the outbox."""
+    """Serve the registry's HTTP side over the database at `dsn`, without Kafka: facts wait in the outbox."""
     if migrate_first:
         await migrate(dsn)
     clock = clock or StepClock()

@@ -131,7 +131,7 @@ async def test_another_registry_with_the_same_key_is_told_and_not_fought_over(wo
     async with world.running(relay):
         await world.commit_route("risk", sequence=1)
         await until(lambda: _count_is(world, 1))
-        await until(lambda: _is_ready_for_news(world, relay))
+        await until(lambda: _is_ready_for_rows(world, relay))
         await _write(world, REGISTRY.sign(_a_route(sequence=9)))
         await until(lambda: _is_degraded(relay))
         await world.commit_route("risk", sequence=2)
@@ -144,7 +144,7 @@ async def _is_degraded(relay: Relay) -> bool:
     return relay.check().degraded
 
 
-async def _is_ready_for_news(world: RelayWorld, relay: Relay) -> bool:
+async def _is_ready_for_rows(world: RelayWorld, relay: Relay) -> bool:
     """The leader has read the log to its end: shown by its repair of a forged record."""
     await _write(world, _a_route(model_type="nobodys", sequence=1))
     return await _is_deleted(world, f"{PROJECT}/nobodys")

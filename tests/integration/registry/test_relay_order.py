@@ -66,7 +66,7 @@ async def test_a_late_committer_with_a_low_row_id_is_not_missed(world: RelayWorl
     async with world.running(world.relay()):
         async with world.unit_of_work()(CONTEXT) as slow:
             await append_fact(slow, key="bank/slow", sequence=1)
-            await slow.write_news()
+            await slow.write_audit_and_outbox()
             await world.commit_facts(key="bank/quick", first=1)
             await until(lambda: _has(world, key="bank/quick"))
         await world.drained()

@@ -60,8 +60,8 @@ async def test_a_key_is_registered_listed_shown_and_revoked_for_good(door: Door)
     assert revoked["revoked_by"] == "ann"
     assert twice.status == 409
     assert twice.is_problem
-    news = await documents(door, registered["key_id"])
-    assert [(each["sequence"], each["event"]["revoked"]) for each in news] == [(1, False), (2, True)]
+    facts = await documents(door, registered["key_id"])
+    assert [(each["sequence"], each["event"]["revoked"]) for each in facts] == [(1, False), (2, True)]
     assert (await door.actions())[:2] == ["signing_key.registered", "signing_key.revoked"]
 
 

@@ -35,7 +35,7 @@ class Relay:
         self._settings = settings
         self._clock = clock
         self._new_id = new_id
-        self._news = asyncio.Event()
+        self._woken = asyncio.Event()
         self._is_called = False
         self._last_called_at = 0.0
         self._role = "starting"
@@ -43,13 +43,14 @@ class Relay:
         self._term: Term | None = None
 
     def wake(self) -> None:
-        """Something was committed, here: do not wait for the next poll."""
-        self._news.set()
+        """Publish now instead of at the next poll: this process has committed outbox rows."""
+        self._woken.set()
 
     def wake_soon(self) -> None:
-        """Something that nobody routes by was committed, here: within `SOON_S` of the last one it waits for that long.
+        """Publish soon: this process has committed outbox rows that routing does not depend on.
 
-        So one that comes alone is carried at once, and many are carried together.
+        A call is followed at once if the last one was more than `SOON_S` ago; calls in quick succession are followed
+        once per `SOON_S`, so that many rows are published together.
         """
         if self._is_called:
             return
@@ -60,7 +61,7 @@ class Relay:
     def _wake_now(self) -> None:
         self._is_called = False
         self._last_called_at = asyncio.get_running_loop().time()
-        self._news.set()
+        self._woken.set()
 
     def check(self) -> HealthCheck:
         """Healthy as a leader or a standby. A broker that is away is told, but writes go on without it."""
@@ -87,7 +88,7 @@ class Relay:
             while not await session.try_to_lead():
                 self._role, self._trouble = "standby", ""
                 await asyncio.sleep(STANDBY_S)
-            term = Term(self._settings, session, clock=self._clock, new_id=self._new_id, news=self._news)
+            term = Term(self._settings, session, clock=self._clock, new_id=self._new_id, woken=self._woken)
             self._term = term
             self._role, self._trouble = "leader", ""
             metrics.RELAY_LEADER.set(1)

@@ -61,7 +61,7 @@ class Term:
         *,
         clock: Clock,
         new_id: NewId,
-        news: asyncio.Event,
+        woken: asyncio.Event,
     ) -> None:
         self.table = OutboxTable(session)
         self.refused = RefusedRecords(
@@ -71,7 +71,7 @@ class Term:
         self._session = session
         self._clock = clock
         self._new_id = new_id
-        self._news = news
+        self._woken = woken
         self._generation = 0
         self._documents: StateDocuments | None = None
         # Indexed entries of an earlier leader, or of a failed send, go before any new index is given.
@@ -92,7 +92,7 @@ class Term:
                 kafka=self._settings.kafka,
                 prefix=self._settings.topic_prefix,
                 keys=StateKeys([signer.public_key]) if signer is not None else None,
-                on_overtaken=self._news.set,
+                on_overtaken=self._woken.set,
             )
             opened.push_async_callback(tail.stop)
             await tail.start()
@@ -124,7 +124,7 @@ class Term:
     async def _publish_rounds(self, producer: OrderedProducer, documents: StateDocuments) -> None:
         pause_s = POLL_BUSY_S
         while True:
-            self._news.clear()
+            self._woken.clear()
             try:
                 count = await self._publish_all(producer, documents)
             except _BatchRefusedError as error:
@@ -138,7 +138,7 @@ class Term:
                 pause_s = POLL_BUSY_S
             try:
                 async with asyncio.timeout(pause_s):
-                    await self._news.wait()
+                    await self._woken.wait()
                 pause_s = POLL_BUSY_S
             except TimeoutError:
                 pause_s = min(pause_s * 2, POLL_IDLE_S)

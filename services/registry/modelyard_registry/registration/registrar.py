@@ -25,7 +25,7 @@ from modelyard_registry.registration.command import RegisterModelVersion
 from modelyard_registry.registration.store import AnswerToKeep, Loaded, Question
 from modelyard_registry.transactions import RequestContext, Transaction, UnitOfWork
 from modelyard_registry.transactions.audit_actions import AuditAction
-from modelyard_registry.transactions.shared_commits import Postponed, Results, SharedCommits
+from modelyard_registry.transactions.group_commit import GroupCommit, Locked, Results
 
 _BATCH = RequestContext(actor="registry", request_id="registrations", correlation_id=None, causation_id=None)
 
@@ -64,12 +64,12 @@ class Registrar:
 
     def __init__(self, unit_of_work: UnitOfWork) -> None:
         self._unit_of_work = unit_of_work
-        self._commits = SharedCommits[Order, Registered](self._together, self._patiently)
+        self._group_commit = GroupCommit[Order, Registered](self._grouped, self._waiting)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Take orders during the block; at its end, what was taken is still carried out."""
-        async with self._commits.open():
+        async with self._group_commit.open():
             yield
 
     async def register(self, order: Order) -> Registered:
@@ -80,17 +80,17 @@ class Registrar:
         """
         command = order.command
         try:
-            return await self._commits.submit(order, key=(command.project, command.model), weight=order.size_bytes)
+            return await self._group_commit.submit(order, key=(command.project, command.model), weight=order.size_bytes)
         except ConflictError as refusal:
             REFUSALS.labels(refusal.code).inc()
             raise
 
-    async def _together(self, orders: Sequence[Order]) -> Results[Registered]:
+    async def _grouped(self, orders: Sequence[Order]) -> Results[Registered]:
         async with self._unit_of_work(_BATCH) as tx:
             await _hold_keys(tx, orders)
             return await _carry_out(tx, orders)
 
-    async def _patiently(self, orders: Sequence[Order]) -> Results[Registered]:
+    async def _waiting(self, orders: Sequence[Order]) -> Results[Registered]:
         async with self._unit_of_work(_BATCH) as tx:
             await _hold_keys(tx, orders)
             await store.lock_models(tx.connection, [(order.command.project, order.command.model) for order in orders])
@@ -108,7 +108,7 @@ async def _carry_out(tx: Transaction, orders: Sequence[Order]) -> Results[Regist
     found = await store.load(tx.connection, [Question(order.command, order.claim) for order in orders])
     batch = _Batch(tx)
     results: Results[Registered] = [
-        Postponed.POSTPONED if loaded is None else await batch.answer(order, loaded)
+        Locked.LOCKED if loaded is None else await batch.answer(order, loaded)
         for order, loaded in zip(orders, found, strict=True)
     ]
     await batch.save()

@@ -1,4 +1,4 @@
-"""State, audit and news are one transaction: the unit of work that every change goes through."""
+"""The unit of work that every change goes through: state, audit entries and outbox rows are one transaction."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -14,9 +14,9 @@ from modelyard_runtime.clock import Clock
 from modelyard_runtime.ids import NewId
 
 from modelyard_registry.transactions.audit_actions import AuditAction, RefusedAction
+from modelyard_registry.transactions.audit_and_outbox import write_audit_and_outbox
 from modelyard_registry.transactions.audit_entries import AuditEntry, chain_entries
 from modelyard_registry.transactions.database import Connection, database_errors
-from modelyard_registry.transactions.news import write_news
 from modelyard_registry.transactions.outbox_rows import Origin, OutboxRow
 
 
@@ -112,7 +112,7 @@ class Transaction:
         )
         self._entries.append((entry, self._origin))
 
-    async def write_news(self) -> None:
+    async def write_audit_and_outbox(self) -> None:
         """Write the facts and the audit entries so far: the unit of work does so before it commits.
 
         Last, because the chains that the entries continue are locked from then on: whoever writes about the
@@ -133,7 +133,7 @@ class Transaction:
             )
             for each, (_, origin) in zip(chained, self._entries, strict=True)
         ]
-        await write_news(self.connection, entries=chained, rows=[*self._rows, *told])
+        await write_audit_and_outbox(self.connection, entries=chained, rows=[*self._rows, *told])
         self._rows.clear()
         self._entries.clear()
 
@@ -156,8 +156,11 @@ class UnitOfWork:
         self._wake = wake
         self._wake_soon = wake_soon or wake
 
-    def unhurried(self) -> "UnitOfWork":
-        """The same for changes that nobody routes by: their news wait a moment, so that the relay carries more."""
+    def batched(self) -> "UnitOfWork":
+        """The same for changes that routing does not depend on: the relay publishes their outbox rows in batches.
+
+        It waits for at most `SOON_S` so that a batch has more rows.
+        """
         return UnitOfWork(self._pool, clock=self._clock, new_id=self._new_id, wake=self._wake_soon)
 
     @asynccontextmanager
@@ -170,5 +173,5 @@ class UnitOfWork:
             async with self._pool.acquire() as connection, connection.transaction(isolation="read_committed"):
                 tx = Transaction(connection, context=context, now=self._clock(), new_id=self._new_id)
                 yield tx
-                await tx.write_news()
+                await tx.write_audit_and_outbox()
         self._wake()

@@ -6,8 +6,8 @@ from typing import Any
 
 from tests.integration.registry.lifecycle import oracle_models, oracle_moves, oracle_requests, oracle_routing
 from tests.integration.registry.lifecycle.commands import Command, http_of
-from tests.integration.registry.lifecycle.news import Entry, Fact, Told
 from tests.integration.registry.lifecycle.rules import MAY, stage_of
+from tests.integration.registry.lifecycle.told import Entry, Fact, Told
 from tests.integration.registry.lifecycle.world import RefusedError, World
 
 Rule = Callable[[Told, Command], dict[str, Any]]

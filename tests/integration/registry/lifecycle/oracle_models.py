@@ -3,8 +3,8 @@
 from typing import Any
 
 from tests.integration.registry.lifecycle.commands import Command
-from tests.integration.registry.lifecycle.news import Told
 from tests.integration.registry.lifecycle.rules import BUILT_AFTER, SERVING
+from tests.integration.registry.lifecycle.told import Told
 from tests.integration.registry.lifecycle.world import CHAMPION, Model, Policy, RefusedError, Version, World
 
 STEPS = {"major": 0, "minor": 1, "patch": 2}

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.integration.registry.lifecycle.commands import Command, url_of
-from tests.integration.registry.lifecycle.news import Told
 from tests.integration.registry.lifecycle.oracle_models import move_alias, version_subject
 from tests.integration.registry.lifecycle.oracle_routing import conclude_touching
 from tests.integration.registry.lifecycle.rules import DEPRECATED, PRODUCTION, needs_of, stage_of
+from tests.integration.registry.lifecycle.told import Told
 from tests.integration.registry.lifecycle.world import CHAMPION, Model, RefusedError, Version, World
 
 HEALTHY_ENOUGH = ("healthy", "unknown")
@@ -68,7 +68,7 @@ def make_move(told: Told, plan: Plan, *, request_id: str | None) -> None:
 
 
 def change_stage(told: Told, model: Model, version: Version, to_stage: str, *, request_id: str | None) -> None:
-    """The version's row, its history and the news of it."""
+    """The version's row, its history and the facts and entries about it."""
     before = version.stage
     version.moves.append((before, to_stage, request_id))
     version.stage, version.revision = to_stage, version.revision + 1
@@ -121,7 +121,7 @@ def deploy(told: Told, command: Command) -> dict[str, Any]:
 def record_endpoint(
     told: Told, model: Model, version: Version, endpoint: tuple[str, str], *, request_id: str | None
 ) -> None:
-    """The deployment and the news of it; only another URL makes the version another one to who agrees to it."""
+    """The deployment, with its facts and entries; only another URL makes the version another one to its approvers."""
     if endpoint[0] != version.url:
         version.endpoint_revision, version.revision = version.endpoint_revision + 1, version.revision + 1
     version.url, version.health = endpoint

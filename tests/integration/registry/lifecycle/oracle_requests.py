@@ -3,9 +3,9 @@
 from typing import Any
 
 from tests.integration.registry.lifecycle.commands import Command, url_of
-from tests.integration.registry.lifecycle.news import Told
 from tests.integration.registry.lifecycle.oracle_moves import Plan, make_move, plan_move, record_endpoint
 from tests.integration.registry.lifecycle.rules import stage_of
+from tests.integration.registry.lifecycle.told import Told
 from tests.integration.registry.lifecycle.world import Model, RefusedError, Request, Version
 
 OPEN = ("pending", "approved")
@@ -128,7 +128,7 @@ def sweep(told: Told) -> None:
 
 
 def end(told: Told, request: Request, state: str) -> None:
-    """The request's last state, and the news of it."""
+    """The request's last state, and its facts and entries."""
     before, request.state, request.revision = request.state, state, request.revision + 1
     model = told.world.models[request.model]
     told.fact(model, "transition_request.ended", request_id=request.id, state=state)

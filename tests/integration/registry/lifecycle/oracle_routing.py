@@ -3,8 +3,8 @@
 from typing import Any
 
 from tests.integration.registry.lifecycle.commands import Command
-from tests.integration.registry.lifecycle.news import Told
 from tests.integration.registry.lifecycle.rules import SERVING
+from tests.integration.registry.lifecycle.told import Told
 from tests.integration.registry.lifecycle.world import Experiment, RefusedError, World
 
 

@@ -16,8 +16,8 @@ from modelyard_runtime.ids import new_uuid7
 from tests.integration.registry.door import TOKEN, Door
 from tests.integration.registry.lifecycle import oracle_requests
 from tests.integration.registry.lifecycle.commands import Command, http_of
-from tests.integration.registry.lifecycle.news import Entry, Fact, Told
 from tests.integration.registry.lifecycle.oracle import Expected, expect
+from tests.integration.registry.lifecycle.told import Entry, Fact, Told
 from tests.integration.registry.lifecycle.world import World
 from tests.world.http_client import Reply
 
@@ -32,7 +32,7 @@ Sent = tuple[Command, Reply]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class News:
+class Recorded:
     """What was written since the last look."""
 
     facts: list[dict[str, Any]]
@@ -75,9 +75,9 @@ class Witness:
         sent = list(zip(commands, replies, strict=True))
         for command, reply in sent:
             self._refuse_failure(command, reply, sent)
-        news = await self._news(sent)
+        recorded = await self._recorded(sent)
         faults: list[str] = []
-        found = next(_orders(self.world, sent, (), news, faults), None)
+        found = next(_orders(self.world, sent, (), recorded, faults), None)
         if found is None:
             raise DisagreementError("\n".join([*self._told(sent), *dict.fromkeys(faults)]))
         self.world = found
@@ -95,7 +95,7 @@ class Witness:
         told.world.day += 1
         told.world.answers.clear()
         oracle_requests.sweep(told)
-        faults = _differences(await self._news([]), told.facts, [(None, each) for each in told.entries])
+        faults = _differences(await self._recorded([]), told.facts, [(None, each) for each in told.entries])
         if faults:
             raise DisagreementError("\n".join(faults))
         self.world = told.world
@@ -138,7 +138,7 @@ class Witness:
         """The calls of the example until now; nobody has to see how the scene was set."""
         return [*self.journal[16:], "no order explains", *(f"  {c} -> {r.status}" for c, r in sent)]
 
-    async def _news(self, sent: Sequence[Sent]) -> News:
+    async def _recorded(self, sent: Sequence[Sent]) -> Recorded:
         actors = {command.id: command.actor for command, _ in sent}
         async with self.door.database.acquire() as connection:
             rows = await connection.fetch(OUTBOX, self.door.project, self.last_row)
@@ -151,7 +151,7 @@ class Witness:
         for entry in filterfalse(_is_about_permissions, entries):
             _same("who did it", entry["actor"], actors.get(entry["request_id"], "registry"))
         self._read_routes([row for row in rows if row["topic"] == ROUTES])
-        return News(
+        return Recorded(
             facts=[{**row, "event": json.loads(row["payload"])} for row in rows if row["topic"] == MODEL_VERSIONS],
             entries=[dict(entry) for entry in entries if not _is_about_permissions(entry)],
         )
@@ -192,13 +192,17 @@ class Witness:
 
 
 def _orders(
-    world: World, waiting: Sequence[Sent], done: tuple[tuple[Command, Expected], ...], news: News, faults: list[str]
+    world: World,
+    waiting: Sequence[Sent],
+    done: tuple[tuple[Command, Expected], ...],
+    recorded: Recorded,
+    faults: list[str],
 ) -> Iterator[World]:
     """The worlds that an order of the waiting commands leads to, when all that was seen agrees with it."""
     if not waiting:
         facts = [fact for _, expected in done for fact in expected.facts]
         entries = [(command, entry) for command, expected in done for entry in expected.entries]
-        differences = _differences(news, facts, entries)
+        differences = _differences(recorded, facts, entries)
         faults.extend(differences)
         if not differences:
             yield world
@@ -210,7 +214,9 @@ def _orders(
         if fault is not None:
             faults.append(fault)
             continue
-        yield from _orders(after, [*waiting[:index], *waiting[index + 1 :]], (*done, (command, expected)), news, faults)
+        yield from _orders(
+            after, [*waiting[:index], *waiting[index + 1 :]], (*done, (command, expected)), recorded, faults
+        )
 
 
 def _why_other(command: Command, reply: Reply, expected: Expected) -> str | None:
@@ -228,12 +234,14 @@ def _agrees(seen: Any, must: Any) -> bool:
     return bool(seen == must)
 
 
-def _differences(news: News, facts: Sequence[Fact], entries: Sequence[tuple[Command | None, Entry]]) -> list[str]:
+def _differences(
+    recorded: Recorded, facts: Sequence[Fact], entries: Sequence[tuple[Command | None, Entry]]
+) -> list[str]:
     """How what was written differs from what had to be."""
     faults = []
-    by_place = {(row["key"], row["sequence"]): row for row in news.facts}
-    if len(by_place) < len(news.facts) or set(by_place) != {(fact.key, fact.sequence) for fact in facts}:
-        seen = [(row["key"], row["sequence"], row["type"]) for row in news.facts]
+    by_place = {(row["key"], row["sequence"]): row for row in recorded.facts}
+    if len(by_place) < len(recorded.facts) or set(by_place) != {(fact.key, fact.sequence) for fact in facts}:
+        seen = [(row["key"], row["sequence"], row["type"]) for row in recorded.facts]
         faults.append(f"facts are {seen}, must be {[(fact.key, fact.sequence, fact.type) for fact in facts]}")
     for fact in facts:
         row = by_place.get((fact.key, fact.sequence))
@@ -242,7 +250,7 @@ def _differences(news: News, facts: Sequence[Fact], entries: Sequence[tuple[Comm
             row["type"].removesuffix(".v1") != fact.type or any(event.get(k) != v for k, v in fact.says.items())
         ):
             faults.append(f"fact {row['type']} {event}, must be {fact}")
-    waiting = list(news.entries)
+    waiting = list(recorded.entries)
     for command, entry in entries:
         found = next((each for each in waiting if _tells(each, command, entry)), None)
         if found is None:

@@ -1,6 +1,6 @@
-"""What a transaction says about itself, audit entries and outbox rows, in one statement just before the commit.
+"""Writes the audit entries and the outbox rows of a transaction, in one statement just before the commit.
 
-One statement however much there is to say: under load a statement costs more than what it carries.
+It is one statement for any number of rows: under load a statement costs more than the rows that it carries.
 """
 
 import json
@@ -48,7 +48,7 @@ OUTBOX = Columns[OutboxRow](
     payload=("text", lambda row: row.payload),
 )
 # The rows get their ids in the order in which they are given: that is the order in which the relay reads them.
-WRITE_NEWS = Statement(
+WRITE_AUDIT_AND_OUTBOX = Statement(
     f"""
 WITH chains AS (
     UPDATE audit_chains SET place = ends.place, hash = ends.hash
@@ -64,13 +64,15 @@ INSERT INTO outbox ({OUTBOX.names}) SELECT {OUTBOX.values} FROM {{outbox}} ORDER
 )
 
 
-async def write_news(connection: Connection, *, entries: Sequence[ChainedEntry], rows: Sequence[OutboxRow]) -> None:
+async def write_audit_and_outbox(
+    connection: Connection, *, entries: Sequence[ChainedEntry], rows: Sequence[OutboxRow]
+) -> None:
     """Write audit entries, the ends of their chains, which the caller has locked, and outbox rows in their order.
 
     Raises asyncpg.UniqueViolationError when a row's sequence was given out before.
     """
     ends = {(each.entry.project, each.entry.subject): each for each in entries}
-    await connection.execute(*WRITE_NEWS.bind(ends=ends.values(), entries=entries, outbox=rows))
+    await connection.execute(*WRITE_AUDIT_AND_OUTBOX.bind(ends=ends.values(), entries=entries, outbox=rows))
 
 
 def _json(document: dict[str, Any] | None) -> str | None:

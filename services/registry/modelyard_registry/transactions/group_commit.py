@@ -1,7 +1,7 @@
-"""Work that arrives while a commit is under way shares the next one: singly when it is quiet, together under load.
+"""Group commit: the items that arrive while commits are in flight share the next commit.
 
-Items of one key are never worked on twice at a time. Nothing waits for company: what arrives when there is a free
-lane begins at once.
+Without load each item is committed alone and at once; under load many share a commit. Two commits in flight never
+have items of the same key.
 """
 
 import asyncio
@@ -20,17 +20,18 @@ ItemT = TypeVar("ItemT")
 AnswerT = TypeVar("AnswerT")
 
 
-class Postponed(Enum):
-    """What became of an item whose key is held by somebody else: it is not to hold up the others."""
+class Locked(Enum):
+    """The result of an item whose key another transaction has locked: the others of its group do not wait for it."""
 
-    POSTPONED = "postponed"
+    LOCKED = "locked"
 
 
-Results = Sequence[AnswerT | Exception | Postponed]
+Results = Sequence[AnswerT | Exception | Locked]
 
-LANES = 2
-"""Commits at a time: while the database works on one, this process prepares the other."""
-PATIENT_MAX = 6
+IN_FLIGHT_MAX = 2
+"""Group commits at a time: while the database works on one, this process prepares the other."""
+LOCK_WAITS_MAX = 6
+"""Commits at a time that wait for a lock of another transaction."""
 ITEMS_MAX = 64
 WEIGHT_MAX = 4_000_000
 WAITING_MAX = 2_000
@@ -52,31 +53,31 @@ class _Waiting(Generic[ItemT, AnswerT]):
     answer: "asyncio.Future[AnswerT]"
 
 
-class SharedCommits(Generic[ItemT, AnswerT]):
-    """Collects items and has them worked off in batches.
+class GroupCommit(Generic[ItemT, AnswerT]):
+    """Collects items and commits them in groups.
 
-    `together` commits a batch and answers each item's result, or an error, or Postponed when somebody else holds
-    its key. `patiently` does the same for items of one key, and waits for whoever holds it. An error that either
-    raises means that nothing was kept; then `patiently` is given the items one by one, unless the database is away.
+    `grouped` commits a group. It returns for each item its result, an error, or Locked when another transaction holds
+    the lock of its key. `waiting` commits items of one key and waits for its lock. When either raises an error,
+    nothing of the group was kept; then `waiting` gets the items one by one, unless the database is away.
     """
 
     def __init__(
         self,
-        together: Callable[[Sequence[ItemT]], Awaitable[Results[AnswerT]]],
-        patiently: Callable[[Sequence[ItemT]], Awaitable[Results[AnswerT]]],
+        grouped: Callable[[Sequence[ItemT]], Awaitable[Results[AnswerT]]],
+        waiting: Callable[[Sequence[ItemT]], Awaitable[Results[AnswerT]]],
     ) -> None:
-        self._together = together
-        self._patiently = patiently
+        self._commit_grouped = grouped
+        self._commit_waiting = waiting
         self._waiting: deque[_Waiting[ItemT, AnswerT]] = deque()
         self._busy: set[Hashable] = set()
-        self._lanes = LANES
-        self._patience = asyncio.Semaphore(PATIENT_MAX)
+        self._free = IN_FLIGHT_MAX
+        self._lock_waits = asyncio.Semaphore(LOCK_WAITS_MAX)
         self._tasks: asyncio.TaskGroup | None = None
         self._is_called = False
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Take items during the block; at its end, what was taken is still worked off."""
+        """Take items during the block; at its end, commit those that were taken before returning."""
         try:
             async with asyncio.TaskGroup() as self._tasks:
                 yield
@@ -85,36 +86,36 @@ class SharedCommits(Generic[ItemT, AnswerT]):
             self._tasks = None
 
     async def submit(self, item: ItemT, *, key: Hashable, weight: int) -> AnswerT:
-        """What became of `item`, after its commit; raises what its work raised.
+        """Return the item's result after its commit; raise the error that its work raised.
 
-        Whoever stops waiting harms nobody: the item is dropped if it has not begun, and finished if it has. Raises
-        TooBusyError when too much waits.
+        When the caller stops waiting, the item is dropped if its commit has not begun, and finished if it has.
+        Raises TooBusyError when `WAITING_MAX` items wait.
         """
         if self._tasks is None:
-            raise RuntimeError("SharedCommits takes items only while it is open")
+            raise RuntimeError("GroupCommit takes items only while it is open")
         if len(self._waiting) >= WAITING_MAX:
             raise _too_busy()
         loop = asyncio.get_running_loop()
         waiting: _Waiting[ItemT, AnswerT] = _Waiting(item, key, weight, loop.create_future())
         self._waiting.append(waiting)
         if not self._is_called:
-            # Not at once: what arrives in the same turn of the loop belongs together.
+            # Not at once: the items that arrive in the same turn of the event loop are to share a commit.
             self._is_called = True
             loop.call_soon(self._begin)
         return await waiting.answer
 
     def _begin(self) -> None:
         self._is_called = False
-        while self._lanes and self._tasks is not None and (batch := self._take()):
-            self._lanes -= 1
+        while self._free and self._tasks is not None and (batch := self._take()):
+            self._free -= 1
             self._tasks.create_task(self._work_off(batch))
 
     def _take(self) -> list[_Waiting[ItemT, AnswerT]]:
-        """What goes into the next commit, in the order of arrival; the rest goes on waiting."""
+        """The items of the next commit, in the order of arrival; the others go on waiting."""
         batch: list[_Waiting[ItemT, AnswerT]] = []
         weight = 0
         passed: deque[_Waiting[ItemT, AnswerT]] = deque()
-        # A key that was passed over once is passed over to the end: its items keep their order.
+        # Once an item of a key is passed over, all later ones of the key are: so they keep their order.
         held = set(self._busy)
         while self._waiting and len(batch) < ITEMS_MAX and weight < WEIGHT_MAX:
             waiting = self._waiting.popleft()
@@ -131,20 +132,20 @@ class SharedCommits(Generic[ItemT, AnswerT]):
         return batch
 
     async def _work_off(self, batch: Sequence[_Waiting[ItemT, AnswerT]]) -> None:
-        left = await self._try(self._together, batch)
+        left = await self._try(self._commit_grouped, batch)
         keys = {each.key for each in left}
         self._busy.difference_update({each.key for each in batch} - keys)
-        self._lanes += 1
+        self._free += 1
         if self._tasks is not None:
             for key in keys:
                 self._tasks.create_task(self._wait_and_work_off([each for each in left if each.key == key], key=key))
         self._begin()
 
     async def _wait_and_work_off(self, batch: Sequence[_Waiting[ItemT, AnswerT]], *, key: Hashable) -> None:
-        async with self._patience:
-            left = await self._try(self._patiently, batch)
+        async with self._lock_waits:
+            left = await self._try(self._commit_waiting, batch)
             for each in left:
-                if await self._try(self._patiently, [each]):
+                if await self._try(self._commit_waiting, [each]):
                     each.answer.set_exception(_too_busy())
         self._busy.discard(key)
         self._begin()
@@ -152,7 +153,7 @@ class SharedCommits(Generic[ItemT, AnswerT]):
     async def _try(
         self, work: Callable[[Sequence[ItemT]], Awaitable[Results[AnswerT]]], batch: Sequence[_Waiting[ItemT, AnswerT]]
     ) -> list[_Waiting[ItemT, AnswerT]]:
-        """Work on a batch and answer those who wait; the items that are to be tried again by themselves."""
+        """Commit a batch and answer its callers; return the items that are to be tried again one by one."""
         try:
             results = await work([each.item for each in batch])
         except Exception as error:
@@ -160,13 +161,13 @@ class SharedCommits(Generic[ItemT, AnswerT]):
                 return list(batch)
             results = [error] * len(batch)
         for each, result in zip(batch, results, strict=True):
-            if each.answer.done() or isinstance(result, Postponed):
+            if each.answer.done() or isinstance(result, Locked):
                 continue
             if isinstance(result, Exception):
                 each.answer.set_exception(result)
             else:
                 each.answer.set_result(result)
-        return [each for each, result in zip(batch, results, strict=True) if isinstance(result, Postponed)]
+        return [each for each, result in zip(batch, results, strict=True) if isinstance(result, Locked)]
 
 
 def _too_busy() -> TooBusyError:

@@ -29,7 +29,7 @@ class Entry:
 
 @dataclass(slots=True, kw_only=True)
 class Told:
-    """One change as it is made up: the world that it leads to, and the news of it in the order of their making."""
+    """One change while it is made up: the world after it, and its facts and audit entries in their order."""
 
     world: World
     command: Command

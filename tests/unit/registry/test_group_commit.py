@@ -1,12 +1,12 @@
-"""Commits that are shared: what goes together, what goes alone, and what becomes of everybody's answer."""
+"""Group commit: which items share a commit, which are committed alone, and what each caller is answered."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
-from modelyard_registry.transactions import shared_commits
+from modelyard_registry.transactions import group_commit
 from modelyard_registry.transactions.database import DatabaseUnavailableError
-from modelyard_registry.transactions.shared_commits import LANES, Postponed, Results, SharedCommits, TooBusyError
+from modelyard_registry.transactions.group_commit import IN_FLIGHT_MAX, GroupCommit, Locked, Results, TooBusyError
 
 BAD = "bad"
 HELD = "held"
@@ -23,8 +23,8 @@ class Ledger:
         self.at_once: set[str] = set()
         self.is_away = False
 
-    async def together(self, items: Sequence[str]) -> Results[str]:
-        """Commit a batch; a key that is held elsewhere is postponed."""
+    async def grouped(self, items: Sequence[str]) -> Results[str]:
+        """Commit a batch; a key that is held elsewhere is locked."""
         self.batches.append(list(items))
         keys = {_key(item) for item in items}
         assert not keys & self.at_once, "two commits at once with one key"
@@ -37,15 +37,13 @@ class Ledger:
             raise DatabaseUnavailableError("away", fix="wait")
         if any(item.endswith(BAD) for item in items):
             raise ValueError("cannot be stored")
-        return [
-            Postponed.POSTPONED if _key(item) == HELD and not self.released.is_set() else item.upper() for item in items
-        ]
+        return [Locked.LOCKED if _key(item) == HELD and not self.released.is_set() else item.upper() for item in items]
 
-    async def patiently(self, items: Sequence[str]) -> Results[str]:
-        """Commit a batch, after waiting for whoever holds its key."""
+    async def waiting(self, items: Sequence[str]) -> Results[str]:
+        """Commit a batch, after waiting for the lock of its key."""
         if _key(items[0]) == HELD:
             await self.released.wait()
-        return await self.together(items)
+        return await self.grouped(items)
 
 
 @pytest.fixture
@@ -54,36 +52,36 @@ def ledger() -> Ledger:
 
 
 @pytest.fixture
-async def commits(ledger: Ledger) -> AsyncIterator[SharedCommits[str, str]]:
-    shared = SharedCommits[str, str](ledger.together, ledger.patiently)
-    async with shared.open():
-        yield shared
+async def commits(ledger: Ledger) -> AsyncIterator[GroupCommit[str, str]]:
+    commits = GroupCommit[str, str](ledger.grouped, ledger.waiting)
+    async with commits.open():
+        yield commits
         ledger.gate.set()
         ledger.released.set()
 
 
 async def test_what_arrives_while_commits_are_under_way_shares_the_next_one(
-    ledger: Ledger, commits: SharedCommits[str, str]
+    ledger: Ledger, commits: GroupCommit[str, str]
 ) -> None:
     ledger.gate.clear()
-    first = [await _begun(commits, f"{lane}/first") for lane in range(LANES)]
+    first = [await _begun(commits, f"{number}/first") for number in range(IN_FLIGHT_MAX)]
     more = [_submit(commits, f"more-{number}/x") for number in range(10)]
     await asyncio.sleep(0)
 
     ledger.gate.set()
 
     assert await asyncio.gather(*first, *more)
-    assert [len(batch) for batch in ledger.batches] == [1] * LANES + [10]
+    assert [len(batch) for batch in ledger.batches] == [1] * IN_FLIGHT_MAX + [10]
 
 
-async def test_what_arrives_alone_begins_at_once(ledger: Ledger, commits: SharedCommits[str, str]) -> None:
+async def test_what_arrives_alone_begins_at_once(ledger: Ledger, commits: GroupCommit[str, str]) -> None:
     assert await _submit(commits, "a/1") == "A/1"
     assert await _submit(commits, "a/2") == "A/2"
     assert ledger.batches == [["a/1"], ["a/2"]]
 
 
 async def test_items_of_one_key_keep_their_order_and_are_never_in_two_commits_at_once(
-    ledger: Ledger, commits: SharedCommits[str, str]
+    ledger: Ledger, commits: GroupCommit[str, str]
 ) -> None:
     ledger.gate.clear()
     answers = [await _begun(commits, "a/0"), *(_submit(commits, f"a/{number}") for number in range(1, 5))]
@@ -96,7 +94,7 @@ async def test_items_of_one_key_keep_their_order_and_are_never_in_two_commits_at
 
 
 async def test_a_key_that_is_held_elsewhere_holds_up_its_own_items_only(
-    ledger: Ledger, commits: SharedCommits[str, str]
+    ledger: Ledger, commits: GroupCommit[str, str]
 ) -> None:
     held = _submit(commits, f"{HELD}/1")
     others = [_submit(commits, f"{number}/x") for number in range(5)]
@@ -108,7 +106,7 @@ async def test_a_key_that_is_held_elsewhere_holds_up_its_own_items_only(
     assert await held == "HELD/1"
 
 
-async def test_an_item_that_spoils_its_batch_fails_alone(commits: SharedCommits[str, str]) -> None:
+async def test_an_item_that_spoils_its_batch_fails_alone(commits: GroupCommit[str, str]) -> None:
     answers = await asyncio.gather(
         *(_submit(commits, item) for item in ("a/1", f"a/{BAD}", "a/2", "b/1")), return_exceptions=True
     )
@@ -118,7 +116,7 @@ async def test_an_item_that_spoils_its_batch_fails_alone(commits: SharedCommits[
 
 
 async def test_a_database_that_is_away_fails_everybody_without_being_asked_again(
-    ledger: Ledger, commits: SharedCommits[str, str]
+    ledger: Ledger, commits: GroupCommit[str, str]
 ) -> None:
     ledger.is_away = True
 
@@ -128,7 +126,7 @@ async def test_a_database_that_is_away_fails_everybody_without_being_asked_again
     assert len(ledger.batches) == 1
 
 
-async def test_a_caller_who_stops_waiting_harms_nobody(ledger: Ledger, commits: SharedCommits[str, str]) -> None:
+async def test_a_caller_who_stops_waiting_harms_nobody(ledger: Ledger, commits: GroupCommit[str, str]) -> None:
     ledger.gate.clear()
     begun = await _begun(commits, "a/begun")
     waiting, neighbour = _submit(commits, "a/waiting"), _submit(commits, "a/neighbour")
@@ -143,9 +141,9 @@ async def test_a_caller_who_stops_waiting_harms_nobody(ledger: Ledger, commits: 
 
 
 async def test_more_than_can_wait_is_refused_at_once(
-    ledger: Ledger, commits: SharedCommits[str, str], monkeypatch: pytest.MonkeyPatch
+    ledger: Ledger, commits: GroupCommit[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_commits, "WAITING_MAX", 3)
+    monkeypatch.setattr(group_commit, "WAITING_MAX", 3)
     ledger.gate.clear()
     begun = await _begun(commits, "a/0")
     waiting = [_submit(commits, f"a/{number}") for number in range(1, 4)]
@@ -159,18 +157,18 @@ async def test_more_than_can_wait_is_refused_at_once(
 
 
 async def test_closing_finishes_what_was_taken(ledger: Ledger) -> None:
-    shared = SharedCommits[str, str](ledger.together, ledger.patiently)
-    async with shared.open():
+    commits = GroupCommit[str, str](ledger.grouped, ledger.waiting)
+    async with commits.open():
         ledger.gate.clear()
-        answers = [_submit(shared, f"a/{number}") for number in range(3)]
+        answers = [_submit(commits, f"a/{number}") for number in range(3)]
         await asyncio.sleep(0)
         asyncio.get_running_loop().call_soon(ledger.gate.set)
 
     assert [answer.result() for answer in answers] == ["A/0", "A/1", "A/2"]
 
 
-async def test_a_batch_is_bounded_by_what_it_carries(ledger: Ledger, commits: SharedCommits[str, str]) -> None:
-    half = shared_commits.WEIGHT_MAX // 2 + 1
+async def test_a_batch_is_bounded_by_what_it_carries(ledger: Ledger, commits: GroupCommit[str, str]) -> None:
+    half = group_commit.WEIGHT_MAX // 2 + 1
 
     await asyncio.gather(*(commits.submit(f"{number}/x", key=number, weight=half) for number in range(3)))
 
@@ -181,11 +179,11 @@ def _key(item: str) -> str:
     return item.partition("/")[0]
 
 
-def _submit(commits: SharedCommits[str, str], item: str) -> "asyncio.Task[str]":
+def _submit(commits: GroupCommit[str, str], item: str) -> "asyncio.Task[str]":
     return asyncio.create_task(commits.submit(item, key=_key(item), weight=1))
 
 
-async def _begun(commits: SharedCommits[str, str], item: str) -> "asyncio.Task[str]":
+async def _begun(commits: GroupCommit[str, str], item: str) -> "asyncio.Task[str]":
     """Submit an item and return when its commit is under way."""
     task = _submit(commits, item)
     for _ in range(5):
