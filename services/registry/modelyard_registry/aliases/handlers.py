@@ -8,7 +8,8 @@ from modelyard_runtime.access.permissions import Role
 from modelyard_registry.aliases.domain import AliasNotFoundError, refuse_alias_move, refuse_alias_name
 from modelyard_registry.aliases.moves import move_alias
 from modelyard_registry.models.domain import RegisteredModel
-from modelyard_registry.models.store import get_version, lock_model
+from modelyard_registry.models.locks import lock_model
+from modelyard_registry.models.store import get_version
 from modelyard_registry.policies.store import load_policy
 from modelyard_registry.routes.champion_history import Cause
 from modelyard_registry.routes.handlers import publish_route

@@ -8,7 +8,7 @@ from modelyard_runtime.clock import Clock
 from modelyard_registry.approvals import store
 from modelyard_registry.approvals.domain import RequestState, TransitionRequest, decide_expiry
 from modelyard_registry.approvals.endings import end_request
-from modelyard_registry.models.store import lock_model_by_id
+from modelyard_registry.models.locks import lock_model_by_id
 from modelyard_registry.transactions import RequestContext, UnitOfWork
 from modelyard_registry.transactions.database import Database, DatabaseUnavailableError
 

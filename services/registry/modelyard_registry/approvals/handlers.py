@@ -28,7 +28,7 @@ from modelyard_registry.lifecycle.handlers import make_move
 from modelyard_registry.lifecycle.probing import NOT_ASKED, Probing
 from modelyard_registry.lifecycle.situation import Situation, load_situation, plan_move, refuse_failed_gates
 from modelyard_registry.models.facts import append_model_fact
-from modelyard_registry.models.store import lock_slot
+from modelyard_registry.models.locks import lock_slot
 from modelyard_registry.policies.agreement import Agreement
 from modelyard_registry.policies.domain import Apply
 from modelyard_registry.transactions import Transaction

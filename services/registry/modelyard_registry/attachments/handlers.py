@@ -7,7 +7,8 @@ from modelyard_registry.artifacts.records import ArtifactRecord, find_artifact
 from modelyard_registry.attachments.store import ATTACHED_MAX, Attachment, insert_attachment, list_attachments
 from modelyard_registry.models.domain import ModelVersion, Reference
 from modelyard_registry.models.facts import append_model_fact
-from modelyard_registry.models.store import get_version, lock_model
+from modelyard_registry.models.locks import lock_model
+from modelyard_registry.models.store import get_version
 from modelyard_registry.registration.domain import ArtifactNotUploadedError
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction

@@ -14,7 +14,8 @@ from modelyard_registry.checks.domain import (
     refuse_own_version,
 )
 from modelyard_registry.models.domain import Reference
-from modelyard_registry.models.store import get_version, lock_model
+from modelyard_registry.models.locks import lock_model
+from modelyard_registry.models.store import get_version
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
 

@@ -14,7 +14,8 @@ from modelyard_registry.approvals.requesting import request_transition
 from modelyard_registry.lifecycle.handlers import ApprovalRequiredError, TransitionModelVersion, transition_version
 from modelyard_registry.lifecycle.probing import NOT_ASKED, Probing, probe_before
 from modelyard_registry.models.domain import ModelVersion
-from modelyard_registry.models.store import get_version, lock_slot
+from modelyard_registry.models.locks import lock_slot
+from modelyard_registry.models.store import get_version
 from modelyard_registry.transactions import Transaction
 
 

@@ -16,7 +16,8 @@ from modelyard_registry.deployments.traffic import guarding_stage
 from modelyard_registry.experiments.store import list_touching
 from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel
 from modelyard_registry.models.facts import append_model_fact
-from modelyard_registry.models.store import get_model, get_version, lock_model
+from modelyard_registry.models.locks import lock_model
+from modelyard_registry.models.store import get_model, get_version
 from modelyard_registry.policies.agreement import Agreement
 from modelyard_registry.policies.store import load_policy
 from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT

@@ -17,6 +17,7 @@ from modelyard_registry.experiments.domain import (
     decide_variants,
 )
 from modelyard_registry.models.facts import append_model_fact
+from modelyard_registry.models.locks import lock_model_type
 from modelyard_registry.policies.store import list_arrivals, load_policy
 from modelyard_registry.routes.domain import build_document
 from modelyard_registry.routes.handlers import publish_route
@@ -39,7 +40,7 @@ async def start_experiment(tx: Transaction, command: StartExperiment, *, salt: s
     `salt` is 128 random bits as text: it decorrelates the experiment from all others. Raises the refusals
     of `decide_variants`, TreatmentNotFoundError and ExperimentKeyTakenError.
     """
-    await store.lock_models(tx.connection, project=command.project, model_type=command.model_type)
+    await lock_model_type(tx.connection, project=command.project, model_type=command.model_type)
     experiment = Experiment(
         id=tx.new_id(),
         project=command.project,
@@ -67,7 +68,7 @@ async def start_experiment(tx: Transaction, command: StartExperiment, *, salt: s
 async def stop_experiment(tx: Transaction, *, project: str, key: str, reason: str | None) -> Experiment:
     """End an experiment: selection decides again. Raises ExperimentNotFoundError, ExperimentNotRunningError."""
     known = await store.get_experiment(tx.connection, project=project, key=key)
-    await store.lock_models(tx.connection, project=project, model_type=known.model_type)
+    await lock_model_type(tx.connection, project=project, model_type=known.model_type)
     current = await store.get_experiment(tx.connection, project=project, key=key)
     if current.state != "running":
         raise ExperimentNotRunningError(

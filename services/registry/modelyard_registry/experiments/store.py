@@ -16,10 +16,6 @@ from modelyard_registry.transactions.database import Connection
 _COLUMNS = """id::text, project, model_type, key, salt, state, hypothesis, traffic_bp, tenants, industries, variants,
     started_at, started_by, stopped_at, stopped_by, stop_reason"""
 
-# All models of the type, in the one order: nothing that selection depends on moves until the commit.
-LOCK_MODELS = """
-SELECT id FROM registered_models WHERE project = $1 AND model_type = $2 ORDER BY id FOR UPDATE"""
-
 INSERT = """
 INSERT INTO experiments (id, project, model_type, key, salt, state, hypothesis, traffic_bp, tenants, industries,
     variants, started_at, started_by)
@@ -70,11 +66,6 @@ class TypedVersion:
 
     model_type: str
     version: RoutableVersion
-
-
-async def lock_models(connection: Connection, *, project: str, model_type: str) -> None:
-    """Hold still everything that selection of this model type depends on, until the transaction ends."""
-    await connection.fetch(LOCK_MODELS, project, model_type)
 
 
 async def insert_experiment(connection: Connection, experiment: Experiment) -> bool:

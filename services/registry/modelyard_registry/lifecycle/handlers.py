@@ -27,7 +27,8 @@ from modelyard_registry.lifecycle.situation import (
 from modelyard_registry.lifecycle.stages import change_stage
 from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel
 from modelyard_registry.models.facts import append_model_fact
-from modelyard_registry.models.store import get_version, lock_model_type
+from modelyard_registry.models.locks import lock_type_of_model
+from modelyard_registry.models.store import get_model, get_version
 from modelyard_registry.policies.agreement import Agreement
 from modelyard_registry.policies.store import load_policy
 from modelyard_registry.routes.champion_history import CHAMPION, Cause
@@ -121,7 +122,8 @@ async def roll_back(tx: Transaction, command: RollBackChampion, *, probing: Endp
 
     Raises RegisteredModelNotFoundError, ChampionChangedError, NothingToRestoreError or EndpointDoesNotAnswerError.
     """
-    model = await lock_model_type(tx.connection, project=command.project, name=command.model)
+    await lock_type_of_model(tx.connection, project=command.project, name=command.model)
+    model = await get_model(tx.connection, project=command.project, name=command.model)
     policy = await load_policy(tx.connection, project=command.project, registered_model_id=model.id, shared=True)
     rollback = await plan_rollback(tx.connection, command, model, policy=policy)
     asked = probing.judge(rollback.restored.endpoint, policy=policy)

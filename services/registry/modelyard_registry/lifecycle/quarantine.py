@@ -7,7 +7,8 @@ from modelyard_events.registry import ModelVersionQuarantined
 from modelyard_registry.lifecycle.store import save_quarantine
 from modelyard_registry.models.domain import ModelVersion, Reference
 from modelyard_registry.models.facts import append_model_fact
-from modelyard_registry.models.store import get_version, lock_model
+from modelyard_registry.models.locks import lock_model
+from modelyard_registry.models.store import get_version
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction

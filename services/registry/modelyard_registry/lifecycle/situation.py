@@ -26,7 +26,8 @@ from modelyard_registry.lifecycle.domain import (
 from modelyard_registry.lifecycle.probing import Probing
 from modelyard_registry.lifecycle.succession import Succession, decide_succession
 from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel
-from modelyard_registry.models.store import get_model, get_version, lock_slot
+from modelyard_registry.models.locks import lock_slot
+from modelyard_registry.models.store import get_model, get_version
 from modelyard_registry.policies.domain import EffectivePolicy, MoveRule
 from modelyard_registry.policies.store import load_policy
 from modelyard_registry.routes.champion_history import CHAMPION, previous_champions

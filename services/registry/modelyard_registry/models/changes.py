@@ -16,14 +16,10 @@ from modelyard_registry.models import changes_store
 from modelyard_registry.models.domain import RegisteredModel
 from modelyard_registry.models.facts import append_model_fact
 from modelyard_registry.models.handlers import RegisteredModelExistsError, refuse_former_name
+from modelyard_registry.models.locks import lock_model, lock_type_of_model
 from modelyard_registry.models.patches import RegisteredModelPatch
 from modelyard_registry.models.remeasuring import remeasure
-from modelyard_registry.models.store import (
-    find_deleted_model,
-    get_model,
-    lock_model,
-    lock_model_type,
-)
+from modelyard_registry.models.store import find_deleted_model, get_model
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
@@ -89,7 +85,8 @@ async def rename_model(
     RegisteredModelExistsError.
     """
     # All of the type: an experiment that starts now must see what the model is called.
-    model = await lock_model_type(tx.connection, project=project, name=name)
+    await lock_type_of_model(tx.connection, project=project, name=name)
+    model = await get_model(tx.connection, project=project, name=name)
     if new_name == name:
         return model
     serving = await changes_store.what_serves(tx.connection, model)
@@ -133,7 +130,8 @@ async def delete_model(tx: Transaction, *, project: str, name: str, reason: str 
     Raises RegisteredModelNotFoundError, or DeletionRefusedError while something of it serves.
     """
     # All of the type: an experiment that starts now must see that the model is gone.
-    model = await lock_model_type(tx.connection, project=project, name=name)
+    await lock_type_of_model(tx.connection, project=project, name=name)
+    model = await get_model(tx.connection, project=project, name=name)
     serving = await changes_store.what_serves(tx.connection, model)
     if serving:
         raise DeletionRefusedError(

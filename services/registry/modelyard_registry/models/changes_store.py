@@ -7,6 +7,7 @@ import asyncpg
 from modelyard_events.model_changes import BuildStatus, ModelVersionFacts, RegisteredModelFacts, ReviewStatus
 
 from modelyard_registry.models.domain import ModelVersion, RegisteredModel
+from modelyard_registry.models.locks import lock_type_of_model
 from modelyard_registry.routes.domain import ROUTABLE_STAGES
 from modelyard_registry.transactions.database import Connection
 
@@ -33,13 +34,6 @@ UPDATE model_versions SET build_status = $2, updated_at = $3, revision = revisio
 """
 SET_REVIEW_STATUS = """
 UPDATE model_versions SET review_status = $2, updated_at = $3, revision = revision + 1 WHERE id = $1
-"""
-# The lock of the whole model type, as rollback takes it: a transition that follows in the same transaction locks
-# the model's slot, and locks are taken in the order of ids.
-LOCK_FOR_CHANGE = """
-SELECT o.id FROM registered_models o JOIN registered_models m ON o.project = m.project AND o.model_type = m.model_type
-WHERE m.project = $1 AND m.name = $2
-ORDER BY o.id FOR UPDATE OF o
 """
 MODEL_REVISION = "SELECT revision FROM registered_models WHERE project = $1 AND name = $2"
 SERVING_NUMBERS = """
@@ -89,7 +83,9 @@ async def save_deleted(connection: Connection, model: RegisteredModel, *, by: st
 
 async def lock_revision(connection: Connection, *, project: str, name: str) -> int | None:
     """The revision of the registered model, deleted or not, under its lock; None when there is none."""
-    await connection.fetch(LOCK_FOR_CHANGE, project, name)
+    # The whole model type, as a rollback locks it: a transition that follows in the same transaction locks the
+    # model's slot, and locks are taken in the order of ids.
+    await lock_type_of_model(connection, project=project, name=name)
     revision: int | None = await connection.fetchval(MODEL_REVISION, project, name)
     return revision
 

@@ -1,6 +1,6 @@
-"""Registered models and versions in PostgreSQL. Every lock on a registered model is taken here."""
+"""Registered models and versions in PostgreSQL, as they are read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -51,22 +51,6 @@ SELECT {MODEL_COLUMNS} FROM registered_models m WHERE m.project = $1 AND m.name 
 FIND_NEW_NAME = """
 SELECT m.name FROM former_model_names f JOIN registered_models m ON m.id = f.registered_model_id
 WHERE f.project = $1 AND f.name = $2
-"""
-# The lock comes first and the row is read after it: a row read in the locking statement itself would show the
-# aliases as they were before the wait.
-LOCK_MODEL = "SELECT id FROM registered_models WHERE project = $1 AND name = $2 FOR UPDATE"
-LOCK_MODEL_BY_ID = "SELECT id FROM registered_models WHERE id = $1 FOR UPDATE"
-LOCK_SLOT = """
-SELECT o.id FROM registered_models o JOIN registered_models m
-  ON o.project = m.project AND o.model_type = m.model_type AND o.scope = m.scope
- AND o.industry IS NOT DISTINCT FROM m.industry AND o.tenant IS NOT DISTINCT FROM m.tenant
-WHERE m.project = $1 AND m.name = $2
-ORDER BY o.id FOR UPDATE OF o
-"""
-LOCK_MODEL_TYPE = """
-SELECT o.id FROM registered_models o JOIN registered_models m ON o.project = m.project AND o.model_type = m.model_type
-WHERE m.project = $1 AND m.name = $2
-ORDER BY o.id FOR UPDATE OF o
 """
 MODELS_BY_ID = f"SELECT {MODEL_COLUMNS} FROM registered_models m WHERE m.id = ANY($1) ORDER BY m.name"
 _VERSIONS = f"""
@@ -130,7 +114,7 @@ async def get_model(connection: Connection, *, project: str, name: str) -> Regis
     """The registered model as it is, unlocked. Raises RegisteredModelNotFoundError."""
     row = await connection.fetchrow(FIND_MODEL, project, name)
     if row is None:
-        raise await _model_not_found(connection, project=project, name=name)
+        raise await model_not_found(connection, project=project, name=name)
     return model_of(row)
 
 
@@ -146,37 +130,9 @@ async def find_new_name(connection: Connection, *, project: str, name: str) -> s
     return new_name
 
 
-async def lock_model(connection: Connection, *, project: str, name: str) -> RegisteredModel:
-    """The registered model, locked until the transaction ends. Raises RegisteredModelNotFoundError."""
-    await connection.fetchval(LOCK_MODEL, project, name)
-    return await get_model(connection, project=project, name=name)
-
-
-async def lock_model_by_id(connection: Connection, registered_model_id: UUID) -> None:
-    """Hold the registered model, whatever it is called by now and whether or not it is deleted."""
-    await connection.fetchval(LOCK_MODEL_BY_ID, registered_model_id)
-
-
-async def lock_slot(connection: Connection, *, project: str, name: str) -> tuple[RegisteredModel, ...]:
-    """All registered models of the slot that `name` is in, itself included, locked in the order of their ids.
-
-    Raises RegisteredModelNotFoundError.
-    """
-    locked = await connection.fetch(LOCK_SLOT, project, name)
-    if not locked:
-        raise await _model_not_found(connection, project=project, name=name)
-    rows = await connection.fetch(MODELS_BY_ID, [row["id"] for row in locked])
-    return tuple(model_of(row) for row in rows)
-
-
-async def lock_model_type(connection: Connection, *, project: str, name: str) -> RegisteredModel:
-    """The registered model, with all others of its model type locked in the order of their ids.
-
-    For changes that reach experiments, whose variants may be of any model of the type. Raises
-    RegisteredModelNotFoundError.
-    """
-    await connection.fetch(LOCK_MODEL_TYPE, project, name)
-    return await get_model(connection, project=project, name=name)
+async def list_models(connection: Connection, ids: Sequence[UUID]) -> tuple[RegisteredModel, ...]:
+    """The registered models with these ids, by name."""
+    return tuple(model_of(row) for row in await connection.fetch(MODELS_BY_ID, ids))
 
 
 async def find_by_run(
@@ -242,7 +198,8 @@ def version_not_found(model: str, reference: Reference) -> ModelVersionNotFoundE
     )
 
 
-async def _model_not_found(connection: Connection, *, project: str, name: str) -> RegisteredModelNotFoundError:
+async def model_not_found(connection: Connection, *, project: str, name: str) -> RegisteredModelNotFoundError:
+    """The refusal of a name that no registered model has; it says what became of a model that once had it."""
     fix = "Create it with POST /api/v1/projects/{project}/registered-models, or list what there is."
     new_name = await find_new_name(connection, project=project, name=name)
     if new_name is not None:

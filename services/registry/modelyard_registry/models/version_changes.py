@@ -16,8 +16,9 @@ from modelyard_registry.models import changes_store
 from modelyard_registry.models.changes import difference
 from modelyard_registry.models.domain import ModelVersion, Reference
 from modelyard_registry.models.facts import append_model_fact
+from modelyard_registry.models.locks import lock_model
 from modelyard_registry.models.patches import ModelVersionPatch
-from modelyard_registry.models.store import get_model, get_version, lock_model
+from modelyard_registry.models.store import get_model, get_version
 from modelyard_registry.routes.domain import RESTORABLE_STAGES
 from modelyard_registry.routes.handlers import publish_route
 from modelyard_registry.transactions import Transaction

@@ -12,12 +12,7 @@ from modelyard_runtime.access.permissions import Permission
 
 from modelyard_registry.api import Call
 from modelyard_registry.models.domain import ModelVersion, Reference, RegisteredModel
-from modelyard_registry.models.store import (
-    RegisteredModelNotFoundError,
-    get_model,
-    get_version,
-    version_not_found,
-)
+from modelyard_registry.models.store import RegisteredModelNotFoundError, get_model, get_version, version_not_found
 from modelyard_registry.transactions.database import Connection
 
 HAS_VERSION_IN = """

@@ -6,7 +6,7 @@ from modelyard_events.policies import PolicyChanged
 from modelyard_events.topics import MODEL_VERSIONS
 
 from modelyard_registry.models.facts import append_model_fact
-from modelyard_registry.models.store import lock_model
+from modelyard_registry.models.locks import lock_model
 from modelyard_registry.policies import store
 from modelyard_registry.policies.domain import Policy, PolicyRevision, decide_policy
 from modelyard_registry.transactions import Transaction

@@ -20,7 +20,8 @@ from modelyard_registry.api import (
 )
 from modelyard_registry.api.bounded_route import BoundedRoute
 from modelyard_registry.api.preconditions import etag_of
-from modelyard_registry.models.store import get_model, lock_model
+from modelyard_registry.models.locks import lock_model
+from modelyard_registry.models.store import get_model
 from modelyard_registry.policies.domain import EffectivePolicy, Policy, PolicyRevision
 from modelyard_registry.policies.handlers import set_model_policy, set_project_policy
 from modelyard_registry.policies.store import find_project_policy, load_policy, lock_project_policy

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from modelyard_registry.models.locks import lock_models
 from modelyard_registry.models.store import get_model
 from modelyard_registry.registration import store
 from modelyard_registry.registration.batch import RegistrationBatch
@@ -26,7 +27,7 @@ async def register_versions(
     """
     if not commands:
         return []
-    await store.lock_models(tx.connection, [(each.project, each.model) for each, _ in commands])
+    await lock_models(tx.connection, [(each.project, each.model) for each, _ in commands])
     loaded = await store.load(tx.connection, [Question(each, None) for each, _ in commands])
     batch = RegistrationBatch(tx)
     registrations = []

@@ -18,6 +18,7 @@ from modelyard_registry.api.preconditions import refuse_unless_accepted
 from modelyard_registry.api.refused import Subject, record_refusal
 from modelyard_registry.metrics import REFUSALS
 from modelyard_registry.models.documents import ModelVersionDocument
+from modelyard_registry.models.locks import lock_models
 from modelyard_registry.models.store import get_model
 from modelyard_registry.registration import store
 from modelyard_registry.registration.batch import RegistrationBatch
@@ -93,7 +94,7 @@ class Registrar:
     async def _waiting(self, orders: Sequence[Order]) -> Results[Registered]:
         async with self._unit_of_work(_BATCH) as tx:
             await _hold_keys(tx, orders)
-            await store.lock_models(tx.connection, [(order.command.project, order.command.model) for order in orders])
+            await lock_models(tx.connection, [(order.command.project, order.command.model) for order in orders])
             return await _carry_out(tx, orders)
 
 

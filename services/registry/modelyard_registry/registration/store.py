@@ -4,7 +4,7 @@ Both take any number of registrations, of any models. Locks are taken in the ord
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 
 from modelyard_registry.api.idempotency import Claim, KeptAnswer
 from modelyard_registry.models.domain import ModelVersion, SemanticVersion
+from modelyard_registry.models.locks import lock_free_models
 from modelyard_registry.models.store import find_by_run, find_highest_before, find_version_ever_called
 from modelyard_registry.registration.command import RegisterModelVersion
 from modelyard_registry.registration.domain import Grounds, LockedModel, UploadedArtifact, VersionSeries
@@ -128,22 +129,16 @@ ANSWERS = Columns[AnswerToKeep](
     status=("integer", lambda answer: answer.status),
     answer=("jsonb", lambda answer: answer.body),
 )
-LOCK_MODELS = """
-SELECT m.id FROM registered_models m
-WHERE (m.project, m.name) IN (SELECT * FROM unnest($1::text[], $2::text[]))
-ORDER BY m.id FOR UPDATE
-"""
+_LOCKED_COLUMNS = """m.id, m.project, m.name, m.primary_metric, m.higher_is_better, m.last_number, m.last_sequence,
+        m.revision, m.deleted_at IS NOT NULL AS is_deleted"""
 # The models are locked by the very statement that reads around them: whatever it sees is as old as its beginning,
-# and the locked rows alone are as new as their locks. A model that had news in between shows by its sequences.
+# and the locked rows alone are as new as their locks. When the sequences differ, the model changed in between.
 LOAD = Statement(
-    """
+    f"""
 WITH asked AS MATERIALIZED (
-    SELECT * FROM {questions}
+    SELECT * FROM {{questions}}
 ), locked AS MATERIALIZED (
-    SELECT m.id, m.project, m.name, m.primary_metric, m.higher_is_better, m.last_number, m.last_sequence, m.revision,
-        m.deleted_at IS NOT NULL AS is_deleted
-    FROM registered_models m WHERE (m.project, m.name) IN (SELECT project, model FROM asked)
-    ORDER BY m.id FOR UPDATE SKIP LOCKED
+    {lock_free_models(_LOCKED_COLUMNS, names="SELECT project, model FROM asked")}
 )
 SELECT s.last_sequence AS seen_sequence, m.*, a.bytes, a.format, l.number AS lower_number, l.semver AS lower_semver,
     l.features AS lower_features, k.request, k.status, k.answer,
@@ -197,12 +192,6 @@ SELECT count(*) FROM keys
     now="timestamptz",
 )
 _FEATURES = TypeAdapter(tuple[Feature, ...])
-
-
-async def lock_models(connection: Connection, names: Iterable[tuple[str, str]]) -> None:
-    """Wait for the locks of registered models, each given by project and name, in the order of their ids."""
-    distinct = sorted(set(names))
-    await connection.fetch(LOCK_MODELS, [project for project, _ in distinct], [name for _, name in distinct])
 
 
 async def load(connection: Connection, questions: Sequence[Question]) -> list[Loaded | None]:

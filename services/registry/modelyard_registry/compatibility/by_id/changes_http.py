@@ -25,8 +25,8 @@ from modelyard_registry.compatibility.moves import Moving, put_away
 from modelyard_registry.compatibility.request_project import Where, requires_there
 from modelyard_registry.compatibility.vocabulary import tags_instead
 from modelyard_registry.models.changes import delete_model, update_model
+from modelyard_registry.models.locks import lock_model
 from modelyard_registry.models.patches import ModelVersionPatch, RegisteredModelPatch, patch_of
-from modelyard_registry.models.store import lock_model
 from modelyard_registry.models.version_changes import update_version
 from modelyard_registry.transactions import Transaction
 from modelyard_registry.transactions.audit_actions import AuditAction
