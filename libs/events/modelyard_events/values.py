@@ -15,10 +15,13 @@ from modelyard_events.limits import TENSOR_DIMENSION_MAX, TENSOR_RANK_MAX
 from modelyard_events.moments import Moment as Moment
 from modelyard_events.spelling import Spelled
 
+SLUG = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+"""How a `Slug` is spelled, for patterns that have one within them."""
+
 Slug = Annotated[
     str,
     Spelled(
-        r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        f"^{SLUG}$",
         words="is no name: use 1 to 100 of the letters a to z and A to Z, digits, `.`, `_` and `-`,"
         " and begin with a letter or a digit",
     ),

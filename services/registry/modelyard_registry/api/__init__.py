@@ -1,6 +1,6 @@
 """What every operation of the HTTP API shares: who calls, what it may send, and how a change is carried out once."""
 
-from modelyard_registry.api.calls import NO_ETAG, Call, Caller, Services, Token, address_of, call_of, is_token
+from modelyard_registry.api.calls import NO_ETAG, Call, Caller, Services, Token, address_of, are_acceptable, call_of
 from modelyard_registry.api.changes import Answer, carry_out, json_response
 from modelyard_registry.api.error_answers import problems
 from modelyard_registry.api.inputs import DEFAULT_PROJECT, READING, ModelName, Project, Reason, Request
@@ -32,10 +32,10 @@ __all__ = [
     "Subject",
     "Token",
     "address_of",
+    "are_acceptable",
     "authenticate_caller",
     "call_of",
     "carry_out",
-    "is_token",
     "json_response",
     "problems",
     "refuse_unknown",

@@ -62,9 +62,16 @@ class Call:
     """The revisions that the caller wants to change; None when any will do."""
 
 
-def is_token(text: str) -> bool:
-    """Whether `text` is a `Token`."""
-    return _IS_TOKEN.fullmatch(text) is not None
+def are_acceptable(
+    *, request_id: str | None, correlation_id: str | None, idempotency_key: str | None, if_match: str | None
+) -> bool:
+    """Whether these headers are as `Caller` declares them, for a request that does not enter the framework."""
+    names = (each for each in (request_id, correlation_id) if each is not None)
+    return (
+        all(_IS_TOKEN.fullmatch(each) is not None for each in names)
+        and (idempotency_key is None or 1 <= len(idempotency_key) <= KEY_CHARS_MAX)
+        and (if_match is None or len(if_match) <= IF_MATCH_CHARS_MAX)
+    )
 
 
 async def _call(

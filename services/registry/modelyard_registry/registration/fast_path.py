@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelyard_events.strict_json import read_json
+from modelyard_events.values import SLUG
 from modelyard_runtime.access.permissions import Permission
 from modelyard_runtime.access.principals import Principal
 from modelyard_runtime.http.encoded_paths import normal_path
@@ -17,19 +18,22 @@ from modelyard_runtime.problems import InvalidRequestError, ProblemError, proble
 from pydantic import ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelyard_registry.api import Services, address_of, call_of, is_token
-from modelyard_registry.api.idempotency import KEY_CHARS_MAX
+from modelyard_registry.api import Services, address_of, are_acceptable, call_of
 from modelyard_registry.api.json_body import BODY_BYTES_MAX
-from modelyard_registry.api.preconditions import IF_MATCH_CHARS_MAX
 from modelyard_registry.models.documents import NewModelVersion
 from modelyard_registry.projects.known import KnownProjects
 from modelyard_registry.registration.http import headers_of, order_of
 from modelyard_registry.registration.registrar import Order, Registered, Registrar
 
-_SLUG = "[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
-_PATH = re.compile(f"/api/v1/projects/({_SLUG})/registered-models/({_SLUG})/versions")
+_PATH = re.compile(f"/api/v1/projects/({SLUG})/registered-models/({SLUG})/versions")
 _JSON = b"application/json"
-_HEADERS = (b"content-type", b"content-encoding", b"x-request-id", b"x-correlation-id", b"idempotency-key", b"if-match")
+_NAMES = {
+    b"x-request-id": "request_id",
+    b"x-correlation-id": "correlation_id",
+    b"idempotency-key": "idempotency_key",
+    b"if-match": "if_match",
+}
+"""The headers that an operation takes, by the names that `call_of` gives them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +77,17 @@ class RegistrationFastPath:
             return await problem_response(problem)(scope, receive, send)
         return await _send(send, registered)
 
-    def _find_headers(self, scope: Scope, *, project: str) -> Mapping[bytes, str] | None:
-        """The headers that mean something; None before the body is read when there is something to be said first."""
+    def _find_headers(self, scope: Scope, *, project: str) -> Mapping[str, str | None] | None:
+        """The headers of a usual request; None when the operation is to answer, before the body is read."""
         principal: Principal = scope["state"]["principal"]
         if scope["query_string"] or not principal.may(Permission.VERSIONS_REGISTER, project):
             return None
         return _headers_of(scope)
 
     def _find_order(
-        self, scope: Scope, headers: Mapping[bytes, str], body: bytes, *, project: str, name: str
+        self, scope: Scope, headers: Mapping[str, str | None], body: bytes, *, project: str, name: str
     ) -> Order | None:
-        """What is ordered; None for a request about which there is something to be said first."""
+        """The order that a usual request makes; None when the operation is to answer."""
         if len(body) > BODY_BYTES_MAX:
             return None
         try:
@@ -92,10 +96,7 @@ class RegistrationFastPath:
                 self._services,
                 scope["state"]["principal"],
                 address=address_of("POST", normal_path(scope)),
-                request_id=headers.get(b"x-request-id"),
-                correlation_id=headers.get(b"x-correlation-id"),
-                idempotency_key=headers.get(b"idempotency-key"),
-                if_match=headers.get(b"if-match"),
+                **headers,
             )
             return order_of(
                 call, NewModelVersion.model_validate(document), project=project, name=name, size_bytes=len(body)
@@ -104,22 +105,18 @@ class RegistrationFastPath:
             return None
 
 
-def _headers_of(scope: Scope) -> Mapping[bytes, str] | None:
-    """The headers that mean something here; None when one of them is not such as the operation takes."""
-    found: dict[bytes, str] = {}
+def _headers_of(scope: Scope) -> Mapping[str, str | None] | None:
+    """The headers of a usual request; None when one is repeated, or not as the operation takes it."""
+    found: dict[bytes, bytes] = {}
     for header, value in scope["headers"]:
-        if header in _HEADERS:
+        if header in _NAMES or header in (b"content-type", b"content-encoding"):
             if header in found:
                 return None
-            found[header] = value.decode("latin-1")
-    if found.get(b"content-type") != _JSON.decode() or b"content-encoding" in found:
+            found[header] = value
+    if found.pop(b"content-type", None) != _JSON or b"content-encoding" in found:
         return None
-    named = (found.get(b"x-request-id"), found.get(b"x-correlation-id"))
-    if not all(each is None or is_token(each) for each in named):
-        return None
-    if not 0 < len(found.get(b"idempotency-key", "-")) <= KEY_CHARS_MAX:
-        return None
-    return found if len(found.get(b"if-match", "")) <= IF_MATCH_CHARS_MAX else None
+    headers = {name: found[header].decode("latin-1") if header in found else None for header, name in _NAMES.items()}
+    return headers if are_acceptable(**headers) else None
 
 
 async def _read(receive: Receive) -> bytes | None:
