@@ -1,1 +1,1 @@
-"""From the outbox to Kafka: the relay, what it sends, who may send it, and the repair of `routes`."""
+"""The outbox: the relay sends its rows to Kafka in order, sets refused ones aside, and repairs state documents."""
