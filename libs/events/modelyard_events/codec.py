@@ -5,7 +5,7 @@ record can be parked while the next one is read.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from modelyard_events.attributes import SPEC_VERSION, AttributesRefusedError, envelope_of
 from modelyard_events.envelope import Envelope
 from modelyard_events.event import Event
-from modelyard_events.ingest import NODES_MAX, IngestEvent
+from modelyard_events.ingest import NODES_MAX
 from modelyard_events.limits import ERROR_SHOWN_CHARS_MAX
 from modelyard_events.record import Record, find_excess
 from modelyard_events.strict_json import JsonRefusedError, read_json
@@ -29,6 +29,7 @@ __all__ = [
     "Tombstone",
     "Unknown",
     "decode",
+    "decode_measured",
     "encode",
     "headers_of",
 ]
@@ -37,6 +38,8 @@ CONTENT_TYPE = "content-type"
 JSON_TYPE = "application/json"
 STRUCTURED_TYPE = "application/cloudevents+json"
 DETAIL_CHARS_MAX = 1_000
+_CONTENT_TYPE_HEADER = (CONTENT_TYPE, JSON_TYPE.encode())
+_SPEC_VERSION_HEADER = ("ce_specversion", SPEC_VERSION.encode())
 
 E = TypeVar("E", bound=Event)
 
@@ -95,8 +98,8 @@ def headers_of(envelope: Envelope) -> tuple[tuple[str, bytes | None], ...]:
     """The `ce_*` headers and the content type of an envelope; absent attributes are left out."""
     # Written out, for it is most of what it costs to publish an event.
     present: list[tuple[str, bytes | None]] = [
-        (CONTENT_TYPE, JSON_TYPE.encode()),
-        ("ce_specversion", SPEC_VERSION.encode()),
+        _CONTENT_TYPE_HEADER,
+        _SPEC_VERSION_HEADER,
         ("ce_id", envelope.id.encode()),
         ("ce_source", envelope.source.encode()),
         ("ce_type", envelope.type.encode()),
@@ -127,23 +130,36 @@ def decode(record: Record) -> Decoded:
         return Tombstone(record.key)
     if (excess := find_excess(record)) is not None:
         return Poison("record_too_large", excess)
+    return decode_measured(record)
+
+
+def decode_measured(record: Record) -> Decoded:
+    """As `decode`, for a record that `find_excess` found to be small enough."""
+    if record.value is None:
+        return Tombstone(record.key)
     try:
-        attributes, data = _attributes_and_data(_text_headers(record.headers), record.value)
+        headers = _text_headers(record.headers)
+        if not _is_structured(headers):
+            return _received(_envelope(headers, prefix="ce_"), record.value)
+        attributes, data = _structured(record.value)
         return _received(_envelope(attributes), data)
     except _PoisonError as error:
         return error.poison
 
 
-def _attributes_and_data(headers: dict[str, str], value: bytes) -> tuple[dict[str, Any], bytes]:
-    media_type, _, parameters = headers.get(CONTENT_TYPE, JSON_TYPE).lower().partition(";")
+def _is_structured(headers: dict[str, str]) -> bool:
+    content_type = headers.get(CONTENT_TYPE, JSON_TYPE)
+    if content_type == JSON_TYPE:
+        return False
+    media_type, _, parameters = content_type.lower().partition(";")
     charset = parameters.replace(" ", "").replace('"', "")
     if charset.startswith("charset=") and charset not in ("charset=utf-8", "charset=us-ascii"):
         raise _PoisonError("content_type_unknown", f"events are written in UTF-8, not in {_shown(parameters)}")
     match media_type.strip():
         case found if found == STRUCTURED_TYPE:
-            return _structured(value)
+            return True
         case found if found == JSON_TYPE:
-            return {name[3:]: text for name, text in headers.items() if name.startswith("ce_")}, value
+            return False
         case other:
             raise _PoisonError(
                 "content_type_unknown",
@@ -190,9 +206,9 @@ def _json(value: bytes) -> Any:
         raise _PoisonError("json_invalid", f"the value is not the JSON that is wanted: {error}") from error
 
 
-def _envelope(attributes: dict[str, Any]) -> Envelope:
+def _envelope(attributes: Mapping[str, object], *, prefix: str = "") -> Envelope:
     try:
-        return envelope_of(attributes)
+        return envelope_of(attributes, prefix=prefix)
     except AttributesRefusedError as error:
         raise _PoisonError("envelope_invalid", str(error)) from error
 
@@ -202,9 +218,7 @@ def _received(envelope: Envelope, data: bytes) -> Received[Event] | Unknown:
     if event_type is None:
         return Unknown(envelope)
     try:
-        if issubclass(event_type, IngestEvent):
-            return Received(envelope, event_type.from_json(data))
-        return Received(envelope, event_type.model_validate_json(data))
+        return Received(envelope, event_type.from_json(data))
     except JsonRefusedError as error:
         raise _PoisonError("json_invalid", f"the value is not the JSON that is wanted: {error}") from error
     except ValidationError as error:

@@ -1,6 +1,6 @@
 """The base of every event: a frozen fact with a recorded schema, versioned in its type."""
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -22,3 +22,8 @@ class Event(Value):
     """
 
     type: ClassVar[str]
+
+    @classmethod
+    def from_json(cls, raw: bytes) -> Self:
+        """The event that a record's value describes. Raises ValidationError."""
+        return cls.model_validate_json(raw)

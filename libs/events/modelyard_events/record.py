@@ -28,17 +28,24 @@ def find_excess(record: Record) -> str | None:
     """What of a record is larger than any event needs, as a sentence; None when nothing is. Never raises."""
     if len(record.headers) > RECORD_HEADERS_MAX:
         return f"the record has {len(record.headers)} headers; {RECORD_HEADERS_MAX} are the most"
-    measured = (
-        ("headers have", headers_bytes(record), RECORD_HEADERS_BYTES_MAX),
-        ("key has", len(record.key or b""), RECORD_KEY_BYTES_MAX),
-        ("value has", len(record.value or b""), PAYLOAD_BYTES_MAX),
-    )
-    return next((f"the {what} {size} bytes; {most} are the most" for what, size, most in measured if size > most), None)
+    if (size := headers_bytes(record)) > RECORD_HEADERS_BYTES_MAX:
+        return f"the headers have {size} bytes; {RECORD_HEADERS_BYTES_MAX} are the most"
+    if (size := len(record.key or b"")) > RECORD_KEY_BYTES_MAX:
+        return f"the key has {size} bytes; {RECORD_KEY_BYTES_MAX} are the most"
+    if (size := len(record.value or b"")) > PAYLOAD_BYTES_MAX:
+        return f"the value has {size} bytes; {PAYLOAD_BYTES_MAX} are the most"
+    return None
 
 
 def headers_bytes(record: Record) -> int:
     """The bytes of all names and values of the headers."""
-    return sum(len(name.encode(errors="surrogateescape")) + len(value or b"") for name, value in record.headers)
+    # Every record is measured, in and out: a loop takes a third of the time of a generator, and names are ASCII.
+    size = 0
+    for name, value in record.headers:
+        size += len(name) if name.isascii() else len(name.encode(errors="surrogateescape"))
+        if value:
+            size += len(value)
+    return size
 
 
 def batch_bytes(record: Record) -> int:

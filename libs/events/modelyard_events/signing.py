@@ -18,6 +18,7 @@ LABEL = b"modelyard-signed-event.v1"
 KEY_ID_HEADER = "modelyard_key_id"
 SIGNATURE_HEADER = "modelyard_signature"
 SIGNATURE_BYTES = 64
+_SIGNATURE_HEADERS = frozenset({KEY_ID_HEADER, SIGNATURE_HEADER})
 KEY_ID_CHARS_MAX = 100
 LENGTH_BYTES = 8
 
@@ -76,6 +77,11 @@ def read_signature(record: Record) -> Signed | Unsigned | Unclear:
     return Signed(key_id=key_id.decode(), signature=signature, message=signed_bytes(record))
 
 
+def is_signed(record: Record) -> bool:
+    """Whether a record carries a header of a signature, whatever it is worth."""
+    return not _SIGNATURE_HEADERS.isdisjoint([name.lower() for name, _ in record.headers])
+
+
 def is_covered(name: str) -> bool:
     """Whether a header of that name is part of what is signed."""
     lower = name.lower()
@@ -83,7 +89,7 @@ def is_covered(name: str) -> bool:
 
 
 def _is_ours(name: str) -> bool:
-    return name.lower() in (KEY_ID_HEADER, SIGNATURE_HEADER)
+    return name.lower() in _SIGNATURE_HEADERS
 
 
 def _doubled(names: Iterable[str]) -> str | None:

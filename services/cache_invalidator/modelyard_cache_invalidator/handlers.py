@@ -6,8 +6,8 @@ announced again with the same `caused_by`, by which consumers know a repetition.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from modelyard_events.entities import EntityChanged
 from modelyard_events.envelope import Envelope
@@ -25,8 +25,13 @@ from modelyard_cache_invalidator.metrics import PURGE_AGE_SECONDS, PURGE_SECONDS
 
 SOURCE = "/modelyard/cache-invalidator"
 
-Change = tuple[Envelope, EntityChanged]
-"""A change with its envelope, whose `actor` is whoever has proved to have said it."""
+
+class ProvedChange(NamedTuple):
+    """A change with its envelope. `actor` is who proved to have sent it, None when nobody did."""
+
+    envelope: Envelope
+    event: EntityChanged
+    actor: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +68,12 @@ class Handlers:
             correlation_id=request_id,
             actor=actor,
         )
-        await self._purge([(envelope, change)], by_hand_of=actor)
+        await self._purge([ProvedChange(envelope, change, actor)], by_hand_of=actor)
         return envelope
 
-    async def _purge(self, changes: Sequence[Change], *, by_hand_of: str | None) -> None:
+    async def _purge(self, changes: Sequence[ProvedChange], *, by_hand_of: str | None) -> None:
         purges = [
-            purge_for(change, source=envelope.source, version_sources=self.version_sources)
-            for envelope, change in changes
+            purge_for(each.event, source=each.envelope.source, version_sources=self.version_sources) for each in changes
         ]
         began_s = time.perf_counter()
         try:
@@ -80,24 +84,26 @@ class Handlers:
         self._measure(changes, counts)
         await self._announce(changes, counts, by_hand_of=by_hand_of)
 
-    def _measure(self, changes: Sequence[Change], counts: Sequence[int]) -> None:
+    def _measure(self, changes: Sequence[ProvedChange], counts: Sequence[int]) -> None:
         now = self.clock()
         PURGED_ENTRIES.inc(sum(counts))
         PURGES.inc(len(changes))
-        for envelope, _ in changes:
-            PURGE_AGE_SECONDS.observe(max(0.0, (now - envelope.occurred_at).total_seconds()))
+        for each in changes:
+            PURGE_AGE_SECONDS.observe(max(0.0, (now - each.envelope.occurred_at).total_seconds()))
 
-    async def _announce(self, changes: Sequence[Change], counts: Sequence[int], *, by_hand_of: str | None) -> None:
+    async def _announce(
+        self, changes: Sequence[ProvedChange], counts: Sequence[int], *, by_hand_of: str | None
+    ) -> None:
         publications = [
             Publication(
-                event=_purged(change, envelope, purged_entries=count, by_hand_of=by_hand_of),
-                key=key_of(change),
-                correlation_id=envelope.correlation_id,
-                causation_id=envelope.id,
-                actor=envelope.actor,
-                traceparent=envelope.traceparent,
+                event=_purged(each.event, each.envelope, purged_entries=count, by_hand_of=by_hand_of),
+                key=key_of(each.event),
+                correlation_id=each.envelope.correlation_id,
+                causation_id=each.envelope.id,
+                actor=each.actor,
+                traceparent=each.envelope.traceparent,
             )
-            for (envelope, change), count in zip(changes, counts, strict=True)
+            for each, count in zip(changes, counts, strict=True)
         ]
         await self.publisher.publish_all(CACHE_INVALIDATIONS, publications)
 
@@ -118,13 +124,13 @@ def key_of(change: EntityChanged) -> str:
     return f"{change.tenant}/{change.entity_type}/{normalised_id(change.entity_id)}"
 
 
-def _change_in(delivery: Delivery[Any]) -> Change:
+def _change_in(delivery: Delivery[Any]) -> ProvedChange:
     if not isinstance(delivery.event, EntityChanged):
         msg = f"{delivery.envelope.type} does not belong on {ENTITY_CHANGES.name}"
         raise PermanentError(msg, reason="wrong_topic")
-    # Who it was is what the signature proves; what the event says of itself is worth nothing.
-    actor = delivery.sender.actor if delivery.sender is not None else None
-    return replace(delivery.envelope, actor=actor), delivery.event
+    # The signature proves who sent it; the actor that the event names itself proves nothing.
+    actor = None if delivery.sender is None else delivery.sender.actor
+    return ProvedChange(delivery.envelope, delivery.event, actor)
 
 
 def _purged(change: EntityChanged, envelope: Envelope, *, purged_entries: int, by_hand_of: str | None) -> EntityPurged:

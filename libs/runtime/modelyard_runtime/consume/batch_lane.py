@@ -9,7 +9,7 @@ from modelyard_events.event import Event
 
 from modelyard_runtime.consume.delivery import Batch, BatchHandler, Delivery, RawRecord
 from modelyard_runtime.consume.examination import Refused, Sound, refused_by_handler
-from modelyard_runtime.consume.lane import Ledger
+from modelyard_runtime.consume.lane import Ledger, Settled
 from modelyard_runtime.consume.reading import Ignored, delivery_of
 from modelyard_runtime.consume.retries import Failure, StoppedError
 from modelyard_runtime.errors import StaleOffsetError
@@ -71,7 +71,8 @@ class BatchLane:
         reads: list[Read] = []
         parked = 0
         records_max = 1 if self.ledger.limit.is_held else self.ledger.setting.policy.poll_records_max
-        while self._waiting and len(reads) < records_max and parked < self.ledger.limit.remaining:
+        parked_max = self.ledger.limit.remaining
+        while self._waiting and len(reads) < records_max and parked < parked_max:
             record = self._waiting[0]
             reads.append(await self._read(record))
             self._waiting.popleft()
@@ -126,9 +127,15 @@ class BatchLane:
         return failure
 
     def _settle(self, reads: list[Read]) -> None:
-        for each in reads:
-            occurred_at = each.sound.received.envelope.occurred_at if each.sound is not None else None
-            self.ledger.settle(each.record, outcome=each.outcome, blamed=each.blamed, occurred_at=occurred_at)
+        self.ledger.settle_all(
+            Settled(
+                each.record.offset,
+                each.outcome,
+                blamed=each.blamed,
+                occurred_at=None if each.sound is None else each.sound.received.envelope.occurred_at,
+            )
+            for each in reads
+        )
 
     async def _give_up(self, each: Read, failure: Failure) -> None:
         """Park the record, then let the store's offset pass it."""

@@ -4,7 +4,7 @@ Whoever proves nothing cannot make us read what they wrote; whoever is known ans
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelyard_events.codec import Poison, Received
 from modelyard_events.event import Event
@@ -14,7 +14,7 @@ from modelyard_events.record import Record, find_excess
 from modelyard_runtime.consume.delivery import RawRecord, Sender
 from modelyard_runtime.consume.reading import Ignored, Wanted, read
 from modelyard_runtime.consume.retries import Failure, Retries
-from modelyard_runtime.consume.senders import Identity, Senders, blamed_for
+from modelyard_runtime.consume.senders import Identity, SenderNotPermittedError, Senders, blamed_for
 
 HANDLER_FAILED = "handler_failed"
 COSTLY_BYTES = 10_000
@@ -59,13 +59,14 @@ class Examination:
         record = Record(key=raw.key, value=raw.value, headers=tuple(raw.headers))
         if len(record.value or b"") > COSTLY_BYTES or len(record.headers) > RECORD_HEADERS_MAX:
             await asyncio.sleep(0)
-        if self._senders is None:
-            return self._read(record, identity=None)
         if record.value is None:
             return Ignored("tombstone")
         if (excess := find_excess(record)) is not None:
-            return Refused(failure=self._retries.failed("record_too_large", excess), outcome="unproved")
-        identity = await self._identify(record, self._senders)
+            failure = self._retries.failed("record_too_large", excess)
+            return Refused(failure=failure, outcome="parked" if self._senders is None else "unproved")
+        if self._senders is None:
+            return self._read(record, identity=None)
+        identity = self._senders.find_vouched(record) or await self._identify(record, self._senders)
         if isinstance(identity, Failure):
             return Refused(failure=identity, outcome="unproved")
         examined = self._read(record, identity=identity)
@@ -95,15 +96,20 @@ class Examination:
         return await self._retries.attempt(identify) or found[0]
 
     async def _permit(self, sound: Sound, senders: Senders, *, identity: Identity) -> Examined:
-        found: list[Sender | None] = []
+        try:
+            sender = senders.permit(identity, sound.received.event)
+        except SenderNotPermittedError as error:
+            return await self._report(error, sound, senders, identity=identity)
+        return sound if sender is None else replace(sound, sender=sender)
 
-        async def permit(_attempt: int) -> None:
-            found.append(await senders.permit(identity, sound.received))
+    async def _report(
+        self, error: SenderNotPermittedError, sound: Sound, senders: Senders, *, identity: Identity
+    ) -> Refused:
+        async def report(_attempt: int) -> None:
+            await senders.report(identity, sound.received, detail=str(error))
 
-        failure = await self._retries.attempt(permit)
-        if failure is not None:
-            return Refused(failure=failure, outcome="refused", blamed=sound.blamed)
-        return Sound(received=sound.received, sender=found[0], blamed=sound.blamed)
+        failure = await self._retries.attempt(report) or self._retries.failed(error.reason, str(error))
+        return Refused(failure=failure, outcome="refused", blamed=sound.blamed)
 
 
 def refused_by_handler(failure: Failure, sound: Sound) -> Refused:

@@ -1,10 +1,10 @@
 """One partition's way through the handlers: taken in order, settled somehow, committed in order."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import structlog
 from prometheus_client import Counter
@@ -42,6 +42,15 @@ class LaneSetting:
     senders: Senders | None = None
 
 
+class Settled(NamedTuple):
+    """A record that is done: its outcome, its sender if one is known, and the time of its event if there is one."""
+
+    offset: int
+    outcome: str
+    blamed: str | None = None
+    occurred_at: datetime | None = None
+
+
 class Ledger:
     """The state of one partition: what is taken, what is done, what is wrong."""
 
@@ -77,15 +86,26 @@ class Ledger:
         self, record: RawRecord, *, outcome: str, blamed: str | None = None, occurred_at: datetime | None = None
     ) -> None:
         """Enter a record as done; `blamed` is its sender if one is known, `occurred_at` its event's time."""
-        self.last_occurred_at = occurred_at or self.last_occurred_at
+        self.settle_all([Settled(record.offset, outcome, blamed=blamed, occurred_at=occurred_at)])
+
+    def settle_all(self, settled: Iterable[Settled]) -> None:
+        """Enter records as done, in their order."""
+        count_of: dict[str, int] = {}
+        for each in settled:
+            self.last_occurred_at = each.occurred_at or self.last_occurred_at
+            count_of[each.outcome] = count_of.get(each.outcome, 0) + 1
+            if each.outcome in ("handled", "parked"):
+                self.limit.count(is_dead=each.outcome == "parked", sender=each.blamed)
+            self.offsets.finish(each.offset)
+        for outcome, count in count_of.items():
+            self._count(outcome, count)
+        self._on_change()
+
+    def _count(self, outcome: str, count: int) -> None:
         if outcome not in self._consumed:
             self._consumed[outcome] = CONSUMED.labels(self.setting.topic, self.setting.group, outcome)
-        self._consumed[outcome].inc()
-        self.settled_count += 1
-        if outcome in ("handled", "parked"):
-            self.limit.count(is_dead=outcome == "parked", sender=blamed)
-        self.offsets.finish(record.offset)
-        self._on_change()
+        self._consumed[outcome].inc(count)
+        self.settled_count += count
 
     async def await_turn(self) -> None:
         """Wait until the next record may be taken; at once unless the partition is held. Raises StoppedError."""

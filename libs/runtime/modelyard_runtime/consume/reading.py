@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelyard_events.codec import Poison, Received, Tombstone, Unknown, decode
+from modelyard_events.codec import Poison, Received, Tombstone, Unknown, decode_measured
 from modelyard_events.event import Event
 from modelyard_events.record import Record
 from modelyard_events.topics import Kind
@@ -31,11 +31,11 @@ class Wanted:
 
 
 def read(record: Record, wanted: Wanted) -> Reading:
-    """Decode a record and say what to do with it. Never raises.
+    """Decode a record that is small enough and say what to do with it. Never raises.
 
     An unknown type is the sender's mistake on an ingest topic, and a newer producer's word on all others.
     """
-    match decode(record):
+    match decode_measured(record):
         case Received() as received:
             is_wanted = wanted.types is None or type(received.event) in wanted.types
             return received if is_wanted else Ignored("ignored")

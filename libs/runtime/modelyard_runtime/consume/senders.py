@@ -19,7 +19,7 @@ from modelyard_events.codec import Received
 from modelyard_events.entities import EntityChanged
 from modelyard_events.event import Event
 from modelyard_events.record import Record
-from modelyard_events.signing import Signed, Unclear, Unsigned, read_signature
+from modelyard_events.signing import Signed, Unclear, Unsigned, is_signed, read_signature
 from modelyard_events.topics import Topic
 
 from modelyard_runtime.access.permissions import ALL_PROJECTS
@@ -107,11 +107,16 @@ class Senders:
     ) -> None:
         self._topic = topic
         self._find_key = find_key
-        self._open_to = ingest_projects.get(topic.name)
+        open_to = ingest_projects.get(topic.name)
+        self._vouched = None if open_to is None else Vouched(project=open_to)
         self._clock = clock
         self._key_attempts_max = key_attempts_max
         self._on_refused = on_refused
         self._waits: deque[datetime] = deque()
+
+    def find_vouched(self, record: Record) -> Vouched | None:
+        """The sender that the broker vouches for; None when the record is signed, or must be."""
+        return None if self._vouched is None or is_signed(record) else self._vouched
 
     async def identify(self, record: Record, *, attempt: int) -> Identity:
         """Who sent a record, before anything of its event is read.
@@ -120,34 +125,36 @@ class Senders:
         """
         match read_signature(record):
             case Unsigned():
-                if self._open_to is None:
+                if self._vouched is None:
                     raise SenderUnprovedError(
                         f"The event is not signed, and {self._topic.name} is not kept to one project's producers. "
                         "Sign it with a key of POST /api/v1/access/signing-keys."
                     )
-                return Vouched(project=self._open_to)
+                return self._vouched
             case Unclear(detail):
                 raise SenderUnprovedError(f"The signature cannot be read: {detail}.")
             case Signed() as signed:
                 return KeyHolder(key=await self._find_fitting(signed, attempt=attempt))
 
-    async def permit(self, identity: Identity, received: Received[Event]) -> Sender | None:
+    def permit(self, identity: Identity, event: Event) -> Sender | None:
         """The sender if they may send the event; None when the broker vouches for it.
 
         Raises SenderNotPermittedError.
         """
         match identity:
             case Vouched(project):
-                refuse_other_projects(received.event, topic=self._topic, open_to=project)
+                refuse_other_projects(event, topic=self._topic, open_to=project)
                 return None
             case KeyHolder(key):
-                detail = find_refusal(key, topic=self._topic, event=received.event, now=self._clock())
-                if detail is None:
-                    return Sender(actor=key.qualified_actor, key_id=key.key_id)
-                if self._on_refused is not None:
-                    refused = RefusedSender(key=key, topic=self._topic, received=received, detail=detail)
-                    await self._on_refused(refused)
-                raise SenderNotPermittedError(detail)
+                detail = find_refusal(key, topic=self._topic, event=event, now=self._clock())
+                if detail is not None:
+                    raise SenderNotPermittedError(detail)
+                return Sender(actor=key.qualified_actor, key_id=key.key_id)
+
+    async def report(self, identity: Identity, received: Received[Event], *, detail: str) -> None:
+        """Tell `on_refused` that a known key's holder was refused. Raises what that raises."""
+        if isinstance(identity, KeyHolder) and self._on_refused is not None:
+            await self._on_refused(RefusedSender(key=identity.key, topic=self._topic, received=received, detail=detail))
 
     async def _find_fitting(self, signed: Signed, *, attempt: int) -> SigningKeyChanged:
         key = await self._find_key(signed.key_id)
@@ -176,8 +183,9 @@ class Senders:
 
 def refuse_other_projects(event: Event, *, topic: Topic, open_to: str) -> None:
     """Raise unless unsigned events of that project are taken; `open_to` is the topic's entry of the settings."""
-    project = project_of(event)
-    if open_to not in (ALL_PROJECTS, project):
+    if open_to == ALL_PROJECTS:
+        return
+    if open_to != (project := project_of(event)):
         raise SenderNotPermittedError(
             f"Unsigned events on {topic.name} are taken for the project {open_to} only, not for {project}."
         )
@@ -195,18 +203,21 @@ def blamed_for(identity: Identity, event: Event | None) -> str:
 
 def find_refusal(key: SigningKeyChanged, *, topic: Topic, event: Event, now: datetime) -> str | None:
     """Why the holder of a key may not send an event, as a sentence; None when they may."""
-    whose = f"The key {key.key_id} of {key.qualified_actor}"
+    why = _find_why_not(key, topic=topic, event=event, now=now)
+    return None if why is None else f"The key {key.key_id} of {key.qualified_actor} {why}."
+
+
+def _find_why_not(key: SigningKeyChanged, *, topic: Topic, event: Event, now: datetime) -> str | None:
     if key.revoked:
-        return f"{whose} was revoked."
+        return "was revoked"
     if key.expires_at <= now:
-        return f"{whose} expired at {key.expires_at.isoformat()}."
+        return f"expired at {key.expires_at.isoformat()}"
     if topic.name not in key.topics:
-        return f"{whose} may not sign events on {topic.name}."
+        return f"may not sign events on {topic.name}"
     if isinstance(event, EntityChanged):
-        return None if _speaks_for_tenant(key, event.tenant) else f"{whose} does not speak for {event.tenant}."
-    project = project_of(event)
-    if key.project not in (ALL_PROJECTS, project):
-        return f"{whose} belongs to the project {key.project}, the event to {project}."
+        return None if _speaks_for_tenant(key, event.tenant) else f"does not speak for {event.tenant}"
+    if key.project != ALL_PROJECTS and key.project != (project := project_of(event)):
+        return f"belongs to the project {key.project}, the event to {project}"
     return None
 
 

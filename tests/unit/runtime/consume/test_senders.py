@@ -156,8 +156,13 @@ async def proved(record: Record, *, keys: list[SigningKeyChanged], attempt: int 
     received = decode(record)
     assert isinstance(received, Received)
     try:
-        return await senders.permit(await senders.identify(record, attempt=attempt), received), refused
-    except (SenderUnprovedError, SenderNotPermittedError, UnknownKeyError) as error:
+        identity = senders.find_vouched(record) or await senders.identify(record, attempt=attempt)
+    except (SenderUnprovedError, UnknownKeyError) as error:
+        return type(error), refused
+    try:
+        return senders.permit(identity, received.event), refused
+    except SenderNotPermittedError as error:
+        await senders.report(identity, received, detail=str(error))
         return type(error), refused
 
 
