@@ -4,7 +4,8 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
-from aiokafka.errors import KafkaTimeoutError
+import pytest
+from aiokafka.errors import KafkaError, KafkaTimeoutError, UnknownError
 from modelyard_events.entities import EntityChanged
 from modelyard_events.topics import ENTITY_CHANGES
 from modelyard_runtime.publish.fact_queue import FactQueue
@@ -111,3 +112,49 @@ async def test_facts_that_come_one_after_the_other_leave_together() -> None:
 
     assert (before, left) == ([], 0)
     assert producer.sequences == [1, 2, 3]
+
+
+class FailingOnce:
+    """A producer's twin. `failures` maps a sequence to the error of its first sending."""
+
+    def __init__(self, failures: dict[int, KafkaError], *, fails_late: bool) -> None:
+        self.failures = failures
+        self.fails_late = fails_late
+        self.taken: list[int] = []
+
+    async def send(self, topic: str, value: bytes, **record: Any) -> "asyncio.Future[None]":
+        sequence = int(dict(record["headers"])["ce_sequence"])
+        acknowledged: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        failure = self.failures.pop(sequence, None)
+        if failure is None:
+            self.taken.append(sequence)
+            acknowledged.set_result(None)
+        elif self.fails_late:
+            asyncio.get_running_loop().call_later(0.01, acknowledged.set_exception, failure)
+        else:
+            acknowledged.set_exception(failure)
+        return acknowledged
+
+
+@pytest.mark.parametrize(
+    ("failures", "fails_late"),
+    [
+        pytest.param({1: KafkaTimeoutError()}, False, id="the next fact would get through"),
+        pytest.param({1: UnknownError()}, False, id="the next fact would get through while the first is sent alone"),
+        pytest.param({2: KafkaTimeoutError(), 3: UnknownError()}, True, id="a later fact would be sent alone"),
+    ],
+)
+async def test_a_fact_that_is_sent_again_stays_before_the_later_ones_of_its_key(
+    failures: dict[int, KafkaError], fails_late: bool
+) -> None:
+    producer = FailingOnce(dict(failures), fails_late=fails_late)
+    queue = a_queue(producer)
+    for _ in range(3):
+        queue.offer(ENTITY_CHANGES, FACT, key="k")
+    running = asyncio.create_task(queue.run())
+
+    left = await queue.drain(timeout_s=10)
+    running.cancel()
+
+    assert left == 0
+    assert producer.taken == [1, 2, 3]

@@ -160,8 +160,41 @@ class FactQueue:
         return f"{self._prefix}{topic.name}", event.type, encode(event, envelope)
 
     async def _send(self, facts: list[_Encoded]) -> list[_Encoded]:
-        """Send the facts in order; returns those that must be sent again, in order."""
+        """Send the facts in order; returns those that must be sent again, in order.
+
+        Facts of one key keep their order: a fact never overtakes one of its key that must be sent again.
+        """
+        acks = await self._hand_over_all(facts)
+        # Facts of one batch share its acknowledgement.
+        distinct = list(dict.fromkeys(acks))
+        results = dict(zip(distinct, await asyncio.gather(*distinct, return_exceptions=True), strict=True))
+        again: list[_Encoded] = []
+        held: set[tuple[str, bytes | None]] = set()
+        published: dict[str, int] = {}
+        for fact, ack in zip(facts, acks, strict=False):
+            result = results[ack]
+            if not isinstance(result, BaseException):
+                published[fact[1]] = published.get(fact[1], 0) + 1
+                continue
+            place = (fact[0], fact[2].key)
+            is_refused = isinstance(result, (*REFUSALS, *UNCLEAR))
+            left = await self._send_alone(fact) if is_refused and place not in held else [fact]
+            if left:
+                held.add(place)
+                again += left
+        for event_type, facts_published in published.items():
+            FACTS_PUBLISHED.labels(event_type).inc(facts_published)
+        return again + facts[len(acks) :]
+
+    async def _hand_over_all(self, facts: list[_Encoded]) -> "list[asyncio.Future[object]]":
+        """Hand facts over until one fails: a later one must not overtake it. Returns the acknowledgements."""
         acks: list[asyncio.Future[object]] = []
+        failed: list[asyncio.Future[object]] = []
+
+        def note(ack: "asyncio.Future[object]") -> None:
+            if _has_failed(ack):
+                failed.append(ack)
+
         for fact in facts:
             try:
                 ack = await self._hand_over(fact)
@@ -169,23 +202,12 @@ class FactQueue:
                 # No metadata, or the producer's buffer is full: the rest would fare no better.
                 log.warning("facts_not_sent", source=self._source, error=f"{type(error).__name__}: {error}")
                 break
+            if not acks or ack is not acks[-1]:
+                ack.add_done_callback(note)
             acks.append(ack)
-        # Facts of one batch share its acknowledgement.
-        distinct = list(dict.fromkeys(acks))
-        results = dict(zip(distinct, await asyncio.gather(*distinct, return_exceptions=True), strict=True))
-        again: list[_Encoded] = []
-        published: dict[str, int] = {}
-        for fact, ack in zip(facts, acks, strict=False):
-            result = results[ack]
-            if isinstance(result, (*REFUSALS, *UNCLEAR)):
-                again += await self._send_alone(fact)
-            elif isinstance(result, BaseException):
-                again.append(fact)
-            else:
-                published[fact[1]] = published.get(fact[1], 0) + 1
-        for event_type, facts_published in published.items():
-            FACTS_PUBLISHED.labels(event_type).inc(facts_published)
-        return again + facts[len(acks) :]
+            if failed or _has_failed(ack):
+                break
+        return acks
 
     async def _send_alone(self, fact: _Encoded) -> list[_Encoded]:
         """Send a fact of a batch that was refused: is it the one? Returns it if it must be sent again."""
@@ -217,3 +239,7 @@ class FactQueue:
     def _drop(self, event_type: str) -> None:
         self._dropped += 1
         FACTS_DROPPED.labels(event_type).inc()
+
+
+def _has_failed(ack: "asyncio.Future[object]") -> bool:
+    return ack.done() and not ack.cancelled() and ack.exception() is not None
