@@ -32,7 +32,8 @@ class ProblemError(Exception):
     members of the answer that a program may read.
 
     A subclass states its own `code`, by which callers tell problems apart: it never changes, even if the class is
-    renamed. `when` says when the problem is answered, and the class's `fix` what helps in general.
+    renamed. `when` says when the problem is answered, and the class's `fix` what helps, unless a request needs
+    another.
     """
 
     code: ClassVar[str] = "problem"

@@ -56,9 +56,7 @@ async def _bounded(request: Request) -> bytes:
     async for chunk in request.stream():
         received += len(chunk)
         if received > BODY_BYTES_MAX:
-            raise ChangeTooLargeError(
-                f"body: has more than {BODY_BYTES_MAX} bytes.", fix="Send one change of one entity in each request."
-            )
+            raise ChangeTooLargeError(f"body: has more than {BODY_BYTES_MAX} bytes.")
         chunks.append(chunk)
     body = b"".join(chunks)
     request._body = body
@@ -78,4 +76,4 @@ def _parsed(body: bytes) -> object:
     try:
         return read_json(body)
     except JsonRefusedError as error:
-        raise ChangeInvalidError(f"body: {error}.", fix="Send JSON (RFC 8259) in UTF-8, each member once.") from error
+        raise ChangeInvalidError(f"body: {error}.") from error

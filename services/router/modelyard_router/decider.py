@@ -36,9 +36,7 @@ class Decider:
         """
         caller.refuse_unless_may(Permission.PREDICTIONS_MAKE, request.project)
         if not self.state.has_caught_up:
-            raise RoutesUnknownError(
-                "The router has not read the routes yet.", fix="Try again in a moment; /readyz says what it waits for."
-            )
+            raise RoutesUnknownError("The router has not read the routes yet.")
         decision = decide(self.state.table, request)
         if isinstance(decision, Refusal):
             _count(decision.code)

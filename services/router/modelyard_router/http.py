@@ -225,9 +225,7 @@ class HotPath:
                 return b"".join(chunks)
 
     def _too_large(self) -> RequestTooLargeError:
-        return RequestTooLargeError(
-            f"The body has more than {self._body_bytes_max} bytes.", fix="Send fewer rows in one request."
-        )
+        return RequestTooLargeError(f"The body has more than {self._body_bytes_max} bytes.")
 
 
 def _refused(call: _Call, problem: ProblemError) -> Answer:

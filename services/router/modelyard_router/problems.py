@@ -289,17 +289,13 @@ def used_up(part: Literal["predictions", "endpoint", "feature_source"], project:
     """The refusal of a request for which a project has no place left in a part of the router; it is counted."""
     SHED.labels(part).inc()
     return TooManyRequestsError(
-        f"Project {project} has as many requests under way as it may: {part.replace('_', ' ')} requests are refused.",
-        fix="Send fewer requests at once, or make the endpoint and the feature source answer faster; then try again.",
+        f"Project {project} has as many requests under way as it may: {part.replace('_', ' ')} requests are refused."
     )
 
 
 def encoded_body(encoding: bytes) -> EncodedBodyError:
     """The refusal of a compressed body."""
-    return EncodedBodyError(
-        f"content-encoding: {_cut(encoding)} came; the router reads plain bodies only.",
-        fix="Send the JSON as it is, without compressing it and without the header content-encoding.",
-    )
+    return EncodedBodyError(f"content-encoding: {_cut(encoding)} came; the router reads plain bodies only.")
 
 
 def malformed_length(length: bytes) -> MalformedBodyError:

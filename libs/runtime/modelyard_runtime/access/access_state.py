@@ -82,10 +82,7 @@ class AccessState(StateTail):
     def why_not(self, token_hash: bytes) -> UnauthenticatedReason:
         """Why a token with that hash proves nobody. Raises TokensUnknownError before the whole topic was read once."""
         if not self.has_caught_up:
-            raise TokensUnknownError(
-                "This service has just started and does not know yet which tokens were issued.",
-                fix="Send the request again after `Retry-After` seconds; /readyz says when the service is ready.",
-            )
+            raise TokensUnknownError("This service has just started and does not know yet which tokens were issued.")
         known = self._by_hash.get(token_hash)
         if known is None:
             return "unknown"

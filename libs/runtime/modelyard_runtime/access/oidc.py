@@ -142,9 +142,7 @@ class IdentityProvider:
                 if kid not in self._keys or self._age_s() > self.settings.keys_kept_s:
                     await self._read_keys()
         if self._age_s() > self.settings.keys_kept_s:
-            raise IdentityProviderUnavailableError(
-                f"The keys of {self.settings.issuer} cannot be read.", fix="Try again in a moment."
-            )
+            raise IdentityProviderUnavailableError(f"The keys of {self.settings.issuer} cannot be read.")
         key = self._keys.get(kid)
         if key is None:
             raise _refused("no key of its issuer has that id", reason="key")

@@ -183,6 +183,5 @@ def _invalid(why: str, value: bytes) -> RequestIdInvalidError:
     shown = value[:SHOWN_CHARS].decode("latin-1")
     return RequestIdInvalidError(
         f"header.x-request-id: {why}; {shown!r} came.",
-        fix="Send one x-request-id of 1 to 200 printable ASCII characters, or none: then one is made up.",
         errors=[{"location": "header.x-request-id", "message": f"{why}; {shown!r} came"}],
     )

@@ -91,7 +91,6 @@ def refuse_more_than_own(permissions: Iterable[Permission], *, project: str, giv
         where = "all projects" if project == ALL_PROJECTS else project
         raise MoreThanOwnError(
             f"{giver.actor} would give {', '.join(lacking)} in {where} without having it.",
-            fix="Choose smaller roles, or ask an admin to give them.",
             permissions=[str(each) for each in lacking],
         )
 

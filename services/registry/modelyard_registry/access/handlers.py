@@ -102,9 +102,7 @@ async def get_manageable_token(
     """The token of that id. Raises TokenNotFoundError also when it is of a project that the caller does not manage."""
     token = await store.find_token(connection, token_id, lock=lock)
     if token is None or not manager.may(Permission.ACCESS_MANAGE, token.project):
-        raise TokenNotFoundError(
-            f"There is no token {token_id} that you manage.", fix="List tokens with GET /api/v1/access/tokens."
-        )
+        raise TokenNotFoundError(f"There is no token {token_id} that you manage.")
     return token
 
 
@@ -112,10 +110,7 @@ async def revoke_token(tx: Transaction, token_id: UUID, *, manager: Principal) -
     """End a token for good. Raises TokenNotFoundError, and TokenRevokedError when it is ended already."""
     token = await get_manageable_token(tx.connection, token_id, manager=manager, lock=True)
     if token.revoked_at is not None:
-        raise TokenRevokedError(
-            f"The token was revoked by {token.revoked_by} at {token.revoked_at.isoformat()}.",
-            fix="Nothing is left to do: a revoked token never works again.",
-        )
+        raise TokenRevokedError(f"The token was revoked by {token.revoked_by} at {token.revoked_at.isoformat()}.")
     revoked = replace(token, revoked_at=tx.now, revoked_by=tx.context.actor, sequence=token.sequence + 1)
     await store.save_revocation(tx.connection, revoked)
     await tx.append_fact(ACCESS, revoked.document(), key=revoked.key, sequence=revoked.sequence)

@@ -61,9 +61,7 @@ def without_at(alias: object) -> object:
 def refuse_alias_name(alias: str) -> None:
     """Raise AliasNameTakenError for a word that names a version already."""
     if _NAMES_A_VERSION.fullmatch(alias):
-        raise AliasNameTakenError(
-            f"{alias!r} names a version by itself.", fix="Choose a word that is no number, no version and not `latest`."
-        )
+        raise AliasNameTakenError(f"{alias!r} names a version by itself.")
 
 
 def refuse_alias_move(
@@ -80,10 +78,7 @@ def refuse_alias_move(
     `expected` counts only when `is_expected`. Raises ChampionAliasError, AliasProtectedError or AliasChangedError.
     """
     if alias == CHAMPION:
-        raise ChampionAliasError(
-            "The alias champion follows promotions and rollbacks.",
-            fix="Use POST …/versions/{n}/transitions, POST …/rollback, or POST …/champion where policy is manual.",
-        )
+        raise ChampionAliasError("The alias champion follows promotions and rollbacks.")
     role = protected.get(alias)
     if role is not None and role not in roles and Role.ADMIN not in roles:
         raise AliasProtectedError(
@@ -93,6 +88,5 @@ def refuse_alias_move(
         now = "nothing" if present is None else f"version {present}"
         raise AliasChangedError(
             f"{alias} points at {now}.",
-            fix="Look again, and send the number that it points at now in `expected`, or null when it is not there.",
             number=present,
         )

@@ -60,10 +60,7 @@ async def delete_alias(tx: Transaction, command: MoveAlias) -> None:
 
 def alias_not_found(model: RegisteredModel, alias: str) -> AliasNotFoundError:
     """The refusal of a name that points at nothing."""
-    return AliasNotFoundError(
-        f"{model.name} has no alias {alias[:100]!r}.",
-        fix="List its aliases with GET …/registered-models/{name}/aliases.",
-    )
+    return AliasNotFoundError(f"{model.name} has no alias {alias[:100]!r}.")
 
 
 async def _refuse(tx: Transaction, model: RegisteredModel, command: MoveAlias) -> None:

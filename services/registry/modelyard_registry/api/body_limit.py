@@ -20,10 +20,7 @@ class BodyTooLargeError(ProblemError):
 
 def too_large(bytes_max: int) -> BodyTooLargeError:
     """The refusal of a body of more than so many bytes."""
-    return BodyTooLargeError(
-        f"The body has more than {bytes_max} bytes.",
-        fix="Send less: large content belongs into an artifact, PUT …/artifacts/{digest}.",
-    )
+    return BodyTooLargeError(f"The body has more than {bytes_max} bytes.")
 
 
 class BodyLimit:

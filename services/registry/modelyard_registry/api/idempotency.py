@@ -70,10 +70,7 @@ class KeptAnswer:
     def refuse_unless_to(self, request: bytes) -> None:
         """Raise IdempotencyKeyReusedError when this answered another request."""
         if self.request != request:
-            raise IdempotencyKeyReusedError(
-                "This Idempotency-Key came with another request before.",
-                fix="Give each request a key of its own, and send a key again only with the very same request.",
-            )
+            raise IdempotencyKeyReusedError("This Idempotency-Key came with another request before.")
 
 
 def digest_of_request(address: str, body: BaseModel | None, *, if_match: Collection[int] | None) -> bytes:

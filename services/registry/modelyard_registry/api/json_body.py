@@ -54,10 +54,7 @@ async def refuse_any_body(request: Request) -> None:
         return
     body = await _read(request, bytes_max=BODY_BYTES_MAX)
     if body.strip() not in _SAYS_NOTHING:
-        raise BodyNotTakenError(
-            f"body: {request.method} {request.url.path} takes none.",
-            fix="Leave the body out; what this operation takes is in its path, query and headers.",
-        )
+        raise BodyNotTakenError(f"body: {request.method} {request.url.path} takes none.")
 
 
 def parsed(body: bytes) -> object:
@@ -67,7 +64,6 @@ def parsed(body: bytes) -> object:
     except JsonRefusedError as error:
         raise JsonInvalidError(
             f"body: {error}.",
-            fix="Send JSON (RFC 8259) in UTF-8, each member once.",
             errors=[{"location": "body", "message": str(error)}],
         ) from error
 

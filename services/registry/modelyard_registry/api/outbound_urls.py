@@ -22,7 +22,4 @@ def refuse_unless_outbound(call: Call, url: str) -> None:
     try:
         call.services.outbound.refuse_unless_allowed(url)
     except FetchRefusedError as error:
-        raise OutboundUrlRefusedError(
-            f"The URL is not allowed: {error}.",
-            fix="Give a public address, or ask the operators to list its network in MODELYARD_OUTBOUND_ALLOW.",
-        ) from error
+        raise OutboundUrlRefusedError(f"The URL is not allowed: {error}.") from error

@@ -82,7 +82,7 @@ class Parameters:
         for name in _twice(iter(names)):
             if name not in self.repeatable:
                 raise RepeatedParameterError(
-                    f"query.{name}: is there more than once, and it is not said which is meant.", fix="Send it once."
+                    f"query.{name}: is there more than once, and it is not said which is meant."
                 )
 
 

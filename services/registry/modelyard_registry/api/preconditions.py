@@ -52,10 +52,7 @@ def parse_if_match(header: str | None) -> frozenset[int] | None:
     matches = [_TAG.fullmatch(tag.strip()) for tag in header.split(",")]
     revisions = frozenset(int(match[1]) for match in matches if match)
     if not all(matches):
-        raise IfMatchInvalidError(
-            f"If-Match is {header[:100]!r}.",
-            fix='Send the ETag of the answer that you have seen, with its quotes ("3"), or leave the header out.',
-        )
+        raise IfMatchInvalidError(f"If-Match is {header[:100]!r}.")
     return revisions
 
 
@@ -77,7 +74,6 @@ def refuse_unless_accepted(revision: int, *, accepted: frozenset[int] | None) ->
         return
     raise RevisionChangedError(
         f"The present revision is {revision}; the request was made for {sorted(accepted)}.",
-        fix="Read it again, decide again, and send the new ETag as If-Match.",
         revision=revision,
     )
 
@@ -89,7 +85,7 @@ def refuse_revisions(accepted: frozenset[int] | None) -> None:
 
 
 def _unsupported() -> IfMatchUnsupportedError:
-    return IfMatchUnsupportedError("If-Match means nothing to this operation.", fix="Leave If-Match out.")
+    return IfMatchUnsupportedError("If-Match means nothing to this operation.")
 
 
 def etag_headers(body: BaseModel) -> dict[str, str]:

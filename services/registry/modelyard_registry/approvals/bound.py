@@ -103,8 +103,6 @@ def refuse_stale(then: Bound, now: Bound) -> None:
     if changed:
         raise RequestStaleError(
             f"Since the request was made something has changed: {in_words(changed)}.",
-            fix="Look at the version as it is now, and make another request: it ends this one when the same person"
-            " asks. Or withdraw or reject this one.",
             changed={name: asdict(each) for name, each in changed.items()},
         )
 

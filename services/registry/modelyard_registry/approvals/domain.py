@@ -187,9 +187,7 @@ def refuse_closed(request: TransitionRequest, *, now: datetime) -> None:
     """Raise RequestClosedError unless the request is open."""
     state = request.state_at(now)
     if state not in OPEN:
-        raise RequestClosedError(
-            f"The request is {state}.", fix="Make another request if the move is still wanted.", state=state
-        )
+        raise RequestClosedError(f"The request is {state}.", state=state)
 
 
 def decide_approval(
@@ -219,9 +217,7 @@ def decide_withdrawal(request: TransitionRequest, *, actor: str, now: datetime) 
     """Who asked may take the request back. Raises RequestClosedError or NotRequesterError."""
     refuse_closed(request, now=now)
     if actor != request.requested_by:
-        raise NotRequesterError(
-            f"The request was made by {request.requested_by}.", fix="Reject it, if you may decide about it."
-        )
+        raise NotRequesterError(f"The request was made by {request.requested_by}.")
     return RequestState.WITHDRAWN
 
 
@@ -252,7 +248,7 @@ def is_approver(roles: Collection[Role], role: Role) -> bool:
 def _refuse_decision_of(request: TransitionRequest, *, who: Identity, roles: Collection[Role]) -> None:
     actor = who.actor
     if actor == request.requested_by:
-        raise SelfApprovalError(f"{actor} made the request.", fix="Ask somebody else; you can withdraw it.")
+        raise SelfApprovalError(f"{actor} made the request.")
     if who.may_be(request.asked_by):
         raise SelfApprovalError(
             f"{actor} and {request.requested_by}, who made the request, may be one person: {_why_one(who)}.",
@@ -266,7 +262,7 @@ def _refuse_decision_of(request: TransitionRequest, *, who: Identity, roles: Col
         )
     for decision in request.decisions:
         if decision.actor == actor:
-            raise AlreadyDecidedError(f"{actor} has decided about this request already.", fix="Ask somebody else.")
+            raise AlreadyDecidedError(f"{actor} has decided about this request already.")
         if who.may_be(decision.who):
             raise AlreadyDecidedError(
                 f"{actor} and {decision.actor}, who has decided already, may be one person: {_why_one(who)}.",

@@ -177,7 +177,6 @@ async def _refuse_second_request(tx: Transaction, situation: Situation, *, to_st
     raise RequestOpenError(
         f"{found.requested_by} has asked for {version.model} {version.number} to {what} already."
         + (f" That request is stale: {stale}." if stale else ""),
-        fix="Let it be decided, or withdrawn, before you ask again.",
         request_id=str(found.id),
         is_stale=bool(stale),
     )

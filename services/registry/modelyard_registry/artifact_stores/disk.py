@@ -153,8 +153,7 @@ async def _on_disk(work: Callable[[], T]) -> T:
     except OSError as error:
         log.error("artifact_store_failed", error=repr(error))
         raise ArtifactStoreUnavailableError(
-            f"The disk that keeps the artifacts failed: {error.strerror or 'input/output error'}.",
-            fix="Try again later; tell the operators when it happens again.",
+            f"The disk that keeps the artifacts failed: {error.strerror or 'input/output error'}."
         ) from error
 
 

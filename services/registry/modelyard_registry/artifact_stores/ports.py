@@ -188,32 +188,25 @@ def refuse_missing_parts(found: Mapping[int, int], *, sizes: Sequence[int]) -> N
     missing += sorted(found.keys() - wanted.keys())
     raise PartsMissingError(
         f"{len(missing)} of {len(sizes)} parts have not come whole; the first is part {missing[0]}.",
-        fix="GET the upload to see which parts are there, PUT the others, then complete it.",
         missing=missing[:1_000],
     )
 
 
 def artifact_missing(digest: str) -> ArtifactMissingError:
     """The problem of bytes that are not in the store."""
-    return ArtifactMissingError(f"The bytes of {digest} are not in the store.", fix="Upload the artifact again.")
+    return ArtifactMissingError(f"The bytes of {digest} are not in the store.")
 
 
 def upload_lost() -> UploadLostError:
     """The problem of an upload of which nothing is left."""
-    return UploadLostError("The store holds nothing of this upload any more.", fix="Begin another upload.")
+    return UploadLostError("The store holds nothing of this upload any more.")
 
 
 def store_unavailable(detail: str) -> ArtifactStoreUnavailableError:
     """The problem of a storage that fails; `detail` says how, for people."""
-    return ArtifactStoreUnavailableError(
-        f"The storage that keeps the artifacts failed: {detail}.",
-        fix="Try again later; tell the operators when it happens again.",
-    )
+    return ArtifactStoreUnavailableError(f"The storage that keeps the artifacts failed: {detail}.")
 
 
 def artifact_too_large(bytes_max: int) -> ArtifactTooLargeError:
     """The problem of bytes that do not end in time."""
-    return ArtifactTooLargeError(
-        f"The artifact has more than {bytes_max} bytes.",
-        fix="Upload a smaller one, or ask the operators to raise MODELYARD_ARTIFACT_BYTES_MAX.",
-    )
+    return ArtifactTooLargeError(f"The artifact has more than {bytes_max} bytes.")

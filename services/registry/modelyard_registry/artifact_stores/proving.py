@@ -83,10 +83,7 @@ async def proved(chunks: AsyncIterator[bytes], *, digest: str) -> AsyncGenerator
             yield held
         held = chunk
     if proof.digest != digest:
-        raise ArtifactDamagedError(
-            f"The stored bytes of {digest} do not have that digest.",
-            fix="Upload the artifact again: the same bytes mend the stored ones.",
-        )
+        raise ArtifactDamagedError(f"The stored bytes of {digest} do not have that digest.")
     if held is not None:
         yield held
 

@@ -104,10 +104,7 @@ async def get_record(call: Call, *, project: str, digest: str) -> ArtifactRecord
         if not await is_artifact_visible(connection, call, project=project, digest=digest):
             artifact = None
     if artifact is None:
-        raise ArtifactNotFoundError(
-            f"The project {project} has no artifact {digest}.",
-            fix="Check the digest and the project, or upload the artifact with PUT to this address.",
-        )
+        raise ArtifactNotFoundError(f"The project {project} has no artifact {digest}.")
     return artifact
 
 

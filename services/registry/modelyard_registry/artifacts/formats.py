@@ -75,8 +75,7 @@ def refuse_contradicted(head: bytes, *, claim: Claim | None) -> None:
     found = sniff(head)
     if claim is not None and found not in _MAY_LOOK_LIKE[claim]:
         raise FormatContradictedError(
-            f"The artifact was claimed to be {claim}, but its first bytes look {_described(found)}.",
-            fix="Upload the right file, or leave `format` out.",
+            f"The artifact was claimed to be {claim}, but its first bytes look {_described(found)}."
         )
 
 
@@ -90,8 +89,7 @@ def decide_format(found: str, *, claim: Claim | None) -> str:
         return found
     if found not in _IS_IN_THE_END.get(claim, _MAY_LOOK_LIKE[claim]):
         raise FormatContradictedError(
-            f"The artifact was claimed to be {claim}, but its bytes look {_described(found)}.",
-            fix="Upload the right file, or leave `format` out.",
+            f"The artifact was claimed to be {claim}, but its bytes look {_described(found)}."
         )
     return claim.value
 

@@ -147,10 +147,7 @@ async def _say_uploaded(tx: Transaction, artifact: ArtifactRecord) -> None:
 
 def _refuse_file(known: ArtifactRecord) -> ArtifactRecord:
     if known.kind is Kind.FILE:
-        raise DigestTakenError(
-            f"{known.digest} was uploaded to the project {known.project} as a file.",
-            fix="Do not upload the manifest as a file; add or rename a file of the folder to get another digest.",
-        )
+        raise DigestTakenError(f"{known.digest} was uploaded to the project {known.project} as a file.")
     return known
 
 

@@ -60,8 +60,6 @@ def decide_range(asked: str | None, *, if_range: str | None, etag: str, size_byt
     if found is None:
         raise RangeNotSatisfiableError(
             f"Range is {asked[:100]!r}, and the file has {size_bytes} bytes.",
-            fix="Ask for `bytes=<first>-<last>`, counted from 0, `bytes=<first>-` for the rest, or `bytes=-<count>` for"
-            " the end; or leave Range out.",
             size_bytes=size_bytes,
         )
     return found

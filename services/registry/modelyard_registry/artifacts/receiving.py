@@ -60,10 +60,7 @@ def announced_bytes(request: Request, *, bytes_max: int) -> int | None:
 def refuse_too_large(size_bytes: int, *, bytes_max: int) -> None:
     """Raise ArtifactTooLargeError when the size that is announced is beyond what is accepted."""
     if size_bytes > bytes_max:
-        raise ArtifactTooLargeError(
-            f"The artifact has {size_bytes} bytes, and this registry accepts {bytes_max}.",
-            fix="Upload a smaller one, or ask the operators to raise MODELYARD_ARTIFACT_BYTES_MAX.",
-        )
+        raise ArtifactTooLargeError(f"The artifact has {size_bytes} bytes, and this registry accepts {bytes_max}.")
 
 
 async def body_chunks(request: Request) -> AsyncIterator[bytes]:
@@ -76,9 +73,7 @@ async def body_chunks(request: Request) -> AsyncIterator[bytes]:
             except StopAsyncIteration:
                 return
             except TimeoutError as error:
-                raise UploadStalledError(
-                    f"No bytes came for {CHUNK_TIMEOUT_S:g} s.", fix="Send them again; nothing of them was kept."
-                ) from error
+                raise UploadStalledError(f"No bytes came for {CHUNK_TIMEOUT_S:g} s.") from error
             except ClientDisconnect as error:
                 raise cut_off() from error
             yield chunk
@@ -89,16 +84,11 @@ def refuse_other_bytes(incoming: IncomingArtifact, *, digest: str, size_bytes: i
     if size_bytes is not None and incoming.size_bytes != size_bytes:
         raise cut_off()
     if incoming.size_bytes == 0:
-        raise ArtifactEmptyError("The body is empty.", fix="Send the artifact's bytes as the body of the request.")
+        raise ArtifactEmptyError("The body is empty.")
     if incoming.digest != digest:
-        raise DigestMismatchError(
-            f"The bytes have the digest {incoming.digest}, and the path says {digest}.",
-            fix="Compute the SHA-256 of the very bytes that are sent, and send them unchanged.",
-        )
+        raise DigestMismatchError(f"The bytes have the digest {incoming.digest}, and the path says {digest}.")
 
 
 def cut_off() -> UploadCutOffError:
     """The problem of an upload that ended early."""
-    return UploadCutOffError(
-        "The connection ended before all announced bytes had come.", fix="Send them again; nothing of them was kept."
-    )
+    return UploadCutOffError("The connection ended before all announced bytes had come.")

@@ -98,9 +98,7 @@ async def begin_upload(
     async def insert(tx: Transaction) -> Answer:
         refuse_other_claim(await find_artifact(tx.connection, project=project, digest=digest), claim=claim)
         if await count_uploads(tx.connection, project=project) >= OPEN_MAX:
-            raise TooManyUploadsError(
-                f"The project {project} has {OPEN_MAX} unfinished uploads.", fix="Complete or abort some first."
-            )
+            raise TooManyUploadsError(f"The project {project} has {OPEN_MAX} unfinished uploads.")
         upload = Upload(
             id=UUID(tx.new_id()),
             project=project,

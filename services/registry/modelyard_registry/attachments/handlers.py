@@ -54,9 +54,7 @@ async def attach(
     if known is not None:
         return _refuse_other(known, version, digest=digest), False
     if len(attached) >= ATTACHED_MAX:
-        raise TooManyAttachmentsError(
-            f"{model}/{version.number} has {len(attached)} further artifacts.", fix="Make a folder of several."
-        )
+        raise TooManyAttachmentsError(f"{model}/{version.number} has {len(attached)} further artifacts.")
     artifact = await _get_artifact(tx, project=project, digest=digest)
     attachment = await insert_attachment(
         tx.connection,
@@ -103,8 +101,5 @@ async def _get_artifact(tx: Transaction, *, project: str, digest: str) -> Artifa
 
 def _refuse_other(known: Attachment, version: ModelVersion, *, digest: str) -> Attachment:
     if known.digest != digest:
-        raise AttachmentExistsError(
-            f"{version.model}/{version.number} has {known.digest} as {known.name}.",
-            fix="A version does not change: use another name, or register another version.",
-        )
+        raise AttachmentExistsError(f"{version.model}/{version.number} has {known.digest} as {known.name}.")
     return known

@@ -162,10 +162,7 @@ async def get_attachment(
     for each in await _list(call, project=project, model=name, reference=reference):
         if each.name == attachment:
             return await download(call, asked, project=project, digest=each.digest)
-    raise AttachmentNotFoundError(
-        f"{name} {reference} has no further artifact {attachment}.",
-        fix="List them with GET …/versions/{number}/artifacts.",
-    )
+    raise AttachmentNotFoundError(f"{name} {reference} has no further artifact {attachment}.")
 
 
 async def _list(call: Call, *, project: str, model: str, reference: str) -> list[Attachment]:

@@ -170,10 +170,7 @@ async def _refuse_unknown_subject(call: Call, *, project: str, subject: str) -> 
         if await is_subject(connection, project=project, subject=subject):
             return
     if WILDCARD in subject:
-        raise AuditSubjectInvalidError(
-            f"{subject[:100]!r} names no subject: there are no patterns.",
-            fix="Leave `subject` out to verify all of the project, or name one subject as entries have it.",
-        )
+        raise AuditSubjectInvalidError(f"{subject[:100]!r} names no subject: there are no patterns.")
     raise AuditSubjectNotFoundError(
         f"Nothing was ever recorded about {subject[:300]} in the project {project}.",
         fix="Name a subject as entries have it, such as registered-models/risk/versions/3; GET …/audit-entries?subject="

@@ -44,11 +44,10 @@ async def record_check(tx: Transaction, command: RecordCheck) -> Check:
     refuse_own_version(tx.context.who, created_by=version.created_by, subject=version.subject)
     if command.digest != version.digest:
         raise OtherDigestError(
-            f"{version.subject} has the artifact {version.digest}, and the check is of {command.digest}.",
-            fix="Check the artifact of this version, and send its digest.",
+            f"{version.subject} has the artifact {version.digest}, and the check is of {command.digest}."
         )
     if await store.count_checks(tx.connection, version_id=version.id) >= CHECKS_MAX:
-        raise TooManyChecksError(f"{version.subject} has {CHECKS_MAX} checks.", fix="Register another version.")
+        raise TooManyChecksError(f"{version.subject} has {CHECKS_MAX} checks.")
     check = Check(
         id=UUID(tx.new_id()),
         kind=command.kind,

@@ -44,10 +44,7 @@ class RequirementThere(Requirement):
         """Raise ForbiddenError unless the principal may do it there, and remember where that is."""
         named = {each for each in (project_id, x_project_id, await _project_in_body(request)) if each is not None}
         if len(named) > 1:
-            raise ProjectContradictionError(
-                f"The request names the projects {', '.join(sorted(named))}.",
-                fix="Name one: as `project_id` in the query or the body, or in the header X-Project-Id.",
-            )
+            raise ProjectContradictionError(f"The request names the projects {', '.join(sorted(named))}.")
         project = named.pop() if named else await self._project_of_id(request, principal)
         request.state.project = project
         principal.refuse_unless_may(self.permission, project)

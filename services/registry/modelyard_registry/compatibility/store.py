@@ -176,10 +176,7 @@ async def get_model_by_id(connection: Connection, *, project: str, model_id: UUI
     """The registered model. Raises IdNotFoundError."""
     row = await connection.fetchrow(MODEL_BY_ID, project, model_id)
     if row is None:
-        raise IdNotFoundError(
-            f"The project {project} has no registered model with the id {model_id}.",
-            fix="List them with GET /api/v1/registry/models; name another project with `project_id`.",
-        )
+        raise IdNotFoundError(f"The project {project} has no registered model with the id {model_id}.")
     return FoundModel(**dict(row))
 
 

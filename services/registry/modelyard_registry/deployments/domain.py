@@ -103,10 +103,7 @@ def refuse_bad_url(url: str) -> None:
     except ValueError:
         is_plain = False
     if not is_plain or not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
-        raise EndpointUrlInvalidError(
-            f"{url[:200]!r} is no http or https URL.",
-            fix="Give the whole address, such as http://10.0.0.7:8080/v2/models/risk/versions/3/infer.",
-        )
+        raise EndpointUrlInvalidError(f"{url[:200]!r} is no http or https URL.")
     if parts.username is not None or parts.password is not None:
         raise EndpointUrlInvalidError(
             "The URL carries credentials.",

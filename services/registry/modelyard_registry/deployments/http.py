@@ -240,8 +240,6 @@ async def get_deployment(
         version = await get_version(connection, project=project, model=name, reference=parse_reference(reference))
         deployment = await find_deployment(connection, version_id=version.id, environment=environment)
     if deployment is None:
-        raise DeploymentNotFoundError(
-            f"{name} {version.number} has no deployment in {environment}.", fix="Record one with PUT to this address."
-        )
+        raise DeploymentNotFoundError(f"{name} {version.number} has no deployment in {environment}.")
     response.headers.update(etag_of(version.revision))
     return DeploymentDocument.of(deployment, project=project, version=version)

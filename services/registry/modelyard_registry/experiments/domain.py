@@ -183,8 +183,7 @@ def decide_control(document: RouteChanged, *, scope: ExperimentScope) -> Routabl
     if len(found) > 1:
         names = sorted(f"{key[0]}/{key[1]}" if key is not None else "nothing" for key in found)
         raise ControlAmbiguousError(
-            f"The callers of {scope} are served by {', '.join(names)}; a control is one version.",
-            fix="Start one experiment for each group of callers that the same champion serves.",
+            f"The callers of {scope} are served by {', '.join(names)}; a control is one version."
         )
     control = next(iter(found.values()))
     if control is None:

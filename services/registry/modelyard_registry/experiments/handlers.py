@@ -56,10 +56,7 @@ async def start_experiment(tx: Transaction, command: StartExperiment, *, salt: s
         started_by=tx.context.actor,
     )
     if not await store.insert_experiment(tx.connection, experiment):
-        raise ExperimentKeyTakenError(
-            f"The project {command.project} has, or had, an experiment {command.key}.",
-            fix="Choose another key: the counts of an experiment stay under its key for good.",
-        )
+        raise ExperimentKeyTakenError(f"The project {command.project} has, or had, an experiment {command.key}.")
     await _say_started(tx, experiment)
     await publish_route(tx, project=command.project, model_type=command.model_type)
     return experiment
@@ -71,10 +68,7 @@ async def stop_experiment(tx: Transaction, *, project: str, key: str, reason: st
     await lock_model_type(tx.connection, project=project, model_type=known.model_type)
     current = await store.get_experiment(tx.connection, project=project, key=key)
     if current.state != "running":
-        raise ExperimentNotRunningError(
-            f"The experiment {key} was stopped by {current.stopped_by}.",
-            fix="Nothing is left to do; start a new experiment under another key to compare again.",
-        )
+        raise ExperimentNotRunningError(f"The experiment {key} was stopped by {current.stopped_by}.")
     stopped = await _conclude(tx, current, reason=reason)
     await publish_route(tx, project=project, model_type=current.model_type)
     return stopped
@@ -99,10 +93,7 @@ async def _decide_variants(tx: Transaction, command: StartExperiment) -> tuple[E
     )
     name = f"{command.treatment_model}/{command.treatment_number}"
     if found is None:
-        raise TreatmentNotFoundError(
-            f"The project {command.project} has no version {name}.",
-            fix="Name a registered model and the number of one of its versions.",
-        )
+        raise TreatmentNotFoundError(f"The project {command.project} has no version {name}.")
     if found.model_type != command.model_type:
         raise TreatmentNotRoutableError(
             f"{name} is of model type {found.model_type}, the experiment of {command.model_type}.",

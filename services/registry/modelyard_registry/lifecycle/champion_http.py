@@ -139,8 +139,7 @@ async def get_champion(
         champion = await find_champion_at(connection, registered_model_id=model.id, at=moment)
         if champion is None:
             raise ChampionNotFoundError(
-                f"{name} has no {CHAMPION}." if at is None else f"{name} had no {CHAMPION} at {at.isoformat()}.",
-                fix="Promote a version with a transition to production, or ask about another moment.",
+                f"{name} has no {CHAMPION}." if at is None else f"{name} had no {CHAMPION} at {at.isoformat()}."
             )
         number, since = champion
         version = await get_version(connection, project=project, model=name, reference=number)

@@ -216,8 +216,7 @@ async def get_stage(
         found = await store.find_stage_at(connection, version, at=moment)
     if found is None:
         raise StageNotFoundError(
-            f"{name} {version.number} was registered at {version.created_at.isoformat()}, after that moment.",
-            fix="Ask about a later moment.",
+            f"{name} {version.number} was registered at {version.created_at.isoformat()}, after that moment."
         )
     return StageDocument(model=name, number=version.number, stage=found[0], since=found[1])
 

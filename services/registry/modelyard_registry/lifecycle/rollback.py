@@ -97,8 +97,7 @@ def decide_rollback(*, model: str, champion: int | None, replaces: int, former: 
             return Rollback(replaced=replaces, restored=candidate)
     raise NothingToRestoreError(
         f"{model} has no earlier champion that is neither archived nor in quarantine, nor of a status that policy"
-        " does not admit.",
-        fix="Promote another version instead; it becomes champion with its transition to production.",
+        " does not admit."
     )
 
 
@@ -107,8 +106,6 @@ def _refuse_unless_agreed(candidate: FormerChampion, *, model: str) -> None:
         raise EndpointNotAgreedError(
             f"The earlier champion of {model} is version {candidate.number}, whose endpoint is not the one that was"
             f" agreed to for production: {'; '.join(candidate.endpoint_changes)}.",
-            fix="Move it to production with a transition, or a transition request where policy demands approvals:"
-            " then its endpoint is agreed to again. Or promote another version.",
             number=candidate.number,
             changed=list(candidate.endpoint_changes),
         )

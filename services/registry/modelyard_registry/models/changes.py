@@ -94,8 +94,6 @@ async def rename_model(
         raise RenameRefusedError(
             f"{name} cannot be renamed: {', '.join(serving)}. Gateways ask for it, model servers answer and facts are"
             " counted under the name that it has.",
-            fix="Stop its experiments, and let a version of another registered model take its place; or give it a"
-            " better description instead.",
             serving=serving,
         )
     renamed = RegisteredModelRenamed(
@@ -136,7 +134,6 @@ async def delete_model(tx: Transaction, *, project: str, name: str, reason: str 
     if serving:
         raise DeletionRefusedError(
             f"{name} cannot be deleted: {', '.join(serving)}.",
-            fix="Deprecate or archive its versions and stop its experiments first.",
             serving=serving,
         )
     await changes_store.save_deleted(tx.connection, model, by=tx.context.actor, now=tx.now)

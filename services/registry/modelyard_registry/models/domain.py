@@ -71,10 +71,7 @@ class SemanticVersion:
         """The semantic version that `text` spells. Raises SemverInvalidError when it spells none."""
         found = cls.find(text)
         if found is None:
-            raise SemverInvalidError(
-                f"{text[:100]!r} is no semantic version.",
-                fix="Use MAJOR.MINOR.PATCH with digits 0 to 9, with or without a `v`, as in v1.0.0.",
-            )
+            raise SemverInvalidError(f"{text[:100]!r} is no semantic version.")
         return found
 
     def after(self, change_type: ChangeType) -> "SemanticVersion":
@@ -192,10 +189,7 @@ def parse_reference(text: str) -> Reference:
         return int(text)
     semver = SemanticVersion.find(text)
     if semver is None:
-        raise VersionReferenceInvalidError(
-            f"{text[:100]!r} names no version.",
-            fix="Use a number (3), a semantic version (1.2.0 or v1.2.0), `latest`, or an alias (@champion).",
-        )
+        raise VersionReferenceInvalidError(f"{text[:100]!r} names no version.")
     return semver
 
 
@@ -212,10 +206,7 @@ def decide_semver(
         return FIRST_SEMVER
     semver = highest.after(change_type or ChangeType.MINOR)
     if max(semver.major, semver.minor, semver.patch) > SEMVER_PART_MAX:
-        raise SemverExhaustedError(
-            f"There is no {change_type or ChangeType.MINOR} step after {highest}.",
-            fix="Give `semver` explicitly.",
-        )
+        raise SemverExhaustedError(f"There is no {change_type or ChangeType.MINOR} step after {highest}.")
     return semver
 
 

@@ -21,10 +21,7 @@ class RegisteredModelExistsError(ConflictError):
 async def create_registered_model(tx: Transaction, model: RegisteredModel) -> RegisteredModel:
     """Create `model`. Raises RegisteredModelExistsError."""
     if not await store.insert_model(tx.connection, model):
-        raise RegisteredModelExistsError(
-            f"The project {model.project} has a registered model {model.name} already.",
-            fix="Use another name, register versions under the one that is there, or restore it if it was deleted.",
-        )
+        raise RegisteredModelExistsError(f"The project {model.project} has a registered model {model.name} already.")
     await refuse_former_name(tx, project=model.project, name=model.name)
     created = RegisteredModelCreated(
         project=model.project,

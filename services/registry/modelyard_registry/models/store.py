@@ -192,10 +192,7 @@ async def get_version(connection: Connection, *, project: str, model: str, refer
 
 def version_not_found(model: str, reference: Reference) -> ModelVersionNotFoundError:
     """The refusal of a version that is not there, or not for the caller."""
-    return ModelVersionNotFoundError(
-        f"{model} has no version {describe_reference(reference)}.",
-        fix="List its versions with GET …/registered-models/{name}/versions.",
-    )
+    return ModelVersionNotFoundError(f"{model} has no version {describe_reference(reference)}.")
 
 
 async def model_not_found(connection: Connection, *, project: str, name: str) -> RegisteredModelNotFoundError:

@@ -101,7 +101,4 @@ async def _refuse_unless_visible(
 ) -> None:
     stage = stage_seen_by(call, project=project, permission=permission)
     if stage is not None and not await connection.fetchval(HAS_VERSION_IN, project, name, stage):
-        raise RegisteredModelNotFoundError(
-            f"The project {project} has no registered model {name}.",
-            fix="List what there is with GET …/registered-models.",
-        )
+        raise RegisteredModelNotFoundError(f"The project {project} has no registered model {name}.")

@@ -64,9 +64,7 @@ def project_not_found(name: str, *, known: Iterable[str]) -> ProjectNotFoundErro
 
 def project_exists(name: str) -> ProjectExistsError:
     """The refusal of a name that a project has already."""
-    return ProjectExistsError(
-        f"There is a project {name} already.", fix="Use it, or choose another name for the new project."
-    )
+    return ProjectExistsError(f"There is a project {name} already.")
 
 
 def _letters_in_common(one: str, other: str) -> int:

@@ -49,7 +49,6 @@ def decide_run_id(command: RegisterModelVersion) -> str | None:
     given = {run_id for run_id in (command.run_id, command.evidence.run_id) if run_id is not None}
     if len(given) > 1:
         raise RunIdContradictionError(
-            f"run_id is {command.run_id!r}, but evidence.run_id is {command.evidence.run_id!r}.",
-            fix="Give run_id once, or the same in both places.",
+            f"run_id is {command.run_id!r}, but evidence.run_id is {command.evidence.run_id!r}."
         )
     return given.pop() if given else None

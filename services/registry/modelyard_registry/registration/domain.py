@@ -199,10 +199,7 @@ class VersionSeries:
             for each in self._new:
                 if each.number == parent.number:
                     return each.evidence
-        raise ParentNotFoundError(
-            f"evidence.parent: the project has no version {parent.number} of {parent.model}.",
-            fix="Name a version that is registered in this project, or leave `parent` out.",
-        )
+        raise ParentNotFoundError(f"evidence.parent: the project has no version {parent.number} of {parent.model}.")
 
 
 def _facts_of(evidence: Evidence) -> ModelVersionFacts:

@@ -144,10 +144,7 @@ class _Batch:
     async def save(self) -> None:
         """Write what was accepted. Raises KeyBusyError when somebody else claimed a key meanwhile."""
         if not await self._registrations.save(list(self._answers.values())):
-            raise KeyBusyError(
-                "Another request with this Idempotency-Key is being answered at this moment.",
-                fix="Send the same request again in a moment.",
-            )
+            raise KeyBusyError("Another request with this Idempotency-Key is being answered at this moment.")
 
     def _find_kept(self, order: Order, loaded: Loaded) -> Registered | None:
         claim = order.claim

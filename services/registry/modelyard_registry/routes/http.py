@@ -120,10 +120,7 @@ async def get_route(call: Caller, project: Project, model_type: ModelType) -> Ro
     async with call.services.database.reading() as connection:
         found = await store.find_document(connection, project=project, model_type=model_type)
     if found is None:
-        raise RouteNotFoundError(
-            f"The project {project} has no route of model type {model_type}.",
-            fix="Promote a version of that model type to canary or production, or set its policy.",
-        )
+        raise RouteNotFoundError(f"The project {project} has no route of model type {model_type}.")
     return found
 
 

@@ -56,10 +56,7 @@ def without_kill_switch(settings: RouteSettings, *, tenant: str | None) -> Route
     others = tuple(each for each in settings.kill_switches if each.tenant != tenant)
     if len(others) == len(settings.kill_switches):
         whom = f"the tenant {tenant}" if tenant is not None else "the whole model type"
-        raise KillSwitchNotFoundError(
-            f"No kill switch is set for {whom}.",
-            fix="GET the route and look at its `kill_switches`; `?tenant=` names the tenant of one.",
-        )
+        raise KillSwitchNotFoundError(f"No kill switch is set for {whom}.")
     return replace(settings, kill_switches=others)
 
 
@@ -101,7 +98,4 @@ def _placeholders_of(url_template: str) -> set[str]:
 
 
 def _invalid(what: str) -> FeatureSourceInvalidError:
-    return FeatureSourceInvalidError(
-        f"url_template: {what}.",
-        fix="Give an http(s) URL such as https://loans.example/features/{tenant}/{entity_type}/{entity_id}.",
-    )
+    return FeatureSourceInvalidError(f"url_template: {what}.")

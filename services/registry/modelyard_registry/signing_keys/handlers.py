@@ -46,10 +46,7 @@ async def register_signing_key(tx: Transaction, command: RegisterSigningKey, *, 
         sequence=1,
     )
     if not await store.insert_key(tx.connection, key):
-        raise SigningKeyKnownError(
-            "This public key is registered already: one key, one actor and project.",
-            fix="Generate a new pair; a key whose end has come is never registered again.",
-        )
+        raise SigningKeyKnownError("This public key is registered already: one key, one actor and project.")
     await tx.append_fact(ACCESS, key.document(), key=key.key, sequence=key.sequence)
     await tx.record_audit(
         project=audited_project(key.project),
@@ -73,10 +70,7 @@ async def get_manageable_key(
     """The key of that id. Raises SigningKeyNotFoundError also when its project is not managed by the caller."""
     key = await store.find_key(connection, key_id, lock=lock)
     if key is None or not manager.may(Permission.ACCESS_MANAGE, key.project):
-        raise SigningKeyNotFoundError(
-            f"There is no signing key {key_id} that you manage.",
-            fix="List keys with GET /api/v1/access/signing-keys.",
-        )
+        raise SigningKeyNotFoundError(f"There is no signing key {key_id} that you manage.")
     return key
 
 
@@ -84,10 +78,7 @@ async def revoke_signing_key(tx: Transaction, key_id: UUID, *, manager: Principa
     """End a key for good. Raises SigningKeyNotFoundError, and SigningKeyRevokedError when it is ended already."""
     key = await get_manageable_key(tx.connection, key_id, manager=manager, lock=True)
     if key.revoked_at is not None:
-        raise SigningKeyRevokedError(
-            f"The key was revoked by {key.revoked_by} at {key.revoked_at.isoformat()}.",
-            fix="Nothing is left to do: a revoked key never works again.",
-        )
+        raise SigningKeyRevokedError(f"The key was revoked by {key.revoked_by} at {key.revoked_at.isoformat()}.")
     revoked = replace(key, revoked_at=tx.now, revoked_by=tx.context.actor, sequence=key.sequence + 1)
     await store.save_revocation(tx.connection, revoked)
     await tx.append_fact(ACCESS, revoked.document(), key=revoked.key, sequence=revoked.sequence)

@@ -187,10 +187,7 @@ def database_errors() -> Iterator[None]:
 
 
 def _unavailable() -> DatabaseUnavailableError:
-    return DatabaseUnavailableError(
-        "The database did not answer in time; nothing is known to have changed.",
-        fix="Send the same request again in a moment, with the same Idempotency-Key if it had one.",
-    )
+    return DatabaseUnavailableError("The database did not answer in time; nothing is known to have changed.")
 
 
 def _unstorable() -> InvalidRequestError:

@@ -171,6 +171,4 @@ class GroupCommit(Generic[ItemT, AnswerT]):
 
 
 def _too_busy() -> TooBusyError:
-    return TooBusyError(
-        "Too many changes are waiting to be written; this one was not taken.", fix="Send it again in a moment."
-    )
+    return TooBusyError("Too many changes are waiting to be written; this one was not taken.")

@@ -69,8 +69,7 @@ class OutboxRow:
         # Refused here, where somebody can still act: a row that no broker takes would hold up what is behind it.
         if (size := _bytes(payload)) > PAYLOAD_BYTES_MAX:
             raise EventTooLargeError(
-                f"The change makes an event {event.type} of {size} bytes; {PAYLOAD_BYTES_MAX} are the most.",
-                fix="Shorten the longest texts: evidence belongs in the artifact or behind a link.",
+                f"The change makes an event {event.type} of {size} bytes; {PAYLOAD_BYTES_MAX} are the most."
             )
         # The key is a header, too: the subject.
         framing = {"key": key, "actor": origin.actor, "correlation id": origin.correlation_id}

@@ -94,10 +94,7 @@ class FeatureSources:
         """
         key, share = (source.url_template, source.revision), (project, entity.tenant)
         if not self._breakers.permits(key, share=share, now_s=self._seconds()):
-            raise FeatureSourcePausedError(
-                "The feature source failed repeatedly and is not asked at the moment.",
-                fix="Try again in a few seconds, or send all inputs with the request.",
-            )
+            raise FeatureSourcePausedError("The feature source failed repeatedly and is not asked at the moment.")
         try:
             features = await self._fetch(source, entity, owner=project)
         except FeatureSourceFailureError as failure:

@@ -87,10 +87,7 @@ class ModelEndpoints:
         """
         key, share = (version.version.version_id, version.endpoint.revision), (request.project, request.tenant)
         if not self._breakers.permits(key, share=share, now_s=self._seconds()):
-            raise EndpointPausedError(
-                f"{_name(version)} failed repeatedly and is not asked at the moment.",
-                fix="Try again in a few seconds; the operators find the cause in the model server's log.",
-            )
+            raise EndpointPausedError(f"{_name(version)} failed repeatedly and is not asked at the moment.")
         try:
             answer = await self._ask(version, tensors, request)
         except EndpointFailureError as failure:
@@ -113,8 +110,7 @@ class ModelEndpoints:
             raise used_up("endpoint", request.project) from error
         except FetchTimeoutError as error:
             raise EndpointTimeoutError(
-                f"{_name(version)} did not answer within {version.endpoint.timeout_s:g} s.",
-                fix="Try again; if it stays slow, raise the timeout of the deployment or scale the model server.",
+                f"{_name(version)} did not answer within {version.endpoint.timeout_s:g} s."
             ) from error
         except FetchTooLargeError as error:
             raise _invalid(version, protocol, str(error)) from error
@@ -184,7 +180,6 @@ def _refusal(version: ServableVersion, fetched: Fetched, request: EndpointReques
     if fetched.status in REFUSED_INPUTS:
         return EndpointRefusedInputsError(
             f"{_name(version)} refused the inputs with {fetched.status}; {where}.",
-            fix="Send the inputs that the version declares, in their datatypes and shapes.",
             inference_id=request.inference_id,
         )
     failed = fetched.status >= 500 or fetched.status in FAILED

@@ -9,8 +9,8 @@ def json_of(body: bytes) -> object:
     try:
         return json_in(body)
     except DuplicateMemberError as error:
-        raise DuplicateKeyError(f"In the body {error}.", fix="Give each member once.") from error
+        raise DuplicateKeyError(f"In the body {error}.") from error
     except TooManyValuesError as error:
-        raise RequestTooLargeError(f"The body is too large: {error}.", fix="Send fewer rows in one request.") from error
+        raise RequestTooLargeError(f"The body is too large: {error}.") from error
     except ValueError as error:
-        raise MalformedBodyError(f"The body is not JSON: {error}.", fix="Send a JSON object as UTF-8.") from error
+        raise MalformedBodyError(f"The body is not JSON: {error}.") from error

@@ -39,10 +39,7 @@ async def gather(sources: FeatureSources, inference: Inference, *, cached: Entit
     try:
         fetched = tensors_of(features.features, _all_declared(inference.decision))
     except FeatureMismatchError as error:
-        raise FeatureSourceInvalidResponseError(
-            f"The feature source does not fit the model: {error}.",
-            fix="Correct the feature source, or send all inputs with the request.",
-        ) from error
+        raise FeatureSourceInvalidResponseError(f"The feature source does not fit the model: {error}.") from error
     return GatheredInputs(tensors=merged(inference.asked.inputs, fetched), features=features)
 
 
@@ -51,7 +48,6 @@ def refuse_missing(inference: Inference, gathered: GatheredInputs) -> None:
     if missing := missing_inputs(inference.served.endpoint.inputs, gathered.tensors):
         raise InputsMissingError(
             f"{name_of(inference.served)} needs inputs that are not there: {', '.join(missing)}.",
-            fix="Send them in `inputs`, or name tenant and entity of a model type that has a feature source.",
             missing=list(missing),
         )
 

@@ -152,10 +152,7 @@ async def get_version(
             connection, project=project, model_id=model_id, semver=(semver.major, semver.minor, semver.patch)
         )
     if found is None:
-        raise VersionNotFoundError(
-            f"{model.name} has no version v{semver}.",
-            fix="List its versions with GET /api/v1/registry/models/{model_id}/versions.",
-        )
+        raise VersionNotFoundError(f"{model.name} has no version v{semver}.")
     return VersionDocument.of(found)
 
 
