@@ -11,7 +11,7 @@ from enum import Enum
 from modelyard_events.topics import TOPICS, Kind, Topic, dead_letter_topics
 
 
-class Operation(Enum):
+class AclOperation(Enum):
     """What an ACL allows, as Kafka spells it."""
 
     READ = "Read"
@@ -35,7 +35,7 @@ class Acl:
     party: str
     resource: Resource
     name: str
-    operations: tuple[Operation, ...]
+    operations: tuple[AclOperation, ...]
 
     @property
     def is_prefixed(self) -> bool:
@@ -74,12 +74,18 @@ GROUPS = {
 }
 """How the consumer groups of each party begin, after the prefix. Whoever is not here reads without a group."""
 
-_ORDER = (Operation.READ, Operation.WRITE, Operation.CREATE, Operation.DESCRIBE, Operation.DESCRIBE_CONFIGS)
+_ORDER = (
+    AclOperation.READ,
+    AclOperation.WRITE,
+    AclOperation.CREATE,
+    AclOperation.DESCRIBE,
+    AclOperation.DESCRIBE_CONFIGS,
+)
 
 
 def acls(*, prefix: str = "") -> tuple[Acl, ...]:
     """Every ACL of a system whose topics and groups begin with `prefix`, party by party."""
-    allowed: dict[tuple[str, str], set[Operation]] = {}
+    allowed: dict[tuple[str, str], set[AclOperation]] = {}
     for topic in (*TOPICS, *dead_letter_topics()):
         for party, operations in _allowed_on(topic):
             allowed.setdefault((party, topic.name), set()).update(operations)
@@ -93,7 +99,7 @@ def acls(*, prefix: str = "") -> tuple[Acl, ...]:
         for (party, name), operations in allowed.items()
     ]
     on_groups = [
-        Acl(party=party, resource=Resource.GROUP, name=f"{prefix}{begins}", operations=(Operation.READ,))
+        Acl(party=party, resource=Resource.GROUP, name=f"{prefix}{begins}", operations=(AclOperation.READ,))
         for party, begins in GROUPS.items()
     ]
     return tuple(sorted([*on_topics, *on_groups], key=lambda each: PARTIES.index(each.party)))
@@ -101,25 +107,25 @@ def acls(*, prefix: str = "") -> tuple[Acl, ...]:
 
 def writers_of(topic: Topic) -> frozenset[str]:
     """The parties that may write to a topic."""
-    return frozenset(party for party, operations in _allowed_on(topic) if Operation.WRITE in operations)
+    return frozenset(party for party, operations in _allowed_on(topic) if AclOperation.WRITE in operations)
 
 
-def _allowed_on(topic: Topic) -> Iterator[tuple[str, tuple[Operation, ...]]]:
+def _allowed_on(topic: Topic) -> Iterator[tuple[str, tuple[AclOperation, ...]]]:
     # The registry makes the topics and compares them with the catalogue.
-    yield "registry", (Operation.CREATE, Operation.DESCRIBE, Operation.DESCRIBE_CONFIGS)
+    yield "registry", (AclOperation.CREATE, AclOperation.DESCRIBE, AclOperation.DESCRIBE_CONFIGS)
     for party in _parties(topic.producer.split(" | ")):
         if topic.kind is Kind.PARKED and party not in SERVICES.values():
             continue  # Only services park what they cannot read.
-        yield party, (Operation.WRITE, Operation.DESCRIBE, *_compares(party))
+        yield party, (AclOperation.WRITE, AclOperation.DESCRIBE, *_compares(party))
         if topic.kind is Kind.STATE:
-            yield party, (Operation.READ,)  # The relay reads behind itself, and repairs.
+            yield party, (AclOperation.READ,)  # The relay reads behind itself, and repairs.
     for party in _parties(topic.consumers):
-        yield party, (Operation.READ, Operation.DESCRIBE, *_compares(party))
+        yield party, (AclOperation.READ, AclOperation.DESCRIBE, *_compares(party))
 
 
-def _compares(party: str) -> tuple[Operation, ...]:
+def _compares(party: str) -> tuple[AclOperation, ...]:
     """Services compare the settings of their topics with the catalogue when they start."""
-    return (Operation.DESCRIBE_CONFIGS,) if party in SERVICES.values() else ()
+    return (AclOperation.DESCRIBE_CONFIGS,) if party in SERVICES.values() else ()
 
 
 def _parties(names: Iterable[str]) -> list[str]:

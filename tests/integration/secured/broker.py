@@ -10,7 +10,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import CreateAclsRequest
-from modelyard_events.acls import PARTIES, Acl, Operation, Resource, acls
+from modelyard_events.acls import PARTIES, Acl, AclOperation, Resource, acls
 from modelyard_runtime.kafka_settings import KafkaSettings
 from modelyard_stack.keeper import Keeper
 from modelyard_stack.ports import HOST, free_ports
@@ -25,11 +25,11 @@ TOPIC, GROUP = 2, 3
 LITERAL, PREFIXED = 3, 4
 ALLOW = 3
 CODES = {
-    Operation.READ: 3,
-    Operation.WRITE: 4,
-    Operation.CREATE: 5,
-    Operation.DESCRIBE: 8,
-    Operation.DESCRIBE_CONFIGS: 10,
+    AclOperation.READ: 3,
+    AclOperation.WRITE: 4,
+    AclOperation.CREATE: 5,
+    AclOperation.DESCRIBE: 8,
+    AclOperation.DESCRIBE_CONFIGS: 10,
 }
 """As Kafka's protocol numbers them."""
 

@@ -18,18 +18,9 @@ EACH_SERVICE_HAS_ITS_OWN = {"Handlers", "Settings"}
 TWICE = {
     "Answer",
     "Authentication",
-    "Champion",
-    "Claim",
-    "Conditions",
-    "Entry",
     "EventTooLargeError",
-    "Finding",
-    "FormerChampion",
-    "Kind",
     "NewVersion",
-    "Operation",
     "PartDocument",
-    "Received",
     "TransitionDocument",
     "TransitionPage",
 }

@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 from modelyard_cache_invalidator.settings import Settings as InvalidatorSettings
-from modelyard_events.acls import GROUPS, PARTIES, SERVICES, Operation, Resource, acls, writers_of
+from modelyard_events.acls import GROUPS, PARTIES, SERVICES, AclOperation, Resource, acls, writers_of
 from modelyard_events.topics import ACCESS, ACCESS_REFUSALS, CACHE_INVALIDATIONS, ROUTES, TOPICS, Kind
 from modelyard_registry.acls import main
 from modelyard_registry.kafka_side import GROUP
@@ -25,9 +25,9 @@ def test_facts_that_become_audit_entries_are_written_by_the_services_that_report
 def test_outsiders_write_to_ingest_topics_alone_and_only_the_registry_creates() -> None:
     kinds = {topic.name: topic.kind for topic in TOPICS}
     for each in acls():
-        if Operation.WRITE in each.operations and each.party not in SERVICES.values():
+        if AclOperation.WRITE in each.operations and each.party not in SERVICES.values():
             assert kinds.get(each.name) is Kind.INGEST, each
-        assert Operation.CREATE not in each.operations or each.party == "registry"
+        assert AclOperation.CREATE not in each.operations or each.party == "registry"
 
 
 def test_the_groups_are_those_that_the_services_use() -> None:

@@ -4,7 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from modelyard_registry.artifact_inspection.formats import Format, sniff
-from modelyard_registry.artifacts.formats import Claim, FormatContradictedError, decide_format, refuse_contradicted
+from modelyard_registry.artifacts.formats import (
+    FormatClaim,
+    FormatContradictedError,
+    decide_format,
+    refuse_contradicted,
+)
 
 from tests.unit.registry.artifact_samples import a_pickle, a_safetensors_file, a_zip, an_onnx_model
 
@@ -29,20 +34,20 @@ def test_each_format_is_told_from_its_first_bytes(expected: Format) -> None:
 @pytest.mark.parametrize(
     ("claim", "looks_like"),
     [
-        (Claim.CLOUDPICKLE, Format.PICKLE),
-        (Claim.DILL, Format.PICKLE),
-        (Claim.JOBLIB, Format.GZIP),
-        (Claim.TORCHSCRIPT, Format.ZIP),
-        (Claim.SAVED_MODEL, Format.ZIP),
-        (Claim.KERAS, Format.H5),
+        (FormatClaim.CLOUDPICKLE, Format.PICKLE),
+        (FormatClaim.DILL, Format.PICKLE),
+        (FormatClaim.JOBLIB, Format.GZIP),
+        (FormatClaim.TORCHSCRIPT, Format.ZIP),
+        (FormatClaim.SAVED_MODEL, Format.ZIP),
+        (FormatClaim.KERAS, Format.H5),
     ],
 )
-def test_a_claim_that_the_first_bytes_agree_with_is_no_fault(claim: Claim, looks_like: Format) -> None:
+def test_a_claim_that_the_first_bytes_agree_with_is_no_fault(claim: FormatClaim, looks_like: Format) -> None:
     refuse_contradicted(SAMPLES[looks_like], claim=claim)
 
 
-@pytest.mark.parametrize("claim", list(Claim))
-def test_a_claim_that_the_bytes_contradict_is_refused(claim: Claim) -> None:
+@pytest.mark.parametrize("claim", list(FormatClaim))
+def test_a_claim_that_the_bytes_contradict_is_refused(claim: FormatClaim) -> None:
     with pytest.raises(FormatContradictedError, match=f"claimed to be {claim}"):
         refuse_contradicted(SAMPLES[Format.UNKNOWN], claim=claim)
     with pytest.raises(FormatContradictedError, match=f"claimed to be {claim}"):
@@ -50,8 +55,8 @@ def test_a_claim_that_the_bytes_contradict_is_refused(claim: Claim) -> None:
 
 
 def test_a_claim_that_all_of_the_bytes_agree_with_is_recorded() -> None:
-    assert decide_format("torch", claim=Claim.ZIP) == "zip"
-    assert decide_format("torch", claim=Claim.TORCHSCRIPT) == "torchscript"
+    assert decide_format("torch", claim=FormatClaim.ZIP) == "zip"
+    assert decide_format("torch", claim=FormatClaim.TORCHSCRIPT) == "torchscript"
 
 
 @given(st.binary(max_size=64))

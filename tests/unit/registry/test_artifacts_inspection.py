@@ -17,7 +17,7 @@ from modelyard_registry.artifact_inspection.findings import Budget, Inspection
 from modelyard_registry.artifact_inspection.sources import MemorySource
 from modelyard_registry.artifact_inspection.stored import Inspector
 from modelyard_registry.artifact_stores.memory import MemoryArtifactStore
-from modelyard_registry.artifacts.formats import Claim, FormatContradictedError, decide_format
+from modelyard_registry.artifacts.formats import FormatClaim, FormatContradictedError, decide_format
 from modelyard_registry.artifacts.manifest import Manifest, inspect_folder
 from modelyard_registry.gates.domain import GateInputs, judge
 from modelyard_registry.gates.rules import SecurityGate
@@ -215,12 +215,12 @@ def test_what_joblib_writes_is_a_pickle_and_agrees_with_its_claim(tmp_path: Path
     found = look(path.read_bytes())
 
     assert found.has_pickle
-    assert decide_format(found.format, claim=Claim.JOBLIB) == "joblib"
+    assert decide_format(found.format, claim=FormatClaim.JOBLIB) == "joblib"
 
 
 def test_a_zip_without_a_graph_is_no_saved_model() -> None:
     with pytest.raises(FormatContradictedError, match="claimed to be saved-model"):
-        decide_format(look(a_zip({"archive/version": b"3"})).format, claim=Claim.SAVED_MODEL)
+        decide_format(look(a_zip({"archive/version": b"3"})).format, claim=FormatClaim.SAVED_MODEL)
 
 
 async def test_stored_bytes_are_read_by_ranges_and_others_are_answered_meanwhile() -> None:

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from modelyard_events.values import Evidence, ModelCard
 from modelyard_registry.artifact_inspection.findings import Finding, Inspection
-from modelyard_registry.gates.domain import Champion, GateInputs, Verdict, judge
+from modelyard_registry.gates.domain import ChampionEvidence, GateInputs, Verdict, judge
 from modelyard_registry.gates.rules import GateRule
 from modelyard_registry.gates.signatures import SignatureKey
 from pydantic import TypeAdapter
@@ -51,8 +51,8 @@ def verdict(rule: dict[str, Any], inputs: GateInputs = INPUTS) -> Verdict:
     return found
 
 
-def champion(**said: Any) -> Champion:
-    return Champion(model="risk", number=1, evidence=evidence(**said))
+def champion(**said: Any) -> ChampionEvidence:
+    return ChampionEvidence(model="risk", number=1, evidence=evidence(**said))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from modelyard_registry.lifecycle.domain import (
 )
 from modelyard_registry.lifecycle.rollback import (
     ChampionChangedError,
-    FormerChampion,
+    EarlierChampion,
     NothingToRestoreError,
     decide_rollback,
 )
@@ -159,10 +159,10 @@ def test_a_rollback_goes_back_in_history_and_never_to_what_was_rolled_back(
 
 def test_versions_that_may_not_serve_are_skipped() -> None:
     former = [
-        FormerChampion(number=4, stage=Stage.PRODUCTION, quarantined=True),
-        FormerChampion(number=3, stage=Stage.ARCHIVED, quarantined=False),
-        FormerChampion(number=2, stage=Stage.DEPRECATED, quarantined=False),
-        FormerChampion(number=1, stage=Stage.PRODUCTION, quarantined=False),
+        EarlierChampion(number=4, stage=Stage.PRODUCTION, quarantined=True),
+        EarlierChampion(number=3, stage=Stage.ARCHIVED, quarantined=False),
+        EarlierChampion(number=2, stage=Stage.DEPRECATED, quarantined=False),
+        EarlierChampion(number=1, stage=Stage.PRODUCTION, quarantined=False),
     ]
 
     rollback = decide_rollback(model="risk", champion=5, replaces=5, former=former)

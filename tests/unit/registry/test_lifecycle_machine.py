@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from modelyard_events.values import Stage
 from modelyard_registry.deployments.domain import Health
 from modelyard_registry.lifecycle.domain import TRANSITIONS, Standing, TransitionRefusedError, decide_transition
-from modelyard_registry.lifecycle.rollback import FormerChampion, decide_rollback
+from modelyard_registry.lifecycle.rollback import EarlierChampion, decide_rollback
 from modelyard_registry.routes.champion_history import AliasMove, Cause, previous_champions
 from modelyard_runtime.problems import ConflictError
 
@@ -85,7 +85,7 @@ class OneSlot(RuleBasedStateMachine):
     def roll_back(self, name: str, replaces: int) -> None:
         model = self.models[name]
         former = [
-            FormerChampion(
+            EarlierChampion(
                 number=number, stage=model.versions[number].stage, quarantined=model.versions[number].quarantined
             )
             for number in previous_champions(model.moves)

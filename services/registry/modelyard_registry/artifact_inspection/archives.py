@@ -44,7 +44,7 @@ class Decompressor(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class ArchiveEntry:
     """One file of an archive; `source` is None for one that cannot be looked at, and `why` says so."""
 
     path: str
@@ -65,7 +65,7 @@ def has_zip_at_end(source: Source) -> bool:
     return directory_bytes in (0, _MAX_64) or source.read_at(max(0, directory), 4) == _DIRECTORY_ENTRY
 
 
-def zip_entries(source: Source, *, budget: Budget) -> Iterator[Entry]:
+def zip_entries(source: Source, *, budget: Budget) -> Iterator[ArchiveEntry]:
     """The files of a zip archive, as its central directory lists them.
 
     Raises zipfile.BadZipFile, or TooMuchWorkError.
@@ -73,39 +73,41 @@ def zip_entries(source: Source, *, budget: Budget) -> Iterator[Entry]:
     _refuse_large_directory(source)
     with zipfile.ZipFile(file_of(source)) as archive:
         if _has_unlisted_bytes(archive.infolist(), source, directory=archive.start_dir):
-            yield Entry(path="", source=None, why="The archive has bytes that no entry of its directory lists.")
+            yield ArchiveEntry(path="", source=None, why="The archive has bytes that no entry of its directory lists.")
         seen: set[str] = set()
         for info in archive.infolist():
             budget.spend_entry()
             if info.filename in seen:
-                yield Entry(path=info.filename, source=None, why="The archive has two entries of this name.")
+                yield ArchiveEntry(path=info.filename, source=None, why="The archive has two entries of this name.")
                 continue
             seen.add(info.filename)
             if not info.is_dir() or info.file_size:
                 yield from _zip_entry(archive, info, source, budget=budget)
 
 
-def _zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: Source, *, budget: Budget) -> Iterator[Entry]:
+def _zip_entry(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo, source: Source, *, budget: Budget
+) -> Iterator[ArchiveEntry]:
     path = info.filename
     if info.flag_bits & 0x1:
-        yield Entry(path=path, source=None, why="The entry is encrypted.")
+        yield ArchiveEntry(path=path, source=None, why="The entry is encrypted.")
         return
     if info.external_attr >> 28 == 0xA:
-        yield Entry(path=path, source=None, why="The entry is a link.")
+        yield ArchiveEntry(path=path, source=None, why="The entry is a link.")
         return
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        yield Entry(path=path, source=None, why="The entry is compressed in a way that is not looked into.")
+        yield ArchiveEntry(path=path, source=None, why="The entry is compressed in a way that is not looked into.")
         return
     with archive.open(info) as opened:  # It compares the entry's own header with the directory.
         if info.compress_type == zipfile.ZIP_STORED:
             header = source.read_at(info.header_offset, _LOCAL_HEADER_BYTES)
             names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
             start = info.header_offset + _LOCAL_HEADER_BYTES + names
-            yield Entry(path=path, source=PartSource(source, start=start, size=info.file_size))
+            yield ArchiveEntry(path=path, source=PartSource(source, start=start, size=info.file_size))
             return
         with tempfile.SpooledTemporaryFile(max_size=HELD_BYTES) as kept:
             size = _copied(opened.read, kept, budget=budget)
-            yield Entry(path=path, source=FileSource(kept, size=size))
+            yield ArchiveEntry(path=path, source=FileSource(kept, size=size))
 
 
 def _has_unlisted_bytes(entries: list[zipfile.ZipInfo], source: Source, *, directory: int) -> bool:
@@ -134,7 +136,7 @@ def _refuse_large_directory(source: Source) -> None:
         raise TooMuchWorkError("its directory is larger than what is looked at")
 
 
-def tar_entries(source: Source, *, budget: Budget) -> Iterator[Entry]:
+def tar_entries(source: Source, *, budget: Budget) -> Iterator[ArchiveEntry]:
     """The files of a tar archive that is not compressed. Raises tarfile.TarError or TooMuchWorkError."""
     with tarfile.TarFile(fileobj=file_of(source), errorlevel=2) as archive:
         for info in archive:
@@ -142,11 +144,13 @@ def tar_entries(source: Source, *, budget: Budget) -> Iterator[Entry]:
             if info.isdir():
                 continue
             if info.sparse is not None or not info.isfile():
-                yield Entry(path=info.name, source=None, why="The entry is a link, a device or a file with holes.")
+                yield ArchiveEntry(
+                    path=info.name, source=None, why="The entry is a link, a device or a file with holes."
+                )
             elif info.offset_data + info.size > source.size:
                 raise tarfile.ReadError("an entry ends behind the archive")
             else:
-                yield Entry(path=info.name, source=PartSource(source, start=info.offset_data, size=info.size))
+                yield ArchiveEntry(path=info.name, source=PartSource(source, start=info.offset_data, size=info.size))
 
 
 def inflate(source: Source, kept: IO[bytes], *, format_: Format, budget: Budget) -> Source:

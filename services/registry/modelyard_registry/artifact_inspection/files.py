@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 from modelyard_registry.artifact_inspection.archives import (
     HELD_BYTES,
-    Entry,
+    ArchiveEntry,
     has_zip_at_end,
     inflate,
     name_fault,
@@ -177,7 +177,9 @@ def _compressed(found: Format, source: Source, *, budget: Budget) -> Inspection:
     )
 
 
-def _archive(name: str, entries: Callable[..., Iterable[Entry]], source: Source, *, budget: Budget) -> Inspection:
+def _archive(
+    name: str, entries: Callable[..., Iterable[ArchiveEntry]], source: Source, *, budget: Budget
+) -> Inspection:
     if budget.depth <= 0:
         raise TooMuchWorkError("archives lie in archives too deep")
     budget.depth -= 1

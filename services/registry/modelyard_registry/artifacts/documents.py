@@ -5,7 +5,7 @@ from typing import Self
 
 from pydantic import BaseModel, Field
 
-from modelyard_registry.artifacts.records import ArtifactRecord, Kind
+from modelyard_registry.artifacts.records import ArtifactKind, ArtifactRecord
 
 
 class PartDocument(BaseModel):
@@ -20,7 +20,7 @@ class ArtifactDocument(BaseModel):
 
     project: str
     digest: str
-    kind: Kind
+    kind: ArtifactKind
     artifact_uri: str
     artifact_bytes: int
     format: str

@@ -22,7 +22,7 @@ from modelyard_registry.artifacts.ranges import (
     decide_range,
     holds_tag,
 )
-from modelyard_registry.artifacts.records import ArtifactRecord, Kind, find_artifact, list_folder_files
+from modelyard_registry.artifacts.records import ArtifactKind, ArtifactRecord, find_artifact, list_folder_files
 from modelyard_registry.models.visibility import is_artifact_visible
 
 log = structlog.get_logger()
@@ -49,7 +49,7 @@ DOWNLOAD_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Conditions:
+class RangeConditions:
     """What the caller has already, and which bytes it asks for. `head_only`: no bytes at all."""
 
     if_none_match: str | None
@@ -76,13 +76,13 @@ async def _conditions(
         str | None,
         Header(max_length=HEADER_CHARS_MAX, description="The ETag that the range belongs to; else all is answered."),
     ] = None,
-) -> Conditions:
-    return Conditions(
+) -> RangeConditions:
+    return RangeConditions(
         if_none_match=if_none_match, byte_range=byte_range, if_range=if_range, head_only=is_head_request(request.scope)
     )
 
 
-Asked = Annotated[Conditions, Depends(_conditions)]
+Asked = Annotated[RangeConditions, Depends(_conditions)]
 """What is asked of a download, as an operation's parameter."""
 
 
@@ -108,10 +108,10 @@ async def get_record(call: Call, *, project: str, digest: str) -> ArtifactRecord
     return artifact
 
 
-async def download(call: Call, asked: Conditions, *, project: str, digest: str) -> Response:
+async def download(call: Call, asked: RangeConditions, *, project: str, digest: str) -> Response:
     """The answer that gives an artifact of the project out: its bytes, or a folder's manifest."""
     artifact = await get_record(call, project=project, digest=digest)
-    if artifact.kind is Kind.FILE:
+    if artifact.kind is ArtifactKind.FILE:
         return await stream(call, asked, digest=digest, size_bytes=artifact.size_bytes)
     content = (await read_manifest(call, project=project, digest=digest)).content
     headers = headers_of(digest, size_bytes=len(content))
@@ -127,7 +127,7 @@ async def read_manifest(call: Call, *, project: str, digest: str) -> Manifest:
     return Manifest(files=tuple(files))
 
 
-async def stream(call: Call, asked: Conditions, *, digest: str, size_bytes: int) -> Response:
+async def stream(call: Call, asked: RangeConditions, *, digest: str, size_bytes: int) -> Response:
     """The answer that streams a file or a range of it. What is wrong in the first chunk is told as a problem."""
     headers = {**headers_of(digest, size_bytes=size_bytes), "accept-ranges": "bytes"}
     if holds_tag(asked.if_none_match, headers["etag"]):

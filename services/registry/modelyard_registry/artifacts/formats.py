@@ -12,7 +12,7 @@ METADATA = "metadata"
 """The format of what stands in for an artifact when a version was registered without one: nothing can serve it."""
 
 
-class Claim(StrEnum):
+class FormatClaim(StrEnum):
     """What an uploader may say that an artifact is."""
 
     ONNX = "onnx"
@@ -40,37 +40,37 @@ class FormatContradictedError(InvalidRequestError):
 _COMPRESSED = frozenset({Format.GZIP, Format.BZIP2, Format.XZ, Format.ZLIB, Format.ZSTD, Format.LZ4})
 _ZIPPED = frozenset({Format.ZIP, Format.TORCH, Format.KERAS, Format.MAR, Format.NPZ, Format.SAVED_MODEL})
 
-_MAY_LOOK_LIKE: Mapping[Claim, frozenset[Format]] = MappingProxyType(
+_MAY_LOOK_LIKE: Mapping[FormatClaim, frozenset[Format]] = MappingProxyType(
     {
         # A SavedModel's graph begins as an ONNX model does.
-        Claim.ONNX: frozenset({Format.ONNX}),
-        Claim.PICKLE: frozenset({Format.PICKLE}),
-        Claim.CLOUDPICKLE: frozenset({Format.PICKLE}),
-        Claim.DILL: frozenset({Format.PICKLE}),
+        FormatClaim.ONNX: frozenset({Format.ONNX}),
+        FormatClaim.PICKLE: frozenset({Format.PICKLE}),
+        FormatClaim.CLOUDPICKLE: frozenset({Format.PICKLE}),
+        FormatClaim.DILL: frozenset({Format.PICKLE}),
         # joblib's files are pickles, unless they are compressed.
-        Claim.JOBLIB: frozenset({Format.PICKLE, Format.JOBLIB, *_COMPRESSED}),
-        Claim.ZIP: _ZIPPED,
-        Claim.TORCHSCRIPT: frozenset({Format.ZIP, Format.TORCH}),
-        Claim.SAVED_MODEL: frozenset({Format.ZIP, Format.SAVED_MODEL}),
-        Claim.KERAS: frozenset({Format.ZIP, Format.H5, Format.KERAS}),
-        Claim.SAFETENSORS: frozenset({Format.SAFETENSORS}),
-        Claim.H5: frozenset({Format.H5}),
-        Claim.JSONL: frozenset({Format.JSONL}),
+        FormatClaim.JOBLIB: frozenset({Format.PICKLE, Format.JOBLIB, *_COMPRESSED}),
+        FormatClaim.ZIP: _ZIPPED,
+        FormatClaim.TORCHSCRIPT: frozenset({Format.ZIP, Format.TORCH}),
+        FormatClaim.SAVED_MODEL: frozenset({Format.ZIP, Format.SAVED_MODEL}),
+        FormatClaim.KERAS: frozenset({Format.ZIP, Format.H5, Format.KERAS}),
+        FormatClaim.SAFETENSORS: frozenset({Format.SAFETENSORS}),
+        FormatClaim.H5: frozenset({Format.H5}),
+        FormatClaim.JSONL: frozenset({Format.JSONL}),
     }
 )
-_IS_IN_THE_END: Mapping[Claim, frozenset[str]] = MappingProxyType(
+_IS_IN_THE_END: Mapping[FormatClaim, frozenset[str]] = MappingProxyType(
     {
-        Claim.SAVED_MODEL: frozenset({Format.SAVED_MODEL}),
-        Claim.TORCHSCRIPT: frozenset({Format.TORCH}),
-        Claim.KERAS: frozenset({Format.KERAS, Format.H5}),
+        FormatClaim.SAVED_MODEL: frozenset({Format.SAVED_MODEL}),
+        FormatClaim.TORCHSCRIPT: frozenset({Format.TORCH}),
+        FormatClaim.KERAS: frozenset({Format.KERAS, Format.H5}),
         # A single line is both.
-        Claim.JSONL: frozenset({Format.JSONL, "json"}),
+        FormatClaim.JSONL: frozenset({Format.JSONL, "json"}),
     }
 )
 """Where all of the bytes tell more than the first ones."""
 
 
-def refuse_contradicted(head: bytes, *, claim: Claim | None) -> None:
+def refuse_contradicted(head: bytes, *, claim: FormatClaim | None) -> None:
     """Raise FormatContradictedError when the first bytes are not such as are claimed."""
     found = sniff(head)
     if claim is not None and found not in _MAY_LOOK_LIKE[claim]:
@@ -79,7 +79,7 @@ def refuse_contradicted(head: bytes, *, claim: Claim | None) -> None:
         )
 
 
-def decide_format(found: str, *, claim: Claim | None) -> str:
+def decide_format(found: str, *, claim: FormatClaim | None) -> str:
     """The format to record: the claim when all of the bytes agree with it, else what they are.
 
     Raises FormatContradictedError when they do not agree.

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from modelyard_runtime.problems import ConflictError
 
 from modelyard_registry.artifact_inspection.findings import Inspection
-from modelyard_registry.artifacts.formats import Claim
+from modelyard_registry.artifacts.formats import FormatClaim
 from modelyard_registry.artifacts.manifest import Manifest, inspect_folder, missing_from
 from modelyard_registry.artifacts.records import (
+    ArtifactKind,
     ArtifactRecord,
-    Kind,
     find_artifact,
     find_files,
     insert_artifact,
@@ -49,7 +49,7 @@ class DigestTakenError(ConflictError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
+class ReceivedArtifact:
     """What became of an upload. `is_new` is false when the project had the artifact already."""
 
     artifact: ArtifactRecord
@@ -64,8 +64,8 @@ async def record_file(
     size_bytes: int,
     format_name: str,
     inspection: Inspection,
-    claim: Claim | None = None,
-) -> Received:
+    claim: FormatClaim | None = None,
+) -> ReceivedArtifact:
     """Give the project a file whose bytes the store keeps and has proved.
 
     Raises FormatOnRecordError when it has the file already, and `claim` names another format than its record.
@@ -73,7 +73,7 @@ async def record_file(
     artifact = ArtifactRecord(
         project=project,
         digest=digest,
-        kind=Kind.FILE,
+        kind=ArtifactKind.FILE,
         size_bytes=size_bytes,
         format=format_name,
         pickle=inspection.has_pickle,
@@ -83,14 +83,14 @@ async def record_file(
     )
     if await insert_artifact(tx.connection, artifact):
         await _say_uploaded(tx, artifact)
-        return Received(artifact=artifact, is_new=True)
+        return ReceivedArtifact(artifact=artifact, is_new=True)
     await save_inspection(tx.connection, artifact)
     known = await find_artifact(tx.connection, project=project, digest=digest)
     refuse_other_claim(known, claim=claim)
-    return Received(artifact=known or artifact, is_new=False)
+    return ReceivedArtifact(artifact=known or artifact, is_new=False)
 
 
-def refuse_other_claim(known: ArtifactRecord | None, *, claim: Claim | None) -> None:
+def refuse_other_claim(known: ArtifactRecord | None, *, claim: FormatClaim | None) -> None:
     """Raise FormatOnRecordError when the artifact is on record with another format than the claimed one."""
     if known is None or claim is None or known.format == claim.value:
         return
@@ -101,18 +101,18 @@ def refuse_other_claim(known: ArtifactRecord | None, *, claim: Claim | None) -> 
     )
 
 
-async def create_folder(tx: Transaction, manifest: Manifest, *, project: str) -> Received:
+async def create_folder(tx: Transaction, manifest: Manifest, *, project: str) -> ReceivedArtifact:
     """Make files of the project a folder. Raises FilesNotUploadedError or DigestTakenError."""
     known = await find_artifact(tx.connection, project=project, digest=manifest.digest)
     if known is not None and known.inspection is not None:
-        return Received(artifact=_refuse_file(known), is_new=False)
+        return ReceivedArtifact(artifact=_refuse_file(known), is_new=False)
     files = await find_files(tx.connection, project=project, digests={file.digest for file in manifest.files})
     _refuse_missing(manifest, files, project=project)
     inspection = await asyncio.to_thread(inspect_folder, manifest, {file.digest: file.inspection for file in files})
     folder = ArtifactRecord(
         project=project,
         digest=manifest.digest,
-        kind=Kind.FOLDER,
+        kind=ArtifactKind.FOLDER,
         size_bytes=manifest.size_bytes,
         format=inspection.format,
         pickle=inspection.has_pickle,
@@ -123,10 +123,10 @@ async def create_folder(tx: Transaction, manifest: Manifest, *, project: str) ->
     if not await insert_artifact(tx.connection, folder):  # Another request was faster, or nothing was known of it.
         await save_inspection(tx.connection, folder)
         known = await find_artifact(tx.connection, project=project, digest=manifest.digest)
-        return Received(artifact=_refuse_file(known or folder), is_new=False)
+        return ReceivedArtifact(artifact=_refuse_file(known or folder), is_new=False)
     await insert_folder_files(tx.connection, manifest, project=project)
     await _say_uploaded(tx, folder)
-    return Received(artifact=folder, is_new=True)
+    return ReceivedArtifact(artifact=folder, is_new=True)
 
 
 async def _say_uploaded(tx: Transaction, artifact: ArtifactRecord) -> None:
@@ -146,7 +146,7 @@ async def _say_uploaded(tx: Transaction, artifact: ArtifactRecord) -> None:
 
 
 def _refuse_file(known: ArtifactRecord) -> ArtifactRecord:
-    if known.kind is Kind.FILE:
+    if known.kind is ArtifactKind.FILE:
         raise DigestTakenError(f"{known.digest} was uploaded to the project {known.project} as a file.")
     return known
 

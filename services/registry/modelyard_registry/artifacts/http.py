@@ -13,7 +13,7 @@ from modelyard_registry.artifact_inspection.findings import Inspection
 from modelyard_registry.artifact_stores.ports import IncomingArtifact
 from modelyard_registry.artifacts.documents import ArtifactDocument
 from modelyard_registry.artifacts.download import DOWNLOAD_RESPONSES, OCTETS, Asked, download
-from modelyard_registry.artifacts.formats import Claim, decide_format, refuse_contradicted
+from modelyard_registry.artifacts.formats import FormatClaim, decide_format, refuse_contradicted
 from modelyard_registry.artifacts.handlers import record_file
 from modelyard_registry.artifacts.receiving import announced_bytes, body_chunks, refuse_other_bytes
 from modelyard_registry.metrics import ARTIFACT_BYTES
@@ -24,7 +24,7 @@ DigestPath = Annotated[
     Digest, Path(description="`sha256:` and the artifact's SHA-256.", examples=["sha256:" + "9f" * 32])
 ]
 ClaimQuery = Annotated[
-    Claim | None, Query(alias="format", description="What the artifact is; refused when its bytes disagree.")
+    FormatClaim | None, Query(alias="format", description="What the artifact is; refused when its bytes disagree.")
 ]
 
 
@@ -68,7 +68,7 @@ async def put_artifact(
 
 
 async def _record(
-    call: Call, incoming: IncomingArtifact, *, project: str, inspection: Inspection, claim: Claim | None
+    call: Call, incoming: IncomingArtifact, *, project: str, inspection: Inspection, claim: FormatClaim | None
 ) -> Answer:
     kind = decide_format(inspection.format, claim=claim)
     async with call.services.unit_of_work(call.context) as tx:

@@ -45,7 +45,7 @@ SELECT path, digest, bytes FROM artifact_files WHERE project = $1 AND folder = $
 """
 
 
-class Kind(StrEnum):
+class ArtifactKind(StrEnum):
     """Whether an artifact is the bytes under its digest, or the files that a manifest with that digest lists."""
 
     FILE = "file"
@@ -62,7 +62,7 @@ class ArtifactRecord:
 
     project: str
     digest: str
-    kind: Kind
+    kind: ArtifactKind
     size_bytes: int
     format: str
     pickle: bool
@@ -74,7 +74,7 @@ class ArtifactRecord:
     def judged(self) -> Inspection:
         """What was found of it as an artifact by itself."""
         if self.inspection is not None:
-            return self.inspection.alone() if self.kind is Kind.FILE else self.inspection
+            return self.inspection.alone() if self.kind is ArtifactKind.FILE else self.inspection
         finding = Finding.of("", "It was recorded before parts were looked at: upload it again.", is_pickle=self.pickle)
         return Inspection(format=self.format, formats=frozenset({self.format}), findings=(finding,))
 
@@ -142,7 +142,7 @@ def record_of(row: asyncpg.Record) -> ArtifactRecord:
     return ArtifactRecord(
         project=row["project"],
         digest=row["digest"],
-        kind=Kind(row["kind"]),
+        kind=ArtifactKind(row["kind"]),
         size_bytes=row["bytes"],
         format=row["format"],
         pickle=row["pickle"],

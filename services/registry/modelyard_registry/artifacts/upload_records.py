@@ -7,7 +7,7 @@ from uuid import UUID
 
 import asyncpg
 
-from modelyard_registry.artifacts.formats import Claim
+from modelyard_registry.artifacts.formats import FormatClaim
 from modelyard_registry.transactions.database import Connection
 
 COLUMNS = "id, project, digest, bytes, part_bytes, part_digests, claim, staging, created_at, created_by"
@@ -28,7 +28,7 @@ class Upload:
     size_bytes: int
     part_bytes: int
     part_digests: Sequence[str] | None
-    claim: Claim | None
+    claim: FormatClaim | None
     staging: str
     created_at: datetime
     created_by: str
@@ -85,7 +85,7 @@ def _upload_of(row: asyncpg.Record) -> Upload:
         size_bytes=row["bytes"],
         part_bytes=row["part_bytes"],
         part_digests=row["part_digests"],
-        claim=Claim(row["claim"]) if row["claim"] else None,
+        claim=FormatClaim(row["claim"]) if row["claim"] else None,
         staging=row["staging"],
         created_at=row["created_at"],
         created_by=row["created_by"],

@@ -21,7 +21,7 @@ from modelyard_registry.artifact_stores.ports import (
     discard_if_possible,
 )
 from modelyard_registry.artifacts.documents import ArtifactDocument
-from modelyard_registry.artifacts.formats import Claim, decide_format, refuse_contradicted
+from modelyard_registry.artifacts.formats import FormatClaim, decide_format, refuse_contradicted
 from modelyard_registry.artifacts.handlers import record_file, refuse_other_claim
 from modelyard_registry.artifacts.receiving import DigestMismatchError, cut_off, refuse_other_bytes, refuse_too_large
 from modelyard_registry.artifacts.records import find_artifact
@@ -82,7 +82,7 @@ async def begin_upload(
     size_bytes: int,
     part_bytes: int | None,
     part_digests: list[str] | None,
-    claim: Claim | None,
+    claim: FormatClaim | None,
 ) -> Upload:
     """Make room for the parts; the same `Idempotency-Key` again finds the upload that it began.
 

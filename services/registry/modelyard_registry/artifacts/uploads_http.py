@@ -14,7 +14,7 @@ from modelyard_registry.api import NO_ETAG, Call, Caller, Project, Request, prob
 from modelyard_registry.api.bounded_route import BoundedRoute
 from modelyard_registry.artifacts.documents import ArtifactDocument, uri_of
 from modelyard_registry.artifacts.download import OCTETS
-from modelyard_registry.artifacts.formats import Claim
+from modelyard_registry.artifacts.formats import FormatClaim
 from modelyard_registry.artifacts.http import DigestPath
 from modelyard_registry.artifacts.receiving import body_chunks
 from modelyard_registry.artifacts.upload_records import Upload
@@ -43,7 +43,7 @@ class NewUpload(Request):
     )
 
     bytes: Annotated[int, Field(ge=1, le=2**62)]
-    format: Claim | None = None
+    format: FormatClaim | None = None
     part_bytes: Annotated[int, Field(ge=1, le=2**32, description="The size of each part but the last.")] | None = None
     part_digests: Annotated[list[PartDigest], Field(min_length=1, max_length=PARTS_MAX)] | None = None
 

@@ -45,7 +45,7 @@ _RECORD = "POST …/versions/{n}/checks with the permission versions:check."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Champion:
+class ChampionEvidence:
     """The version that serves now, as a gate compares with it."""
 
     model: str
@@ -75,7 +75,7 @@ class GateInputs:
     review_status: str | None
     primary_metric: str | None
     higher_is_better: bool
-    champion: Champion | None
+    champion: ChampionEvidence | None
     had_champion: bool
     rollback_target: int | None
     signature: bytes | None = None

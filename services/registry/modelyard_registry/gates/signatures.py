@@ -37,27 +37,27 @@ class SignatureKey(Part):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class SignatureFinding:
     """Whose signature it is, None for nobody's, and why in words."""
 
     signed_by: str | None
     reason: str
 
 
-def find_signer(attached: bytes | None, *, digest: str, keys: Sequence[SignatureKey]) -> Finding:
+def find_signer(attached: bytes | None, *, digest: str, keys: Sequence[SignatureKey]) -> SignatureFinding:
     """Which of `keys` signed `digest`, by what is attached: 64 bytes, or these in base64."""
     if not keys:
-        return Finding(signed_by=None, reason="The policy names no `signature_keys` to verify with.")
+        return SignatureFinding(signed_by=None, reason="The policy names no `signature_keys` to verify with.")
     if attached is None:
-        return Finding(signed_by=None, reason=f"Nothing that can be a signature is attached as {SIGNATURE!r}.")
+        return SignatureFinding(signed_by=None, reason=f"Nothing that can be a signature is attached as {SIGNATURE!r}.")
     signature = _decoded(attached)
     if signature is None:
-        return Finding(signed_by=None, reason=f"What is attached as {SIGNATURE!r} is no Ed25519 signature.")
+        return SignatureFinding(signed_by=None, reason=f"What is attached as {SIGNATURE!r} is no Ed25519 signature.")
     for key in keys:
         if _fits(signature, digest=digest, key=key):
-            return Finding(signed_by=key.key_id, reason=f"The digest is signed with the key {key.key_id}.")
+            return SignatureFinding(signed_by=key.key_id, reason=f"The digest is signed with the key {key.key_id}.")
     known = ", ".join(key.key_id for key in keys)
-    return Finding(signed_by=None, reason=f"The signature is of none of the keys {known} over this digest.")
+    return SignatureFinding(signed_by=None, reason=f"The signature is of none of the keys {known} over this digest.")
 
 
 def _decoded(attached: bytes) -> bytes | None:

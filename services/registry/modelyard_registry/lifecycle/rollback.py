@@ -45,7 +45,7 @@ class RollBackChampion:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FormerChampion:
+class EarlierChampion:
     """A version that was champion once, as it stands now."""
 
     number: int
@@ -74,10 +74,10 @@ class Rollback:
     """What a rollback does: `replaced` is deprecated, `restored` is champion again."""
 
     replaced: int
-    restored: FormerChampion
+    restored: EarlierChampion
 
 
-def decide_rollback(*, model: str, champion: int | None, replaces: int, former: Sequence[FormerChampion]) -> Rollback:
+def decide_rollback(*, model: str, champion: int | None, replaces: int, former: Sequence[EarlierChampion]) -> Rollback:
     """Take `replaces` back and restore the first of `former` (most recent first) that may serve.
 
     A version that answers elsewhere than people agreed to is not restored, and none before it is restored in its
@@ -101,7 +101,7 @@ def decide_rollback(*, model: str, champion: int | None, replaces: int, former: 
     )
 
 
-def _refuse_unless_agreed(candidate: FormerChampion, *, model: str) -> None:
+def _refuse_unless_agreed(candidate: EarlierChampion, *, model: str) -> None:
     if candidate.endpoint_changes:
         raise EndpointNotAgreedError(
             f"The earlier champion of {model} is version {candidate.number}, whose endpoint is not the one that was"

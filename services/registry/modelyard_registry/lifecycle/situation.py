@@ -13,7 +13,7 @@ from modelyard_registry.checks.store import newest_checks
 from modelyard_registry.deployments.domain import Deployment
 from modelyard_registry.deployments.store import find_deployment
 from modelyard_registry.experiments.store import list_touching
-from modelyard_registry.gates.domain import Champion, GateInputs, Verdict, judge
+from modelyard_registry.gates.domain import ChampionEvidence, GateInputs, Verdict, judge
 from modelyard_registry.lifecycle import store
 from modelyard_registry.lifecycle.domain import (
     Move,
@@ -229,7 +229,7 @@ async def _gate_inputs(tx: Transaction, situation: Situation) -> GateInputs:
         primary_metric=model.primary_metric,
         higher_is_better=model.higher_is_better,
         champion=(
-            Champion(model=champion.model, number=champion.number, evidence=champion.evidence)
+            ChampionEvidence(model=champion.model, number=champion.number, evidence=champion.evidence)
             if champion is not None and champion.id != version.id
             else None
         ),

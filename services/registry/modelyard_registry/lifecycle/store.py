@@ -9,7 +9,7 @@ from uuid import UUID
 from modelyard_events.values import Endpoint, Stage
 
 from modelyard_registry.deployments.traffic import endpoint_changes
-from modelyard_registry.lifecycle.rollback import FormerChampion
+from modelyard_registry.lifecycle.rollback import EarlierChampion
 from modelyard_registry.models.domain import ModelVersion
 from modelyard_registry.policies.domain import EffectivePolicy
 from modelyard_registry.routes.domain import ROUTED_ENVIRONMENT
@@ -117,11 +117,11 @@ async def save_quarantine(connection: Connection, version: ModelVersion, *, quar
 
 async def list_former_champions(
     connection: Connection, *, registered_model_id: UUID, numbers: Sequence[int], policy: EffectivePolicy
-) -> Sequence[FormerChampion]:
+) -> Sequence[EarlierChampion]:
     """Those versions as they stand now under `policy`, in the order of `numbers`."""
     rows = await connection.fetch(FORMER_CHAMPIONS, registered_model_id, numbers)
     by_number = {
-        row["number"]: FormerChampion(
+        row["number"]: EarlierChampion(
             number=row["number"],
             stage=Stage(row["stage"]),
             quarantined=row["quarantined"],
