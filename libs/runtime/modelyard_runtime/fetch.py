@@ -18,6 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from modelyard_runtime.errors import PermanentError, TransientError
+from modelyard_runtime.name_lookups import OWNER, NameLookups
 from modelyard_runtime.public_addresses import is_public, reached_by, strange_host
 from modelyard_runtime.shares import Shares
 
@@ -140,6 +141,7 @@ class Fetcher:
         if self._session is None:
             raise RuntimeError("Fetcher is an async context manager; enter it first")
         target = self.refuse_unless_allowed(url)
+        OWNER.set(owner)
         with ExitStack() as held:
             if owner is not None:
                 held.enter_context(self._shares.holding(owner))
@@ -197,16 +199,16 @@ class _JudgingResolver(AbstractResolver):
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
-        self._resolver = aiohttp.ThreadedResolver()
+        self._lookups = NameLookups()
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
+        found = await self._lookups.resolve(host, port, family)
         allowed = [result for result in found if self._fetcher.permits(result["host"])]
         if not allowed:
             raise _AddressRefusedError(_refusal(host))
         return allowed
 
     async def close(self) -> None:
-        await self._resolver.close()
+        self._lookups.close()
