@@ -309,5 +309,16 @@ class Drawing:
         running = tuple(each.key for each in self.world.experiments.values() if each.is_running)
         if self.pick((True, False, False) if running else (True, True, False)):
             industries = self.pick(((), ("retail",), ("wholesale",)))
-            return "start", {**self._at(SERVING), "key": self.pick(keys), "industries": industries}
+            return "start", {**self._treatment(), "key": self.pick(keys), "industries": industries}
         return "stop", {"key": self.pick((*running * 9, *keys))}
+
+    def _treatment(self) -> dict[str, Any]:
+        """A version, most often one that may be compared with the champion: others are nearly always refused."""
+        ready = [
+            {"name": model.name, "number": version.number}
+            for model in self.world.models.values()
+            for version in model.versions.values()
+            if version.stage in SERVING and version.number != model.champion and not version.quarantined and version.url
+        ]
+        picked: dict[str, Any] = self.pick((self._at(SERVING), *ready * 3))
+        return picked
