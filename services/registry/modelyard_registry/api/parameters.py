@@ -59,12 +59,17 @@ class Parameters:
 
     def judge(self, request: Request) -> None:
         """Refuse what is not declared, is there twice, or cannot be stored. Raises InvalidRequestError."""
-        for name in _twice(name.decode("latin-1") for name, _ in request.scope["headers"]):
-            if name in self.headers:
-                raise RepeatedParameterError(f"header.{name}: is there more than once.", fix="Send the header once.")
+        headers = [name for name, _ in request.scope["headers"]]
+        if len(set(headers)) < len(headers):
+            self._judge_headers(headers)
         raw = request.scope["query_string"]
         if raw:
             self._judge_query(raw, request.query_params.multi_items())
+
+    def _judge_headers(self, headers: list[bytes]) -> None:
+        for name in _twice(name.decode("latin-1") for name in headers):
+            if name in self.headers:
+                raise RepeatedParameterError(f"header.{name}: is there more than once.", fix="Send the header once.")
 
     def _judge_query(self, raw: bytes, items: list[tuple[str, str]]) -> None:
         names = [name for name, _ in items]
