@@ -17,7 +17,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     "modelyard_registry.experiments.domain": ("tests/unit/registry/test_experiments_domain.py",),
     "modelyard_registry.gates.domain": ("tests/unit/registry/test_gates.py",),
     "modelyard_registry.gates.signatures": ("tests/unit/registry/test_signatures.py",),
-    "modelyard_registry.inbox.domain": ("tests/unit/registry/test_scoreboard_domain.py",),
+    "modelyard_registry.inbox.domain": (
+        "tests/unit/registry/test_inbox_domain.py",
+        "tests/unit/registry/test_scoreboard_domain.py",
+    ),
     "modelyard_registry.lifecycle.domain": (
         "tests/unit/registry/test_lifecycle_domain.py",
         "tests/unit/registry/test_policies_domain.py",
