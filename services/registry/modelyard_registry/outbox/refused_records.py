@@ -38,6 +38,7 @@ class RefusedRecords:
         self._clock = clock
         self._unclear: Counter[str] = Counter()
         self._unsendable: set[str] = set()
+        self._measuring = asyncio.Lock()
 
     def sendable(self, records: Sequence[Outgoing]) -> Sequence[Outgoing]:
         """The records without those documents that the broker refused: they are no rows that could be set aside."""
@@ -64,18 +65,23 @@ class RefusedRecords:
         self._unclear.clear()
 
     async def measure(self) -> None:
-        """Count what is set aside, and say what a person should look at."""
-        count = await self._rows.count()
-        metrics.RELAY_SET_ASIDE_ROWS.set(count)
-        if not count:
-            self.alarm = ""
-            return
-        for oldest in await self._rows.list_oldest():
-            rows = "1 row that the broker refuses is" if count == 1 else f"{count} rows that the broker refuses are"
-            self.alarm = (
-                f"{rows} set aside, the oldest on {oldest.topic} under {oldest.key[:200]}, where "
-                f"{oldest.rows_behind} wait behind it: {oldest.reason}; see docs/how-to/rows-set-aside.md"
-            )
+        """Count what is set aside, and say what a person should look at.
+
+        The relay measures from time to time and after each row that is set aside. One measurement at a time: an older
+        count must not overwrite a newer one.
+        """
+        async with self._measuring:
+            count = await self._rows.count()
+            metrics.RELAY_SET_ASIDE_ROWS.set(count)
+            if not count:
+                self.alarm = ""
+                return
+            for oldest in await self._rows.list_oldest():
+                rows = "1 row that the broker refuses is" if count == 1 else f"{count} rows that the broker refuses are"
+                self.alarm = (
+                    f"{rows} set aside, the oldest on {oldest.topic} under {oldest.key[:200]}, where "
+                    f"{oldest.rows_behind} wait behind it: {oldest.reason}; see docs/how-to/rows-set-aside.md"
+                )
 
     async def _set_aside(self, record: Outgoing, *, reason: str) -> None:
         self.alone.discard(record.name)
