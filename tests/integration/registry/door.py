@@ -125,6 +125,10 @@ class Door:
         (await self.move(number, "production", name=name, **facts)).expect(200)
         return number
 
+    async def roll_back(self, replaces: int, *, name: str = "risk", **facts: object) -> Reply:
+        """Ask for the champion before `replaces`."""
+        return await self.call("POST", f"/registered-models/{name}/rollback", {"replaces": replaces, **facts})
+
     async def champion(self, name: str = "risk") -> int | None:
         """Whom the alias points at."""
         model: Document = (await self.call("GET", f"/registered-models/{name}")).expect(200)
@@ -143,6 +147,11 @@ class Door:
             topic,
         )
         return [{**dict(row), "event": json.loads(row["payload"])} for row in rows]
+
+    async def champions_routed(self) -> list[tuple[str, int]]:
+        """Who serves by the newest routing document."""
+        document = (await self.facts("routes.v1"))[-1]["event"]
+        return [(each["model"], each["number"]) for each in document["champions"]]
 
     async def types_of_facts(self) -> list[str]:
         """The types of the facts about this project's models, oldest first, without the version."""

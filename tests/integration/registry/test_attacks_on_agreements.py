@@ -101,7 +101,7 @@ async def test_a_former_champions_endpoint_moves_once_others_agree_and_a_rollbac
 
     asked = (await attacked.door.call("POST", path, agreed)).expect(201)
     (await guarded.say("approve", asked["request_id"], actor="cem")).expect(200)
-    (await attacked.door.call("POST", "/registered-models/risk/rollback", {"replaces": 2})).expect(200)
+    (await attacked.door.roll_back(2)).expect(200)
 
     assert (asked["from_stage"], asked["to_stage"], asked["approvals_needed"]) == ("deprecated", "deprecated", 1)
     assert (await attacked.routed())["risk/1"] == agreed["url"]
@@ -118,7 +118,7 @@ async def test_a_rollback_never_serves_another_endpoint_than_the_one_that_was_ag
     (await attacked.door.move(1, "deprecated")).expect(200)
     before = await attacked.routed()
 
-    refused = await attacked.door.call("POST", "/registered-models/risk/rollback", {"replaces": 2})
+    refused = await attacked.door.roll_back(2)
 
     assert (refused.status, refused.document["type"]) == (409, "/problems/endpoint-not-agreed")
     assert refused.document["number"] == 1

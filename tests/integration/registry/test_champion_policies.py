@@ -45,7 +45,7 @@ async def test_under_manual_a_promotion_leaves_the_champion_and_people_point(doo
     [champion] = (await door.facts("routes.v1"))[-1]["event"]["champions"]
     assert champion["number"] == second
     assert (await door.audit())[-1]["reason"] == "it is time"
-    rolled_back = await door.call("POST", "/registered-models/risk/rollback", {"replaces": second})
+    rolled_back = await door.roll_back(second)
     assert rolled_back.expect(200)["restored"] == first
 
 

@@ -11,7 +11,6 @@ from aiohttp import web
 
 from tests.integration.registry.approvals_world import Guarded
 from tests.integration.registry.door import Document, Door, open_door, versions
-from tests.world.http_client import Reply
 
 pytestmark = pytest.mark.integration
 
@@ -235,10 +234,6 @@ async def two_champions(asking: Door, server: Server) -> tuple[int, int]:
     return numbers[0], numbers[1]
 
 
-async def roll_back(asking: Door, replaces: int, **facts: object) -> Reply:
-    return await asking.call("POST", "/registered-models/risk/rollback", {"replaces": replaces, **facts})
-
-
 async def last_entry(asking: Door, action: str) -> Document:
     return [entry for entry in await asking.audit() if entry["action"] == action][-1]
 
@@ -246,7 +241,7 @@ async def last_entry(asking: Door, action: str) -> Document:
 async def test_a_rollback_asks_the_version_that_it_restores(asking: Door, server: Server) -> None:
     first, second = await two_champions(asking, server)
 
-    rolled_back = await roll_back(asking, second)
+    rolled_back = await asking.roll_back(second)
 
     entry = await last_entry(asking, "model_version.rolled_back")
     assert rolled_back.expect(200)["restored"] == first
@@ -258,11 +253,11 @@ async def test_a_rollback_to_a_silent_version_needs_a_reason_which_is_kept(askin
     first, second = await two_champions(asking, server)
     server.how = "failing"
 
-    refused = await roll_back(asking, second, reason="errs")
-    without_words = await roll_back(asking, second, skip_probe_reason="")
+    refused = await asking.roll_back(second, reason="errs")
+    without_words = await asking.roll_back(second, skip_probe_reason="")
     assert await asking.champion() == second
     server.asked.clear()
-    forced = await roll_back(asking, second, skip_probe_reason="the network to the cluster is down")
+    forced = await asking.roll_back(second, skip_probe_reason="the network to the cluster is down")
 
     entry = await last_entry(asking, "model_version.rolled_back")
     assert (refused.status, refused.document["type"]) == REFUSED
@@ -282,7 +277,7 @@ async def test_a_policy_waives_it_for_rollbacks_and_changes_of_endpoints(asking:
     (await asking.call("PUT", path, {"url": NEVER_LISTENS})).expect(200)
 
     server.how = "failing"
-    assert (await roll_back(asking, second)).expect(200)["restored"] == first
+    assert (await asking.roll_back(second)).expect(200)["restored"] == first
     assert server.asked == []
 
 

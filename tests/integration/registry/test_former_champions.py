@@ -52,7 +52,7 @@ async def test_a_first_champion_has_nobody_before_it(door: Door) -> None:
 
 
 async def test_after_a_rollback_the_champion_that_was_taken_back_is_not_fallen_back_to(succession: Door) -> None:
-    (await succession.call("POST", "/registered-models/risk/rollback", {"replaces": 3})).expect(200)
+    (await succession.roll_back(3)).expect(200)
 
     assert (await succession.champion(), await former(succession)) == (2, 1)
 

@@ -1,20 +1,13 @@
-"""Transitions, champions and rollback over HTTP, with the facts, the audit entries and the routes they leave."""
+"""Transitions and champions over HTTP, with the facts, the audit entries and the routes they leave."""
 
 import asyncio
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from tests.integration.registry.door import Door, versions
 
 pytestmark = pytest.mark.integration
-
-
-async def champions_routed(door: Door) -> list[tuple[str, int]]:
-    """Who serves by the newest routing document."""
-    document = (await door.facts("routes.v1"))[-1]["event"]
-    return [(each["model"], each["number"]) for each in document["champions"]]
 
 
 async def test_a_promotion_moves_the_champion_in_the_same_transaction(door: Door) -> None:
@@ -34,7 +27,7 @@ async def test_a_promotion_moves_the_champion_in_the_same_transaction(door: Door
     assert [fact["sequence"] for fact in await door.facts()] == list(range(1, 7))
     assert (await door.actions())[-2:] == ["model_version.transitioned", "alias.moved"]
     assert (await door.audit())[-1]["reason"] == "better by 5 %"
-    assert await champions_routed(door) == [("risk", number)]
+    assert await door.champions_routed() == [("risk", number)]
 
 
 async def test_a_former_champion_stays_in_production_until_it_is_deprecated(door: Door) -> None:
@@ -156,7 +149,7 @@ async def test_one_registered_model_serves_a_slot(door: Door) -> None:
     assert refused.document["slot_holder"] == "old"
     assert (await door.champion("old"), await door.champion("new")) == (None, 1)
     assert await door.stage_of(1, name="old") == "production"
-    assert await champions_routed(door) == [("new", 1)]
+    assert await door.champions_routed() == [("new", 1)]
 
 
 async def test_models_of_other_slots_have_their_own_champions(door: Door) -> None:
@@ -183,7 +176,7 @@ async def test_two_models_promoted_at_once_leave_one_champion_in_the_slot(door: 
 
     assert sorted(reply.status for reply in replies) == [200, 409, 409, 409, 409, 409]
     assert [await door.champion(name) for name in names].count(1) == 1
-    assert len(await champions_routed(door)) == 1
+    assert len(await door.champions_routed()) == 1
 
 
 async def test_versions_promoted_at_once_leave_a_history_without_gaps(door: Door) -> None:
@@ -201,115 +194,7 @@ async def test_versions_promoted_at_once_leave_a_history_without_gaps(door: Door
     assert [move["from_number"] for move in moves] == [None, *(move["to_number"] for move in moves[:-1])]
     assert await door.champion() == moves[-1]["to_number"]
     assert [route["sequence"] for route in routes] == list(range(1, len(routes) + 1))
-    assert await champions_routed(door) == [("risk", moves[-1]["to_number"])]
-
-
-async def test_a_rollback_restores_the_previous_champion_and_deprecates_the_bad_one(door: Door) -> None:
-    await door.create()
-    good, bad = await door.promote(), await door.promote()
-    (await door.move(good, "deprecated")).expect(200)
-    before = len(await door.facts())
-
-    answer = (await roll_back(door, replaces=bad)).expect(200)
-
-    assert (answer["replaced"], answer["restored"], answer["champion"]["number"]) == (bad, good, good)
-    assert (await door.stage_of(good), await door.stage_of(bad)) == ("production", "deprecated")
-    assert (await door.types_of_facts())[before:] == [
-        "model_version.transitioned",
-        "alias.moved",
-        "model_version.transitioned",
-        "model_version.rolled_back",
-    ]
-    assert (await door.actions())[-1] == "model_version.rolled_back"
-    assert await champions_routed(door) == [("risk", good)]
-
-
-async def roll_back(door: Door, *, replaces: int) -> Any:
-    document = {"replaces": replaces, "reason": "it errs"}
-    return await door.call("POST", "/registered-models/risk/rollback", document)
-
-
-async def test_a_second_rollback_goes_further_back_and_a_third_has_nothing_left(door: Door) -> None:
-    await door.create()
-    for _ in range(3):
-        await door.promote()
-
-    restored = [(await roll_back(door, replaces=bad)).expect(200)["restored"] for bad in (3, 2)]
-    nothing = await roll_back(door, replaces=1)
-
-    assert restored == [2, 1]
-    assert nothing.status == 409
-    assert nothing.document["type"] == "/problems/nothing-to-restore"
-    assert await door.champion() == 1
-
-
-async def test_a_rollback_skips_what_may_not_serve(door: Door) -> None:
-    await door.create()
-    for _ in range(4):
-        await door.promote()
-    (await door.call("PUT", f"{versions()}/3/quarantine", {"quarantined": True})).expect(200)
-    for stage in ("deprecated", "archived"):
-        (await door.move(2, stage)).expect(200)
-
-    assert (await roll_back(door, replaces=4)).expect(200)["restored"] == 1
-
-
-async def test_rollbacks_at_once_take_one_champion_back(door: Door) -> None:
-    await door.create()
-    for _ in range(3):
-        await door.promote()
-
-    replies = await asyncio.gather(*(roll_back(door, replaces=3) for _ in range(5)))
-
-    assert sorted(reply.status for reply in replies) == [200, 409, 409, 409, 409]
-    assert await door.champion() == 2
-
-
-async def test_a_rollback_stops_the_experiment_that_the_bad_version_is_in(door: Door) -> None:
-    await door.create()
-    await door.promote()
-    bad = await door.promote()
-    await door.register()
-    await door.deploy(3)
-    for stage in ("staging", "canary"):
-        (await door.move(3, stage)).expect(200)
-    experiment = {
-        "key": "try-3",
-        "model_type": "risk_scoring",
-        "treatment": {"model": "risk", "number": 3, "share_bp": 5000},
-    }
-    (await door.call("POST", "/experiments", experiment)).expect(201)
-
-    (await roll_back(door, replaces=bad)).expect(200)
-
-    assert "experiment.stopped" in await door.types_of_facts()
-    assert (await door.facts("routes.v1"))[-1]["event"]["experiments"] == []
-    assert [fact["sequence"] for fact in await door.facts()] == list(range(1, len(await door.facts()) + 1))
-
-
-async def test_rollbacks_and_experiments_that_end_at_once_do_not_block_each_other(door: Door) -> None:
-    await door.create("everyone")
-    await door.create("risk", scope="industry", industry="retail")
-    await door.promote(name="everyone")
-    await door.promote()
-
-    for attempt in range(4):
-        bad = await door.promote()
-        experiment = {
-            "key": f"try-{attempt}",
-            "model_type": "risk_scoring",
-            "industries": ["retail"],
-            "treatment": {"model": "risk", "number": bad, "share_bp": 5000},
-        }
-        (await door.call("POST", "/experiments", experiment)).expect(201)
-        stopped, rolled_back = await asyncio.gather(
-            door.call("POST", f"/experiments/try-{attempt}/stop", {"reason": "enough"}), roll_back(door, replaces=bad)
-        )
-        rolled_back.expect(200)
-        stopped.expect(200, 409)
-
-    facts = await door.types_of_facts()
-    assert facts.count("experiment.started") == facts.count("experiment.stopped") == 4
+    assert await door.champions_routed() == [("risk", moves[-1]["to_number"])]
 
 
 async def test_the_route_follows_a_treatment_that_leaves_production(door: Door) -> None:
@@ -351,7 +236,7 @@ async def test_who_was_champion_at_a_moment_has_an_answer(door: Door) -> None:
     first = await door.promote()
     after_first = door.clock.now
     await door.promote()
-    (await roll_back(door, replaces=2)).expect(200)
+    (await door.roll_back(2, reason="it errs")).expect(200)
 
     path = "/registered-models/risk/champion"
     now = (await door.call("GET", path)).expect(200)
@@ -388,7 +273,7 @@ async def test_the_lifecycle_of_another_projects_model_is_out_of_reach(door: Doo
     elsewhere = await door.beside()
 
     assert (await elsewhere.move(1, "deprecated")).status == 404
-    assert (await roll_back(elsewhere, replaces=1)).status == 404
+    assert (await elsewhere.roll_back(1, reason="it errs")).status == 404
     assert (await elsewhere.call("PUT", f"{versions()}/1/quarantine", {"quarantined": True})).status == 404
     assert await door.champion() == 1
 

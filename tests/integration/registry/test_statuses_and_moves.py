@@ -103,7 +103,7 @@ async def test_a_rollback_passes_over_a_former_champion_that_was_rejected_since(
         await door.promote()
     await say(door, 2, review_status="rejected")
 
-    rolled = (await door.call("POST", "/registered-models/risk/rollback", {"replaces": 3})).expect(200)
+    rolled = (await door.roll_back(3)).expect(200)
 
     assert rolled["restored"] == 1
 
