@@ -126,9 +126,7 @@ def decode(record: Record) -> Decoded:
 
     The Kafka key is not compared with the event: it says which partition the record is on, and nothing else.
     """
-    if record.value is None:
-        return Tombstone(record.key)
-    if (excess := find_excess(record)) is not None:
+    if record.value is not None and (excess := find_excess(record)) is not None:
         return Poison("record_too_large", excess)
     return decode_measured(record)
 

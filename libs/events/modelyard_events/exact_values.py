@@ -121,6 +121,7 @@ class ExactValue(Value):
 
 def _refuse_many_unknown(given: dict[object, object], model: type[ExactValue]) -> None:
     """Raise PydanticCustomError when so many fields are unknown that an error and a guess for each would cost much."""
+    # The first question answers for most: asking a class for its fields costs each value more than the rest of this.
     if len(given) <= UNKNOWN_FIELDS_MAX or len(given) <= len(model.model_fields) + UNKNOWN_FIELDS_MAX:
         return
     first = next(name for name in given if name not in model.model_fields)

@@ -57,7 +57,7 @@ class AtOnceProtocol(HttpToolsProtocol):
             "http_version": "1.1",
             "server": self.server,
             "client": self.client,
-            "scheme": self.scheme,  # type: ignore[typeddict-item]
+            "scheme": self.scheme,  # type: ignore[typeddict-item]  # Typed as any text by uvicorn; it is http or https.
             "root_path": self.root_path,
             "headers": self.headers,
             "state": self.app_state.copy(),

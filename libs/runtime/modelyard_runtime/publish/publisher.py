@@ -21,47 +21,25 @@ from modelyard_runtime.publish.replaceable_producer import REFUSALS, UNCLEAR, Re
 
 REQUEST_BYTES_MAX = 2 * 1_024 * 1_024
 """Twice what a topic takes by default, so that the largest record still fits with a dead letter's headers."""
+RETRY_BACKOFF_MS = 100
 
 
-def build_producer(
-    *,
-    kafka: KafkaConnection,
-    client_id: str,
-    linger_ms: int = 2,
-    batch_bytes_max: int = 256 * 1_024,
-    request_bytes_max: int = REQUEST_BYTES_MAX,
-    request_timeout_ms: int = 30_000,
-    retry_backoff_ms: int = 100,
-    metadata_age_ms_max: int = 60_000,
-) -> ReplaceableProducer:
+def build_producer(*, kafka: KafkaConnection, client_id: str, linger_ms: int = 2) -> ReplaceableProducer:
     """A producer that is idempotent, waits for all replicas, and goes on after a refusal.
 
     Whoever builds it starts and stops it. Needs a running event loop. With idempotence a record that was handed
     over is sent until the broker answers: a deadline is the caller's (`Publisher` has one).
     """
-    return ReplaceableProducer(
-        lambda: build_single_producer(
-            kafka=kafka,
-            client_id=client_id,
-            linger_ms=linger_ms,
-            batch_bytes_max=batch_bytes_max,
-            request_bytes_max=request_bytes_max,
-            request_timeout_ms=request_timeout_ms,
-            retry_backoff_ms=retry_backoff_ms,
-            metadata_age_ms_max=metadata_age_ms_max,
-        )
-    )
+    return ReplaceableProducer(lambda: build_single_producer(kafka=kafka, client_id=client_id, linger_ms=linger_ms))
 
 
 def build_single_producer(
     *,
     kafka: KafkaConnection,
     client_id: str,
-    linger_ms: int = 2,
+    linger_ms: int,
     batch_bytes_max: int = 256 * 1_024,
-    request_bytes_max: int = REQUEST_BYTES_MAX,
     request_timeout_ms: int = 30_000,
-    retry_backoff_ms: int = 100,
     metadata_age_ms_max: int = 60_000,
 ) -> AIOKafkaProducer:
     """The same for whoever replaces it themselves: after one refusal it sends nothing more to that partition."""
@@ -73,9 +51,9 @@ def build_single_producer(
         compression_type=None,
         linger_ms=linger_ms,
         max_batch_size=batch_bytes_max,
-        max_request_size=request_bytes_max,
+        max_request_size=REQUEST_BYTES_MAX,
         request_timeout_ms=request_timeout_ms,
-        retry_backoff_ms=retry_backoff_ms,
+        retry_backoff_ms=RETRY_BACKOFF_MS,
         metadata_max_age_ms=metadata_age_ms_max,
     )
 
